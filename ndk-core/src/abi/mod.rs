@@ -1,0 +1,1 @@
+//! C types of the NDK interface.

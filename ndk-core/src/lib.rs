@@ -1,0 +1,2 @@
+//! NDK memory regions.
+pub mod abi;
