@@ -1,2 +1,45 @@
-//! NDK memory regions.
+//! NDK memory regions: the provider trait, the adapter that turns an implementation into a real `NDK_MR_DISPATCH`,
+//! and the contract, enforced once.
+//!
+//! - A vendor implements [`MrProvider`] and [`AdapterProvider`], and opens it with [`Opened`].
+//! - A consumer uses the C tables of [`abi`].
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
 pub mod abi;
+mod access;
+mod adapter;
+mod capabilities;
+mod completion;
+mod contain;
+mod dispatch;
+mod domain;
+mod error;
+mod executor;
+mod job;
+mod mapping;
+pub mod mdl;
+mod platform;
+mod provider;
+mod region;
+mod sync;
+
+pub use access::{Access, LocalToken, RemoteToken};
+pub use adapter::{AdapterRef, CloseRefused, Opened};
+pub use capabilities::{
+    BaseAddress, Capabilities, FastRegistration, Refusal, TokenReuse, TokenScope,
+};
+pub use domain::DomainRef;
+pub use error::{Error, ErrorKind, Result, status_name};
+#[cfg(feature = "std")]
+pub use executor::ThreadPool;
+pub use executor::{Executor, Task};
+#[cfg(feature = "std")]
+pub use platform::Std;
+pub use platform::{Platform, Waits};
+pub use provider::{
+    AdapterProvider, BoxedAdapter, BoxedPd, BoxedRegion, DynAdapterProvider, DynMrProvider,
+    Mapping, MrProvider, RegionKind,
+};
+pub use region::{Progress, RegionName, RegionRef};

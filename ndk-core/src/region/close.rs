@@ -1,0 +1,180 @@
+//! The end of a region: who runs the backend's close, and when the consumer hears of it.
+
+use super::request::{First, Kind, Request};
+use super::slot::Outcome;
+use super::word::wrong_state;
+use super::{Progress, RegionRef};
+use crate::abi::{NDK_FN_CLOSE_COMPLETION, PVOID};
+use crate::completion::CloseCompletion;
+use crate::contain::contain;
+use crate::domain::Domain;
+use crate::error::Result;
+use crate::platform::Platform;
+use crate::provider::{AdapterProvider, MrProvider};
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ptr::addr_of_mut;
+
+impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
+    /// Closes the region; what is pending is asked to end first. C entry: `NdkCloseMr`, whose statuses it gives.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for a null completion (A7), INVALID_DEVICE_STATE for a second call while the first is
+    /// pending (H7); never anything else (H1).
+    ///
+    /// # Safety
+    /// The region is not closed. After a success, or once the completion has started, it is gone. `routine` may be
+    /// called once with `context` from any thread.
+    pub unsafe fn close(
+        self,
+        routine: Option<NDK_FN_CLOSE_COMPLETION>,
+        context: PVOID,
+    ) -> Result<Progress> {
+        // SAFETY: the caller's promises.
+        unsafe {
+            match self.start_close(routine, context) {
+                Ok(()) => Ok(self.continue_close()),
+                Err(error) => {
+                    self.log_refusal("close", &error);
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `close`.
+    unsafe fn start_close(
+        self,
+        routine: Option<NDK_FN_CLOSE_COMPLETION>,
+        context: PVOID,
+    ) -> Result<()> {
+        // SAFETY: the caller's promises.
+        let (region, done) = unsafe { (self.get(), CloseCompletion::new(routine, context)?) };
+        if !region.word.start_close() {
+            return Err(wrong_state("H7", "the region is being closed already"));
+        }
+        region.close.with_mut(|cell| {
+            // SAFETY: only the call that set the closing flag gets here, and the consumer's reference, which it
+            // still holds, keeps readers away.
+            unsafe { cell.write(MaybeUninit::new(done)) }
+        });
+        Ok(())
+    }
+
+    /// # Safety
+    /// The caller has started the close and holds the consumer's reference, which this call lets go.
+    unsafe fn continue_close(self) -> Progress {
+        // SAFETY: the caller's reference keeps the region until the release.
+        let region = unsafe { self.get() };
+        if region.word.load().refs() > 1 {
+            // SAFETY: as above.
+            let adapter = unsafe { self.adapter() };
+            let cancelled =
+                contain("cancel", self.name(), || adapter.provider().cancel(&region.provider));
+            if cancelled.is_err() {
+                region.word.poison();
+            }
+        }
+        if !region.word.release() {
+            return Progress::Pending;
+        }
+        // SAFETY: the last reference: slot and region are this call's alone.
+        match unsafe { self.attempt("close", MrProvider::close) } {
+            First::Ready(outcome) => {
+                // SAFETY: as above.
+                unsafe { self.finish_close(outcome, false) };
+                Progress::Done
+            }
+            First::Pending(operation) => {
+                let domain = region.domain;
+                // The domain's close must not come to run on this entry's stack (H4), so it is kept until the
+                // entry's work is over, whatever the executor does with the task.
+                // SAFETY: the region's reference keeps the domain, then the one taken here.
+                unsafe {
+                    domain.as_ref().add_ref();
+                    self.pend(Request { kind: Kind::Close, operation });
+                    Domain::release(domain);
+                }
+                Progress::Pending
+            }
+        }
+    }
+
+    /// Puts the backend's close into the slot, unpolled; false where that failed, and the close is over.
+    ///
+    /// # Safety
+    /// The caller let the last reference go.
+    pub(super) unsafe fn prepare_close(self) -> bool {
+        // SAFETY: the region is the caller's alone.
+        match unsafe { self.prepare(Kind::Close, MrProvider::close) } {
+            Ok(()) => true,
+            Err(error) => {
+                // SAFETY: as above.
+                unsafe { self.finish_close(Err(error), true) };
+                false
+            }
+        }
+    }
+
+    /// The close that became due when another entry let the last reference go: it runs in the executor.
+    ///
+    /// # Safety
+    /// The caller let the last reference go.
+    #[cold]
+    pub(super) unsafe fn close_from_entry(self) {
+        // SAFETY: the region is the caller's alone, and passes to the task.
+        unsafe {
+            let domain = self.get().domain;
+            domain.as_ref().add_ref();
+            if self.prepare_close() {
+                self.pend(self.request());
+            }
+            Domain::release(domain);
+        }
+    }
+
+    /// The backend's close is over: frees the region, tells the consumer if Close returned PENDING, and lets the
+    /// domain go. Where the backend panicked or its close was given up, what it holds stays leaked (B8, B9): a
+    /// device may still use it.
+    ///
+    /// # Safety
+    /// The region is the caller's alone and the slot empty. The region is gone afterwards.
+    pub(super) unsafe fn finish_close(self, outcome: Outcome, tell: bool) {
+        // SAFETY: the caller's promise; the completion was written before the consumer's reference went.
+        let (domain, child, adapter, done) = unsafe {
+            let region = self.get();
+            let done = region.close.with_mut(|cell| cell.read().assume_init());
+            (region.domain, region.child, self.adapter().key(), done)
+        };
+        match outcome {
+            // SAFETY: nobody else has the region.
+            Ok(()) => unsafe { self.free() },
+            Err(error) => log::error!(
+                "{}: the backend's close did not end ({error}); what the region holds stays leaked",
+                self.name()
+            ),
+        }
+        // SAFETY: the region's reference to the domain is let go last, by `leave`.
+        unsafe {
+            domain.as_ref().forget_child(child);
+            if tell {
+                done.call::<P>(adapter);
+            }
+            Domain::release(domain);
+        }
+    }
+
+    /// # Safety
+    /// The region is the caller's alone and the slot empty.
+    unsafe fn free(self) {
+        let region = self.0.as_ptr();
+        // SAFETY: the caller's promise; each part is dropped once. No reference to the region is left.
+        unsafe {
+            let provider = addr_of_mut!((*region).provider);
+            let _ =
+                contain("dropping a region", self.name(), || ManuallyDrop::drop(&mut *provider));
+            region.drop_in_place();
+            alloc::alloc::dealloc(region.cast(), Self::LAYOUT.0);
+        }
+    }
+}

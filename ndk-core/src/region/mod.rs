@@ -1,0 +1,389 @@
+//! The framework's memory region: state, argument checks, pending requests, close order. The C entries are a thin
+//! shell over it, and a Rust program may use it without them.
+
+mod close;
+mod request;
+mod slot;
+mod word;
+
+use crate::abi::{
+    GUID, MDL, NDK_EXTENSION_INTERFACE, NDK_FN_REQUEST_COMPLETION, NDK_MR, NDK_MR_DISPATCH,
+    NDK_OBJECT_HEADER, NDK_OBJECT_HEADER_RESERVED_BLOCK, NDK_VERSION, NdkObjectTypeMr, PVOID,
+    ULONG,
+};
+use crate::access::{Access, LocalToken, RemoteToken};
+use crate::adapter::Adapter;
+use crate::completion::{CloseCompletion, RequestCompletion};
+use crate::contain::contain;
+use crate::domain::Domain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mdl::MdlView;
+use crate::platform::Platform;
+use crate::provider::{AdapterProvider, MrProvider, RegionKind};
+use crate::sync::{AtomicU64, CShared, Cell, Mutex};
+use alloc::collections::VecDeque;
+use core::alloc::Layout;
+use core::fmt;
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ptr::NonNull;
+use request::{QueuedInit, Request};
+use word::{Op, Word, poisoned};
+
+/// How a request that was accepted goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is done; the completion will not be called (B1).
+    Done,
+    /// The completion will be called once, and may have been already (B2, B3).
+    Pending,
+}
+
+/// The object behind an `NDK_MR`, which is its first field; the request slot follows it in the same allocation.
+#[repr(C)]
+struct Region<A: AdapterProvider, P: Platform> {
+    ndk: CShared<NDK_MR>,
+    word: Word,
+    /// What the last committed initialisation allows: pages, and remote access in bit 32.
+    initialised: AtomicU64,
+    domain: NonNull<Domain<A, P>>,
+    /// The name's number, and the place in the domain's list of children.
+    id: u64,
+    child: usize,
+    /// Written by the one Close that set the closing flag, read by the one that closes.
+    close: Cell<MaybeUninit<CloseCompletion>>,
+    /// Belongs to the operation in progress; written when it pends.
+    request: Cell<MaybeUninit<Request>>,
+    queue: Mutex<P, VecDeque<QueuedInit>>,
+    provider: ManuallyDrop<A::Mr>,
+}
+
+/// A pointer to a region of the framework, as an `NDK_MR` pointer is one.
+///
+/// Like the C pointer it is valid from the region's creation until its close has completed, and copying it is free.
+/// The safe wrapper over it is the consumer side.
+pub struct RegionRef<A: AdapterProvider, P: Platform>(NonNull<Region<A, P>>);
+
+impl<A: AdapterProvider, P: Platform> Clone for RegionRef<A, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Copy for RegionRef<A, P> {}
+
+// SAFETY: a region is used from any thread: its word is atomic, its cells belong to whoever holds the operation or
+// the close, the backend's region is Send + Sync, and the domain pointer is kept alive by the reference that the
+// region holds.
+unsafe impl<A: AdapterProvider, P: Platform> Send for RegionRef<A, P> {}
+// SAFETY: as for Send; the pointer itself has no state.
+unsafe impl<A: AdapterProvider, P: Platform> Sync for RegionRef<A, P> {}
+
+impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
+    /// Region and slot in one allocation; the slot's offset in it.
+    const LAYOUT: (Layout, usize) =
+        match Layout::new::<Region<A, P>>().extend(slot::layout::<A::Mr>()) {
+            Ok((layout, offset)) => (layout.pad_to_align(), offset),
+            Err(_) => panic!("a region's layout is far below the limit"),
+        };
+
+    /// Makes the region's object; it takes over a reference to `domain`. `None` where memory is short.
+    pub(crate) fn allocate(
+        domain: NonNull<Domain<A, P>>,
+        (id, child): (u64, usize),
+        version: NDK_VERSION,
+        kind: RegionKind,
+        provider: A::Mr,
+        dispatch: &'static NDK_MR_DISPATCH,
+    ) -> core::result::Result<Self, A::Mr> {
+        // SAFETY: the layout's size is not 0.
+        let memory = unsafe { alloc::alloc::alloc(Self::LAYOUT.0) };
+        let Some(region) = NonNull::new(memory.cast::<Region<A, P>>()) else {
+            return Err(provider);
+        };
+        let header = NDK_OBJECT_HEADER {
+            Version: version,
+            ObjectType: NdkObjectTypeMr,
+            NdkReserved: NDK_OBJECT_HEADER_RESERVED_BLOCK::ZEROED,
+        };
+        let value = Region {
+            ndk: CShared::new(NDK_MR { Header: header, Dispatch: dispatch }),
+            word: Word::new(kind == RegionKind::FastRegister),
+            initialised: AtomicU64::new(0),
+            domain,
+            id,
+            child,
+            close: Cell::new(MaybeUninit::uninit()),
+            request: Cell::new(MaybeUninit::uninit()),
+            queue: Mutex::new(VecDeque::new()),
+            provider: ManuallyDrop::new(provider),
+        };
+        // SAFETY: fresh memory of that layout.
+        unsafe { region.write(value) };
+        Ok(Self(region))
+    }
+
+    /// The region that an `NDK_MR` pointer given out by this framework for these types points to.
+    ///
+    /// # Safety
+    /// As said; the region is not closed.
+    pub(crate) unsafe fn from_raw(mr: NonNull<NDK_MR>) -> Self {
+        Self(mr.cast())
+    }
+
+    /// The C object.
+    pub fn as_ndk(self) -> NonNull<NDK_MR> {
+        self.0.cast()
+    }
+
+    /// # Safety
+    /// The region is alive while the reference is used.
+    unsafe fn get<'r>(self) -> &'r Region<A, P> {
+        // SAFETY: the caller's promise; no `&mut` to a region is ever made, and what C or an operation writes is
+        // behind cells.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// # Safety
+    /// As for `get`.
+    unsafe fn adapter<'r>(self) -> &'r Adapter<A, P> {
+        // SAFETY: the region holds a reference to its domain, which holds one to the adapter.
+        unsafe { self.get().domain.as_ref().adapter() }
+    }
+
+    fn slot(self) -> *mut u8 {
+        // SAFETY: the offset is inside the allocation, whose provenance the pointer has.
+        unsafe { self.0.as_ptr().cast::<u8>().add(Self::LAYOUT.1) }
+    }
+
+    /// The backend's region.
+    ///
+    /// # Safety
+    /// The region is alive while the reference is used.
+    pub(crate) unsafe fn provider<'r>(self) -> &'r A::Mr {
+        // SAFETY: the caller's promise.
+        unsafe { &self.get().provider }
+    }
+
+    /// Registers the first `length` bytes of the chain. C entry: `NdkRegisterMr`, whose statuses it gives.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER (A7, C1, C3 to C8, C15), INVALID_DEVICE_STATE (C11, C12, H7), DEVICE_REMOVED (H8),
+    /// INTERNAL_ERROR (B8), and what the backend gives: INSUFFICIENT_RESOURCES (C14), NOT_SUPPORTED (K2).
+    ///
+    /// # Safety
+    /// The region is not closed; `mdl` is null or a chain as [`MdlView::new`] asks, unchanged until the request has
+    /// completed; `routine` may be called once with `context` from any thread.
+    pub unsafe fn register(
+        self,
+        mdl: *const MDL,
+        length: usize,
+        flags: ULONG,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<Progress> {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let done = self.accept("register", Op::Register, routine, context)?;
+            match self.check_registration(mdl, length, flags) {
+                Ok((memory, access)) => {
+                    self.start(Op::Register, done, move |region| region.register(memory, access))
+                }
+                Err(error) => self.finish_inline(Op::Register, Err(error)),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for `register`.
+    unsafe fn check_registration(
+        self,
+        mdl: *const MDL,
+        length: usize,
+        flags: ULONG,
+    ) -> Result<(MdlView<'static>, Access)> {
+        let access = Access::from_flags(flags)?;
+        // SAFETY: the caller's promise; the request's future, which gets the view, ends before the request does.
+        let memory = unsafe { MdlView::new(mdl, length)? };
+        // SAFETY: the region is alive.
+        if length > unsafe { self.adapter() }.info().MaxRegistrationSize {
+            let cause = "the length is above the adapter's MaxRegistrationSize";
+            return Err(Error::new(ErrorKind::InvalidParameter, cause).rule("C8"));
+        }
+        Ok((memory, access))
+    }
+
+    /// Ends the registration. C entry: `NdkDeregisterMr`, whose statuses it gives.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER (A7), INVALID_DEVICE_STATE (D1, H7), DEVICE_BUSY (D2), DEVICE_REMOVED (H8),
+    /// INTERNAL_ERROR (B8).
+    ///
+    /// # Safety
+    /// The region is not closed; `routine` may be called once with `context` from any thread.
+    pub unsafe fn deregister(
+        self,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<Progress> {
+        // SAFETY: the caller's promises.
+        unsafe {
+            let done = self.accept("deregister", Op::Deregister, routine, context)?;
+            self.start(Op::Deregister, done, |region| region.deregister())
+        }
+    }
+
+    /// Prepares for fast registration. C entry: `NdkInitializeFastRegisterMr`, whose statuses it gives.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER (A7, G2), IMPLEMENTATION_LIMIT (G2), INVALID_DEVICE_STATE (G1, G3, H7), DEVICE_REMOVED
+    /// (H8), INTERNAL_ERROR (B8), and what the backend gives.
+    ///
+    /// # Safety
+    /// As for [`deregister`](Self::deregister).
+    pub unsafe fn initialize_fast_register(
+        self,
+        pages: ULONG,
+        remote: bool,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<Progress> {
+        // SAFETY: the caller's promises.
+        unsafe { self.initialise(pages, remote, routine, context) }
+            // SAFETY: where an error came back the request is over and the region as alive as before.
+            .inspect_err(|error| unsafe { self.log_refusal("initialise fast registration", error) })
+    }
+
+    /// The local token, or `None` where there is none (E1). C entry: `NdkGetLocalTokenFromMr`.
+    ///
+    /// # Safety
+    /// The region is not closed.
+    pub unsafe fn local_token(self) -> Option<LocalToken> {
+        // SAFETY: the caller's promise.
+        unsafe { self.token(MrProvider::local_token) }
+    }
+
+    /// The remote token, or `None` where there is none (E1). C entry: `NdkGetRemoteTokenFromMr`.
+    ///
+    /// # Safety
+    /// The region is not closed.
+    pub unsafe fn remote_token(self) -> Option<RemoteToken> {
+        // SAFETY: the caller's promise.
+        unsafe { self.token(MrProvider::remote_token) }
+    }
+
+    /// # Safety
+    /// The region is not closed.
+    #[inline]
+    unsafe fn token<T>(self, ask: impl FnOnce(&A::Mr) -> Option<T>) -> Option<T> {
+        // SAFETY: the caller's promise.
+        let region = unsafe { self.get() };
+        if !region.word.load().has_tokens() {
+            return None;
+        }
+        contain("a token getter", self.name(), || ask(&region.provider)).unwrap_or_else(|_| {
+            region.word.poison();
+            None
+        })
+    }
+
+    /// A vendor's extension interface. C entry: `NdkQueryExtension`. Changes nothing.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED (A5), INVALID_DEVICE_STATE (H7), INTERNAL_ERROR (B8).
+    ///
+    /// # Safety
+    /// The region is not closed.
+    pub unsafe fn query_extension(
+        self,
+        id: &GUID,
+        version: NDK_VERSION,
+    ) -> Result<NDK_EXTENSION_INTERFACE> {
+        // SAFETY: the caller's promise.
+        let region = unsafe { self.get() };
+        region.word.load().check_alive()?;
+        contain("query-extension", self.name(), || region.provider.query_extension(id, version))
+            .unwrap_or_else(|_| {
+                region.word.poison();
+                Err(poisoned())
+            })
+    }
+
+    /// Checks the completion, the device and the state, and claims the operation.
+    ///
+    /// # Safety
+    /// The region is not closed; `routine` may be called once with `context`.
+    #[inline]
+    unsafe fn accept(
+        self,
+        what: &'static str,
+        op: Op,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<RequestCompletion> {
+        // SAFETY: the caller's promises.
+        unsafe { self.accepted(op, routine, context) }
+            // SAFETY: the region is alive.
+            .inspect_err(|error| unsafe { self.log_refusal(what, error) })
+    }
+
+    /// # Safety
+    /// As for `accept`.
+    unsafe fn accepted(
+        self,
+        op: Op,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<RequestCompletion> {
+        // SAFETY: the caller's promises.
+        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)?) };
+        // SAFETY: the region is alive.
+        unsafe { self.check_device()? };
+        region.word.claim(op)?;
+        Ok(done)
+    }
+
+    /// # Safety
+    /// The region is alive.
+    unsafe fn check_device(self) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let (region, adapter) = unsafe { (self.get(), self.adapter()) };
+        if adapter.is_lost() {
+            region.word.load().check_alive()?;
+            return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
+        }
+        Ok(())
+    }
+
+    /// # Safety
+    /// The region is alive.
+    #[cold]
+    unsafe fn log_refusal(self, what: &str, error: &Error) {
+        // SAFETY: the caller's promise.
+        let state = unsafe { self.get() }.word.load();
+        log::warn!("{}: {what} refused while {state}: {error}", self.name());
+    }
+
+    /// The region's name in log lines.
+    pub fn name(self) -> RegionName<A, P> {
+        RegionName(self)
+    }
+}
+
+/// Displays as `adapter/pdN/mrM`. To be used while the region is alive.
+pub struct RegionName<A: AdapterProvider, P: Platform>(RegionRef<A, P>);
+
+impl<A: AdapterProvider, P: Platform> fmt::Display for RegionName<A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: names are made and shown inside calls for which the region is alive.
+        let region = unsafe { self.0.get() };
+        // SAFETY: the region keeps its domain alive.
+        let domain = unsafe { region.domain.as_ref() };
+        write!(f, "{}/mr{}", domain.name(), region.id)
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> fmt::Debug for RegionRef<A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RegionRef").field(&self.0).finish()
+    }
+}

@@ -1,0 +1,258 @@
+//! A region's state in one atomic word: what it is, what is being done to it, who still needs it.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sync::{AtomicU64, Ordering};
+use core::fmt;
+
+/// What a region is when nothing is in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Created = 0,
+    Registered = 1,
+    Initialised = 2,
+}
+
+/// What is being done to it; at most one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Op {
+    None = 0,
+    Register = 1,
+    Deregister = 2,
+    Initialise = 3,
+}
+
+const OP_SHIFT: u32 = 8;
+const FAST: u64 = 1 << 16;
+const CLOSING: u64 = 1 << 17;
+const POISONED: u64 = 1 << 18;
+/// Initialisations wait behind the one in progress.
+const QUEUED: u64 = 1 << 19;
+const REF: u64 = 1 << 32;
+
+/// A reading of the word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(u64);
+
+impl Snapshot {
+    pub(crate) fn phase(self) -> Phase {
+        match self.0 as u8 {
+            0 => Phase::Created,
+            1 => Phase::Registered,
+            _ => Phase::Initialised,
+        }
+    }
+
+    pub(crate) fn op(self) -> Op {
+        match (self.0 >> OP_SHIFT) as u8 {
+            0 => Op::None,
+            1 => Op::Register,
+            2 => Op::Deregister,
+            _ => Op::Initialise,
+        }
+    }
+
+    pub(crate) fn is_fast(self) -> bool {
+        self.0 & FAST != 0
+    }
+
+    pub(crate) fn is_closing(self) -> bool {
+        self.0 & CLOSING != 0
+    }
+
+    pub(crate) fn is_poisoned(self) -> bool {
+        self.0 & POISONED != 0
+    }
+
+    /// How many need the region: the consumer until it has called Close, and each request in progress until its
+    /// callback has returned.
+    pub(crate) fn refs(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Whether the token getters may ask the backend (E1).
+    pub(crate) fn has_tokens(self) -> bool {
+        const NONE: u64 = CLOSING | POISONED;
+        // The tokens of a registered region stay valid until its deregistration has started; an initialised region
+        // keeps its own while another initialisation runs, since the last one committed counts (G3).
+        self.0 & NONE == 0 && self.phase() != Phase::Created && self.op() != Op::Deregister
+    }
+
+    /// What every operation asks first: closing (H7), then poisoned (B8).
+    pub(crate) fn check_alive(self) -> Result<()> {
+        if self.is_closing() {
+            return Err(wrong_state("H7", "the region is being closed"));
+        }
+        if self.is_poisoned() {
+            return Err(poisoned());
+        }
+        Ok(())
+    }
+
+    /// Whether `op` may start now.
+    pub(crate) fn admit(self, op: Op) -> Result<()> {
+        self.check_alive()?;
+        match (op, self.phase(), self.op()) {
+            (Op::Register, ..) if self.is_fast() => {
+                Err(wrong_state("C11", "the region was created for fast registration"))
+            }
+            (Op::Register, Phase::Created, Op::None) => Ok(()),
+            (Op::Register, ..) => Err(wrong_state(
+                "C12",
+                "the region is registered, or another request is changing it",
+            )),
+            (Op::Deregister, Phase::Registered, Op::None) => Ok(()),
+            (Op::Deregister, ..) => Err(wrong_state("D1", "the region is not registered")),
+            (Op::Initialise, ..) if !self.is_fast() => {
+                Err(wrong_state("G1", "the region was created for conventional registration"))
+            }
+            // One that is in progress already is for the caller to queue behind.
+            (Op::Initialise, ..) => Ok(()),
+            (Op::None, ..) => unreachable!("nothing to admit"),
+        }
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match (self.is_closing(), self.is_poisoned(), self.op(), self.phase()) {
+            (true, ..) => "closing",
+            (_, true, ..) => "poisoned",
+            (_, _, Op::Register, _) => "registering",
+            (_, _, Op::Deregister, _) => "deregistering",
+            (_, _, Op::Initialise, _) => "initialising",
+            (_, _, Op::None, Phase::Created) => "created",
+            (_, _, Op::None, Phase::Registered) => "registered",
+            (_, _, Op::None, Phase::Initialised) => "initialised",
+        };
+        f.write_str(name)
+    }
+}
+
+pub(crate) fn wrong_state(rule: &'static str, cause: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidDeviceState, cause).rule(rule)
+}
+
+#[cold]
+pub(crate) fn poisoned() -> Error {
+    Error::new(ErrorKind::Internal, "the backend panicked on this region; only Close is left")
+        .rule("B8")
+}
+
+/// What became of a claim on the word.
+pub(crate) enum Claim {
+    /// The operation is the caller's to run.
+    Mine,
+    /// An initialisation is in progress; queue behind it.
+    Queue,
+}
+
+/// The word itself.
+pub(crate) struct Word(AtomicU64);
+
+impl Word {
+    /// A new region's word: the consumer holds the one reference.
+    pub(crate) fn new(fast: bool) -> Self {
+        Self(AtomicU64::new(REF | if fast { FAST } else { 0 }))
+    }
+
+    pub(crate) fn load(&self) -> Snapshot {
+        Snapshot(self.0.load(Ordering::Acquire))
+    }
+
+    /// Starts `op` and takes a reference for it, where the state allows it.
+    #[inline]
+    pub(crate) fn claim(&self, op: Op) -> Result<Claim> {
+        let mut now = self.load();
+        loop {
+            now.admit(op)?;
+            if now.op() != Op::None {
+                return Ok(Claim::Queue);
+            }
+            match self.exchange(now, now.0 + REF + ((op as u64) << OP_SHIFT)) {
+                Ok(()) => return Ok(Claim::Mine),
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// Joins the queue behind the initialisation in progress, with a reference of its own. False where none is in
+    /// progress any more. Called under the queue's lock.
+    pub(crate) fn join_queue(&self) -> Result<bool> {
+        let mut now = self.load();
+        loop {
+            now.admit(Op::Initialise)?;
+            if now.op() != Op::Initialise {
+                return Ok(false);
+            }
+            match self.exchange(now, (now.0 | QUEUED) + REF) {
+                Ok(()) => return Ok(true),
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// The queue is empty. Called under its lock.
+    pub(crate) fn queue_drained(&self) {
+        self.0.fetch_and(!QUEUED, Ordering::AcqRel);
+    }
+
+    /// Ends the operation in progress: the region is in `phase` from now on. The reference stays.
+    pub(crate) fn settle(&self, op: Op, from: Phase, phase: Phase) {
+        self.0.fetch_add(Self::settled(op, from, phase), Ordering::AcqRel);
+    }
+
+    /// Ends the operation and lets its reference go; true where it was the last.
+    #[inline]
+    pub(crate) fn settle_and_release(&self, op: Op, from: Phase, phase: Phase) -> bool {
+        let change = Self::settled(op, from, phase).wrapping_sub(REF);
+        Snapshot(self.0.fetch_add(change, Ordering::AcqRel)).refs() == 1
+    }
+
+    /// The owner of an operation is the only one to change phase and operation, so the change is a difference.
+    fn settled(op: Op, from: Phase, phase: Phase) -> u64 {
+        (phase as u64).wrapping_sub(from as u64).wrapping_sub((op as u64) << OP_SHIFT)
+    }
+
+    /// As `settle`, but refused where initialisations are queued: one of them is next, and the operation goes on.
+    pub(crate) fn settle_unless_queued(&self, op: Op, from: Phase, phase: Phase) -> bool {
+        let mut now = self.load();
+        loop {
+            if now.0 & QUEUED != 0 {
+                return false;
+            }
+            match self.exchange(now, now.0.wrapping_add(Self::settled(op, from, phase))) {
+                Ok(()) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+    }
+
+    /// An operation that goes on with the next of the queue: only the phase changes.
+    pub(crate) fn step(&self, from: Phase, phase: Phase) {
+        self.0.fetch_add((phase as u64).wrapping_sub(from as u64), Ordering::AcqRel);
+    }
+
+    /// Marks the region as closing; false where it was already.
+    pub(crate) fn start_close(&self) -> bool {
+        !Snapshot(self.0.fetch_or(CLOSING, Ordering::AcqRel)).is_closing()
+    }
+
+    /// Poisons the region; only Close is left (B8).
+    pub(crate) fn poison(&self) {
+        self.0.fetch_or(POISONED, Ordering::AcqRel);
+    }
+
+    /// Lets one reference go; true where it was the last, and the region is the caller's to close.
+    pub(crate) fn release(&self) -> bool {
+        Snapshot(self.0.fetch_sub(REF, Ordering::AcqRel)).refs() == 1
+    }
+
+    fn exchange(&self, now: Snapshot, next: u64) -> core::result::Result<(), Snapshot> {
+        self.0
+            .compare_exchange_weak(now.0, next, Ordering::AcqRel, Ordering::Acquire)
+            .map(|_| ())
+            .map_err(Snapshot)
+    }
+}
