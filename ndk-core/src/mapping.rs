@@ -77,9 +77,11 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe { self.begin_mapping(mdl, length, completion, lam, lam_size, fbo) }.inspect_err(
             |error| {
-                // SAFETY: the adapter is open. A buffer that is too small is how its size is asked for.
+                // A buffer that is too small is how its size is asked for.
                 if error.kind() != ErrorKind::BufferTooSmall {
-                    log::warn!("{}: build mapping refused: {error}", unsafe { self.get() }.name());
+                    // SAFETY: the adapter is open.
+                    let adapter = unsafe { self.get() };
+                    log::warn!("{}: build mapping refused: {error}", adapter.name());
                 }
             },
         )

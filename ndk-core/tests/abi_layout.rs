@@ -1,9 +1,9 @@
 //! The ABI module and the C header against the figures of the interface, and against each other.
 //!
-//! `abi/figures.tsv` holds the figures. The Rust types, measured here, and the C header, measured by
-//! a generated program, must each reproduce it line by line: a figure without a counterpart fails,
-//! and so does a counterpart without a figure. Signatures have no size, so the function types and
-//! the members of the dispatch tables are compared as text.
+//! `abi/figures.tsv` holds the figures. The Rust types, measured here, and the C header, measured
+//! by a generated program, must each reproduce it line by line: a figure without a counterpart
+//! fails, and so does a counterpart without a figure. Signatures have no size, so the function
+//! types and the members of the dispatch tables are compared as text.
 
 #[path = "abi/signatures.rs"]
 mod signatures;
@@ -57,8 +57,8 @@ fn member_size<T, F>(_project: fn(&T) -> *const F) -> usize {
     size_of::<F>()
 }
 
-/// Measures `type { member, ... }` as lines of figures. A member that C does not nest is written with
-/// its Rust path; its C name is the last part.
+/// Measures `type { member, ... }` as lines of figures. A member that C does not nest is written
+/// with its Rust path; its C name is the last part.
 macro_rules! measure {
     ($($type:ident { $($($member:ident).+),+ $(,)? })+) => {{
         let mut lines = Vec::new();

@@ -7,8 +7,8 @@
 //! How C is written down in Rust:
 //!
 //! - Names are those of the C headers, so that they can be searched for in Microsoft's reference.
-//!   Every item names its page there: `nc-ndkpi-...` is a function type, `ns-ndkpi-...` a
-//!   structure, `ne-ndkpi-...` an enumeration.
+//!   Types name their page there: `nc-ndkpi-...` is a function type, `ns-ndkpi-...` a structure,
+//!   `ne-ndkpi-...` an enumeration. Flags are on the pages of the functions that take them.
 //! - Function types are `unsafe extern "system" fn`. A member of a dispatch table and a callback
 //!   parameter is an `Option` of it, since C may pass null there; `None` is C's null pointer.
 //! - Enumerations are integers in a newtype: C may store any value in them, a Rust `enum` may not.

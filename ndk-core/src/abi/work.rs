@@ -24,6 +24,8 @@ pub const NDK_OP_FLAG_RDMA_READ_LOCAL_INVALIDATE: ULONG = 0x100;
 pub const NDK_OP_FLAG_DEFER: ULONG = 0x200;
 
 /// An address that an adapter gave out for a page of memory, of meaning to that adapter only.
+///
+/// Reference: `ns-ndkpi-_ndk_logical_address_mapping`.
 pub type NDK_LOGICAL_ADDRESS = PHYSICAL_ADDRESS;
 
 /// The logical addresses of the pages of a buffer. Reference:

@@ -85,7 +85,8 @@ fn declaration(text: &str) -> String {
         None => (false, base),
     };
     let ty = match stars {
-        // A function may be null; a `const` parameter that is no pointer says nothing to its caller.
+        // A function may be null; a `const` parameter that is no pointer says nothing to its
+        // caller.
         0 if base.starts_with("NDK_FN_") => format!("Option<{base}>"),
         0 => base.to_owned(),
         1 if constant => format!("*const {base}"),
