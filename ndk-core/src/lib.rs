@@ -39,7 +39,9 @@ pub use executor::{Executor, Task};
 pub use platform::Std;
 pub use platform::{Platform, Waits};
 pub use provider::{
-    AdapterProvider, BoxedAdapter, BoxedPd, BoxedRegion, DynAdapterProvider, DynMrProvider,
-    Mapping, MrProvider, RegionKind,
+    AdapterProvider, BoxedAdapter, BoxedPd, BoxedQueuePair, BoxedRegion, BoxedWindow,
+    DynAdapterProvider, DynMrProvider, Endpoint, FastMemory, Mapping, MrProvider, NoQueuePair,
+    NoWindow, QpProvider, QueueDepths, RegionKind, RemoteAddress, Sge, WindowProvider,
+    WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 pub use region::{Progress, RegionName, RegionRef};

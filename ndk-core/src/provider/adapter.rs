@@ -1,7 +1,8 @@
 //! The adapter beside the regions: creation, limits, mappings, cancellation.
 
-use super::MrProvider;
 use super::region::unknown_extension;
+use super::work::no_queue_pairs;
+use super::{MrProvider, QpProvider, QueueDepths, WindowProvider};
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::LocalToken;
 use crate::capabilities::Capabilities;
@@ -36,6 +37,10 @@ pub trait AdapterProvider: Send + Sync + Sized + 'static {
     type Pd: Send + Sync + 'static;
     /// A memory region.
     type Mr: MrProvider;
+    /// A queue pair; [`NoQueuePair`](super::NoQueuePair) where the backend has none.
+    type Qp: QpProvider<Mr = Self::Mr, Window = Self::Window>;
+    /// A memory window; [`NoWindow`](super::NoWindow) where the backend has none.
+    type Window: WindowProvider;
 
     /// The name in log lines, for instance `sim0`.
     fn name(&self) -> &str;
@@ -84,6 +89,29 @@ pub trait AdapterProvider: Send + Sync + Sized + 'static {
     /// cannot be cancelled is waited for.
     fn cancel(&self, region: &Self::Mr) {
         let _ = region;
+    }
+
+    /// Makes a queue pair in a domain.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED where the backend has none, INVALID_PARAMETER above the adapter's queue depths,
+    /// INSUFFICIENT_RESOURCES.
+    fn create_qp(
+        &self,
+        pd: &Self::Pd,
+        depths: QueueDepths,
+    ) -> impl Future<Output = Result<Self::Qp>> + Send {
+        let _ = (pd, depths);
+        core::future::ready(Err(no_queue_pairs()))
+    }
+
+    /// Makes a memory window in a domain.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED where the backend has none, INSUFFICIENT_RESOURCES.
+    fn create_window(&self, pd: &Self::Pd) -> impl Future<Output = Result<Self::Window>> + Send {
+        let _ = pd;
+        core::future::ready(Err(no_queue_pairs()))
     }
 
     /// The token for local access through logical addresses, the same for the life of the domain (L5). C entry:

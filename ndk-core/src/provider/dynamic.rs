@@ -4,7 +4,8 @@
 //! The price is one allocation for each asynchronous call. The methods of the twins have names of their own, so
 //! that a call on a type that is both says which is meant.
 
-use super::{AdapterProvider, Mapping, MrProvider, RegionKind};
+use super::dynamic_work::{BoxedQueuePair, BoxedWindow};
+use super::{AdapterProvider, Mapping, MrProvider, QueueDepths, RegionKind};
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::capabilities::Capabilities;
@@ -147,6 +148,10 @@ pub trait DynAdapterProvider: Send + Sync {
     fn dyn_cancel(&self, region: &BoxedRegion);
     /// [`AdapterProvider::privileged_token`].
     fn dyn_privileged_token(&self, pd: &BoxedPd) -> Option<LocalToken>;
+    /// [`AdapterProvider::create_qp`].
+    async fn dyn_create_qp(&self, pd: &BoxedPd, depths: QueueDepths) -> Result<BoxedQueuePair>;
+    /// [`AdapterProvider::create_window`].
+    async fn dyn_create_window(&self, pd: &BoxedPd) -> Result<BoxedWindow>;
     /// [`AdapterProvider::build_mapping`].
     async fn dyn_build_mapping(&self, memory: MdlView<'_>, pages: &mut [u64]) -> Result<Mapping>;
     /// [`AdapterProvider::release_mapping`].
@@ -202,6 +207,16 @@ impl<A: AdapterProvider> DynAdapterProvider for A {
         Ok(BoxedRegion(Box::new(self.create_mr(pd, kind).await?)))
     }
 
+    async fn dyn_create_qp(&self, pd: &BoxedPd, depths: QueueDepths) -> Result<BoxedQueuePair> {
+        let pd = pd.downcast_ref().ok_or_else(foreign_object)?;
+        Ok(BoxedQueuePair(Box::new(self.create_qp(pd, depths).await?)))
+    }
+
+    async fn dyn_create_window(&self, pd: &BoxedPd) -> Result<BoxedWindow> {
+        let pd = pd.downcast_ref().ok_or_else(foreign_object)?;
+        Ok(BoxedWindow(Box::new(self.create_window(pd).await?)))
+    }
+
     fn dyn_cancel(&self, region: &BoxedRegion) {
         if let Some(region) = region.downcast_ref() {
             self.cancel(region);
@@ -246,6 +261,8 @@ impl BoxedAdapter {
 impl AdapterProvider for BoxedAdapter {
     type Pd = BoxedPd;
     type Mr = BoxedRegion;
+    type Qp = BoxedQueuePair;
+    type Window = BoxedWindow;
 
     fn name(&self) -> &str {
         self.0.dyn_name()
@@ -277,6 +294,14 @@ impl AdapterProvider for BoxedAdapter {
 
     async fn create_mr(&self, pd: &BoxedPd, kind: RegionKind) -> Result<BoxedRegion> {
         self.0.dyn_create_mr(pd, kind).await
+    }
+
+    async fn create_qp(&self, pd: &BoxedPd, depths: QueueDepths) -> Result<BoxedQueuePair> {
+        self.0.dyn_create_qp(pd, depths).await
+    }
+
+    async fn create_window(&self, pd: &BoxedPd) -> Result<BoxedWindow> {
+        self.0.dyn_create_window(pd).await
     }
 
     fn cancel(&self, region: &BoxedRegion) {
@@ -314,4 +339,4 @@ macro_rules! debug {
     )*};
 }
 
-debug!(BoxedRegion, BoxedPd, BoxedAdapter);
+debug!(BoxedRegion, BoxedPd, BoxedAdapter, BoxedQueuePair, BoxedWindow);

@@ -2,8 +2,15 @@
 
 mod adapter;
 mod dynamic;
+mod dynamic_work;
 mod region;
+mod work;
 
 pub use adapter::{AdapterProvider, Mapping, RegionKind};
 pub use dynamic::{BoxedAdapter, BoxedPd, BoxedRegion, DynAdapterProvider, DynMrProvider};
+pub use dynamic_work::{BoxedQueuePair, BoxedWindow};
 pub use region::MrProvider;
+pub use work::{
+    Endpoint, FastMemory, NoQueuePair, NoWindow, QpProvider, QueueDepths, RemoteAddress, Sge,
+    WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
+};
