@@ -122,7 +122,7 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
             // SAFETY: a domain takes itself off the list, under this lock, before it is freed.
             let domain = unsafe { domain.as_ref() };
             let name = format!("{}", domain.name());
-            names.extend(domain.live_children().into_iter().map(|id| format!("{name}/mr{id}")));
+            names.extend(domain.live_children().into_iter().map(|child| format!("{name}/{child}")));
             names.push(name);
         }
         names

@@ -15,7 +15,12 @@ use crate::platform::Platform;
 use crate::provider::{AdapterProvider, RegionKind};
 use crate::region::{Progress, RegionRef};
 use crate::sync::{CShared, Cell, Mutex, Refs};
+use crate::work::{Tracked, WindowState};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
@@ -33,9 +38,29 @@ pub(crate) struct Domain<A: AdapterProvider, P: Platform> {
     child: usize,
     version: NDK_VERSION,
     close: Cell<MaybeUninit<CloseCompletion>>,
-    /// The numbers of the live children, for the names of what was never closed.
-    children: Mutex<P, Slab<u64>>,
+    /// What lives in the domain.
+    children: Mutex<P, Slab<Child<A, P>>>,
+    /// The tokens by which a peer can invalidate a registration or binding, and what each stands for.
+    tokens: Mutex<P, BTreeMap<u32, Tracked>>,
     provider: ManuallyDrop<A::Pd>,
+}
+
+/// What lives in a domain. A region's pointer is valid as long as it is on the list.
+pub(crate) enum Child<A: AdapterProvider, P: Platform> {
+    Region(RegionRef<A, P>),
+    QueuePair(u64),
+    Window(Arc<WindowState<A, P>>),
+}
+
+impl<A: AdapterProvider, P: Platform> fmt::Display for Child<A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // SAFETY: it is on the list.
+            Self::Region(region) => write!(f, "mr{}", unsafe { region.id() }),
+            Self::QueuePair(id) => write!(f, "qp{id}"),
+            Self::Window(window) => write!(f, "mw{}", window.id),
+        }
+    }
 }
 
 /// A pointer to a protection domain of the framework, as an `NDK_PD` pointer is one: valid from its creation until
@@ -64,19 +89,58 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
         unsafe { self.adapter.as_ref() }
     }
 
+    /// Takes a reference for a request, unless the domain is being closed.
+    fn enter(&self) -> Result<()> {
+        if !self.refs.enter() {
+            let cause = "the domain is being closed";
+            return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("H7"));
+        }
+        Ok(())
+    }
+
     /// Takes a reference by the right of one that is held.
     pub(crate) fn add_ref(&self) {
         self.refs.add();
     }
 
-    /// A child is gone.
+    /// A child is gone, or about to be freed.
     pub(crate) fn forget_child(&self, child: usize) {
-        self.children.lock().remove(child);
+        drop(self.children.lock().remove(child));
     }
 
     /// The names of the children that are not closed.
-    pub(crate) fn live_children(&self) -> Vec<u64> {
-        self.children.lock().iter().map(|(_, &id)| id).collect()
+    pub(crate) fn live_children(&self) -> Vec<String> {
+        self.children.lock().iter().map(|(_, child)| format!("{child}")).collect()
+    }
+
+    /// Looks at a child, under the list's lock: `look` calls nothing foreign and frees nothing.
+    pub(crate) fn with_child<R>(
+        &self,
+        child: u32,
+        look: impl FnOnce(&Child<A, P>) -> R,
+    ) -> Option<R> {
+        self.children.lock().get(child as usize).map(look)
+    }
+
+    /// The names of the windows bound to a region.
+    pub(crate) fn windows_of(&self, region: RegionRef<A, P>) -> Vec<String> {
+        let bound = |child: &Child<A, P>| match child {
+            Child::Window(window) => window.is_bound_to(region),
+            _ => false,
+        };
+        let children = self.children.lock();
+        let windows = children.iter().filter(|(_, child)| bound(child));
+        windows.map(|(_, window)| format!("{window}")).collect()
+    }
+
+    /// A peer can invalidate what `note` names by this token from now on.
+    pub(crate) fn note_token(&self, token: u32, note: Tracked) {
+        self.tokens.lock().insert(token, note);
+    }
+
+    /// What the token stood for, which it does no longer.
+    pub(crate) fn forget_token(&self, token: u32) -> Option<Tracked> {
+        self.tokens.lock().remove(&token)
     }
 
     pub(crate) fn name(&self) -> impl fmt::Display + '_ {
@@ -131,6 +195,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             version,
             close: Cell::new(MaybeUninit::uninit()),
             children: Mutex::new(Slab::new()),
+            tokens: Mutex::new(BTreeMap::new()),
             provider: ManuallyDrop::new(provider),
         });
         // SAFETY: a box is not null.
@@ -150,7 +215,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
 
     /// # Safety
     /// The domain is alive while the reference is used.
-    unsafe fn get<'r>(self) -> &'r Domain<A, P> {
+    pub(crate) unsafe fn get<'r>(self) -> &'r Domain<A, P> {
         // SAFETY: the caller's promise; no `&mut` to a domain is made while it is shared.
         unsafe { self.0.as_ref() }
     }
@@ -253,17 +318,43 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         // SAFETY: the caller's promise.
         let domain = unsafe { self.get() };
         let id = domain.adapter().next_id();
-        let child = domain.children.lock().insert(id);
-        domain.refs.add();
         let dispatch = dispatch::mr::table::<A, P>();
-        RegionRef::allocate(self.0, (id, child), domain.version, kind, provider, dispatch).map_err(
-            |_provider| {
-                domain.forget_child(child);
-                // SAFETY: the reference taken for the child; the caller's own keeps the domain.
-                unsafe { self.release() };
-                Error::new(ErrorKind::InsufficientResources, "no memory for the region's object")
-            },
-        )
+        let mut children = domain.children.lock();
+        let place = children.vacant_entry();
+        let names = (id, place.key());
+        match RegionRef::allocate(self.0, names, domain.version, kind, provider, dispatch) {
+            Ok(region) => {
+                place.insert(Child::Region(region));
+                domain.refs.add();
+                Ok(region)
+            }
+            Err(provider) => {
+                drop(children);
+                // Foreign code, so not under the lock.
+                let _ = contain("dropping a region", domain.name(), || drop(provider));
+                let cause = "no memory for the region's object";
+                Err(Error::new(ErrorKind::InsufficientResources, cause))
+            }
+        }
+    }
+
+    /// Takes a reference for a creation in Rust.
+    ///
+    /// # Errors
+    /// DEVICE_REMOVED (H8), INVALID_DEVICE_STATE while the domain is being closed (H7).
+    ///
+    /// # Safety
+    /// The domain is not closed.
+    pub(crate) unsafe fn hold(self) -> Result<Held<A, P>> {
+        // SAFETY: the caller's promise.
+        let domain = unsafe { self.get() };
+        domain.adapter().check_device()?;
+        domain.enter()?;
+        Ok(Held(self))
+    }
+
+    pub(crate) fn pointer(self) -> NonNull<Domain<A, P>> {
+        self.0
     }
 
     /// The token for local access through logical addresses (L5). C entry: `NdkGetPrivilegedMemoryRegionToken`.
@@ -385,6 +476,49 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         unsafe { Adapter::release(adapter) };
     }
 }
+
+/// A reference to a domain that goes when it is dropped.
+pub(crate) struct Held<A: AdapterProvider, P: Platform>(DomainRef<A, P>);
+
+impl<A: AdapterProvider, P: Platform> Held<A, P> {
+    pub(crate) fn adapter(&self) -> &'static Adapter<A, P> {
+        // SAFETY: the reference keeps the domain, and that the adapter; what is given is used while it is held.
+        unsafe { self.0.get() }.adapter()
+    }
+
+    pub(crate) fn provider(&self) -> &A::Pd {
+        // SAFETY: the reference keeps the domain.
+        unsafe { &self.0.get().provider }
+    }
+
+    /// Puts something new on the domain's list.
+    pub(crate) fn adopt(&self, child: Child<A, P>) -> usize {
+        // SAFETY: the reference keeps the domain.
+        unsafe { self.0.get() }.children.lock().insert(child)
+    }
+
+    /// Gives the reference to what was made.
+    pub(crate) fn keep(self) -> DomainRef<A, P> {
+        let domain = self.0;
+        core::mem::forget(self);
+        domain
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Drop for Held<A, P> {
+    fn drop(&mut self) {
+        // SAFETY: the reference.
+        unsafe { self.0.release() };
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> PartialEq for DomainRef<A, P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Eq for DomainRef<A, P> {}
 
 struct DomainName<'a> {
     adapter: &'a str,

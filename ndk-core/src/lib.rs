@@ -10,6 +10,8 @@ extern crate alloc;
 pub mod abi;
 mod access;
 mod adapter;
+#[cfg(feature = "std")]
+pub mod backend;
 mod capabilities;
 mod completion;
 mod contain;
@@ -24,6 +26,7 @@ mod platform;
 mod provider;
 mod region;
 mod sync;
+mod work;
 
 pub use access::{Access, LocalToken, RemoteToken};
 pub use adapter::{AdapterRef, CloseRefused, Opened};
@@ -45,3 +48,4 @@ pub use provider::{
     WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 pub use region::{Progress, RegionName, RegionRef};
+pub use work::{MemoryWindow, QueuePair};

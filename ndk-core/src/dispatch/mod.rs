@@ -40,7 +40,7 @@ fn refuse_object<T>(entry: &'static str, what: &'static str) -> Option<T> {
 const BAD_OBJECT: NTSTATUS = crate::abi::STATUS_INVALID_PARAMETER;
 
 #[inline]
-fn to_status(result: Result<Progress>) -> NTSTATUS {
+pub(crate) fn to_status(result: Result<Progress>) -> NTSTATUS {
     match result {
         Ok(Progress::Done) => STATUS_SUCCESS,
         Ok(Progress::Pending) => STATUS_PENDING,

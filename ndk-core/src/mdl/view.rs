@@ -58,7 +58,8 @@ impl Fields {
     }
 
     fn pages(&self) -> usize {
-        (self.offset + self.count).div_ceil(PAGE_SIZE)
+        // In 64 bits: a count near its limit plus an offset does not fit into 32.
+        (self.offset as u64 + self.count as u64).div_ceil(PAGE_SIZE as u64) as usize
     }
 }
 
@@ -167,6 +168,7 @@ impl<'a> MdlView<'a> {
             index: 0,
             in_mdl: 0,
             entered: false,
+            given: false,
             left: self.page_count(),
             _chain: PhantomData,
         }
@@ -223,6 +225,8 @@ pub struct Frames<'a> {
     index: usize,
     in_mdl: usize,
     entered: bool,
+    /// Whether any frame was given: elements before the first are empty.
+    given: bool,
     left: usize,
     _chain: PhantomData<&'a MDL>,
 }
@@ -245,6 +249,7 @@ impl Iterator for Frames<'_> {
         let frame = unsafe { frame(self.mdl, self.index) };
         self.index += 1;
         self.left -= 1;
+        self.given = true;
         Some(frame)
     }
 
@@ -261,8 +266,7 @@ impl Frames<'_> {
     /// # Safety
     /// The chain has another element.
     unsafe fn enter(&mut self) {
-        let joined = self.entered;
-        if joined {
+        if self.entered {
             // SAFETY: the caller's promise.
             self.mdl = unsafe { addr_of!((*self.mdl).Next).read() };
         }
@@ -271,6 +275,6 @@ impl Frames<'_> {
         let fields = unsafe { Fields::read(self.mdl) };
         self.in_mdl = if fields.count == 0 { 0 } else { fields.pages() };
         // A page that the element before ended in was given already, by that element.
-        self.index = usize::from(joined && fields.count > 0 && fields.offset != 0);
+        self.index = usize::from(self.given && fields.count > 0 && fields.offset != 0);
     }
 }

@@ -146,6 +146,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             let done = region.close.with_mut(|cell| cell.read().assume_init());
             (region.domain, region.child, self.adapter().key(), done)
         };
+        // Off the list first: who looks there finds only regions that are not freed.
+        // SAFETY: the region's reference keeps the domain.
+        unsafe { domain.as_ref() }.forget_child(child);
         match outcome {
             // SAFETY: nobody else has the region.
             Ok(()) => unsafe { self.free() },
@@ -154,9 +157,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 self.name()
             ),
         }
-        // SAFETY: the region's reference to the domain is let go last, by `leave`.
+        // SAFETY: the region's reference to the domain is let go last.
         unsafe {
-            domain.as_ref().forget_child(child);
             if tell {
                 done.call::<P>(adapter);
             }

@@ -2,6 +2,7 @@
 //! shell over it, and a Rust program may use it without them.
 
 mod close;
+mod fast;
 mod request;
 mod slot;
 mod word;
@@ -27,6 +28,7 @@ use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use request::{QueuedInit, Request};
+pub(crate) use word::FastState;
 use word::{Op, Word, poisoned};
 
 /// How a request that was accepted goes on.
@@ -45,6 +47,8 @@ struct Region<A: AdapterProvider, P: Platform> {
     word: Word,
     /// What the last committed initialisation allows: pages, and remote access in bit 32.
     initialised: AtomicU64,
+    /// Which initialisation that was, by a number that no other region or window of the adapter has.
+    round: AtomicU64,
     domain: NonNull<Domain<A, P>>,
     /// The name's number, and the place in the domain's list of children.
     id: u64,
@@ -70,6 +74,14 @@ impl<A: AdapterProvider, P: Platform> Clone for RegionRef<A, P> {
 }
 
 impl<A: AdapterProvider, P: Platform> Copy for RegionRef<A, P> {}
+
+impl<A: AdapterProvider, P: Platform> PartialEq for RegionRef<A, P> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Eq for RegionRef<A, P> {}
 
 // SAFETY: a region is used from any thread: its word is atomic, its cells belong to whoever holds the operation or
 // the close, the backend's region is Send + Sync, and the domain pointer is kept alive by the reference that the
@@ -109,6 +121,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             ndk: CShared::new(NDK_MR { Header: header, Dispatch: dispatch }),
             word: Word::new(kind == RegionKind::FastRegister),
             initialised: AtomicU64::new(0),
+            round: AtomicU64::new(0),
             domain,
             id,
             child,
@@ -359,8 +372,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     #[cold]
     unsafe fn log_refusal(self, what: &str, error: &Error) {
         // SAFETY: the caller's promise.
-        let state = unsafe { self.get() }.word.load();
+        let region = unsafe { self.get() };
+        let state = region.word.load();
         log::warn!("{}: {what} refused while {state}: {error}", self.name());
+        if error.kind() == ErrorKind::DeviceBusy {
+            // SAFETY: the region keeps its domain alive.
+            let windows = unsafe { region.domain.as_ref() }.windows_of(self);
+            log::warn!("{}: bound to it: {} [D2]", self.name(), windows.join(", "));
+        }
     }
 
     /// The region's name in log lines.

@@ -1,7 +1,7 @@
 //! A request's way from its first poll to its callback.
 
 use super::slot::{IntoOutcome, Operation, Outcome};
-use super::word::{Claim, Op, Phase, poisoned};
+use super::word::{Claim, FastState, Op, Phase, poisoned};
 use super::{Progress, RegionRef};
 use crate::abi::{NDK_FN_REQUEST_COMPLETION, PVOID, STATUS_SUCCESS, ULONG};
 use crate::completion::RequestCompletion;
@@ -51,6 +51,10 @@ pub(crate) struct Initialised {
 impl Initialised {
     fn pack(self) -> u64 {
         u64::from(self.pages) | u64::from(self.remote) << 32
+    }
+
+    pub(super) fn unpack(word: u64) -> Self {
+        Self { pages: word as u32, remote: word >> 32 != 0 }
     }
 }
 
@@ -325,11 +329,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             Kind::Register(_) => Op::Register,
             Kind::Deregister(_) => Op::Deregister,
             Kind::Initialise(_, what) => {
-                if outcome.is_ok() {
-                    region.initialised.store(what.pack(), Ordering::Release);
-                }
                 // SAFETY: the caller owns the operation.
-                return unsafe { self.settle_initialise(outcome) };
+                return unsafe { self.settle_initialise(what, outcome) };
             }
             Kind::Close => return None,
         };
@@ -344,14 +345,20 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     /// # Safety
     /// The caller owns the operation, which is an initialisation.
-    unsafe fn settle_initialise(self, outcome: &Outcome) -> Option<QueuedInit> {
+    unsafe fn settle_initialise(self, what: Initialised, outcome: &Outcome) -> Option<QueuedInit> {
         // SAFETY: the caller's reference.
-        let region = unsafe { self.get() };
+        let (region, adapter) = unsafe { (self.get(), self.adapter()) };
         let from = region.word.load().phase();
         let to = if outcome.is_ok() { Phase::Initialised } else { from };
-        if let Err(error) = outcome {
+        match outcome {
+            Ok(()) => {
+                // What is still under way for the round before means nothing any more.
+                region.round.store(adapter.next_id(), Ordering::Release);
+                region.initialised.store(what.pack(), Ordering::Release);
+                region.word.set_fast_state(FastState::Free);
+            }
             // SAFETY: the caller's reference.
-            unsafe { self.log_failure(Op::Initialise, error) };
+            Err(error) => unsafe { self.log_failure(Op::Initialise, error) },
         }
         if region.word.settle_unless_queued(Op::Initialise, from, to) {
             return None;
@@ -433,10 +440,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the claim keeps the region.
         unsafe {
             let region = self.get();
-            if outcome.is_ok() {
-                region.initialised.store(what.pack(), Ordering::Release);
-            }
-            let queued = self.settle_initialise(outcome);
+            let queued = self.settle_initialise(what, outcome);
             if region.word.release() {
                 self.close_from_entry();
             } else if let Some(next) = queued {

@@ -29,7 +29,23 @@ const CLOSING: u64 = 1 << 17;
 const POISONED: u64 = 1 << 18;
 /// Initialisations wait behind the one in progress.
 const QUEUED: u64 = 1 << 19;
+/// Memory windows bound to it; each holds a reference too, so that Close waits for them (D2, H3).
+const BIND: u64 = 1 << 20;
+const MAX_BINDS: u64 = (1 << 10) - 1;
+const FAST_STATE_SHIFT: u32 = 30;
 const REF: u64 = 1 << 32;
+
+/// What the requests posted so far made of a region for fast registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FastState {
+    /// Its token reaches nothing.
+    Free = 0,
+    /// Registered, by a request that was posted.
+    Valid = 1,
+    /// A flush left open what the device did: to be initialised again, or closed (F6, G10).
+    Stale = 2,
+}
 
 /// A reading of the word.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,6 +67,22 @@ impl Snapshot {
             2 => Op::Deregister,
             _ => Op::Initialise,
         }
+    }
+
+    pub(crate) fn fast_state(self) -> FastState {
+        match self.0 >> FAST_STATE_SHIFT & 0b11 {
+            0 => FastState::Free,
+            1 => FastState::Valid,
+            _ => FastState::Stale,
+        }
+    }
+
+    fn with_fast_state(self, state: FastState) -> u64 {
+        self.0 & !(0b11 << FAST_STATE_SHIFT) | (state as u64) << FAST_STATE_SHIFT
+    }
+
+    fn binds(self) -> u64 {
+        self.0 / BIND & MAX_BINDS
     }
 
     pub(crate) fn is_fast(self) -> bool {
@@ -102,14 +134,40 @@ impl Snapshot {
                 "C12",
                 "the region is registered, or another request is changing it",
             )),
+            (Op::Deregister, Phase::Registered, Op::None) if self.binds() > 0 => {
+                let cause = "a memory window is bound to the region";
+                Err(Error::new(ErrorKind::DeviceBusy, cause).rule("D2"))
+            }
             (Op::Deregister, Phase::Registered, Op::None) => Ok(()),
             (Op::Deregister, ..) => Err(wrong_state("D1", "the region is not registered")),
             (Op::Initialise, ..) if !self.is_fast() => {
                 Err(wrong_state("G1", "the region was created for conventional registration"))
             }
+            (Op::Initialise, ..) if self.fast_state() == FastState::Valid => {
+                Err(wrong_state("G3", "the region's fast registration is valid"))
+            }
             // One that is in progress already is for the caller to queue behind.
             (Op::Initialise, ..) => Ok(()),
             (Op::None, ..) => unreachable!("nothing to admit"),
+        }
+    }
+
+    /// Whether a fast-register request may be posted now.
+    fn admit_fast_register(self) -> Result<()> {
+        self.check_alive()?;
+        match (self.phase(), self.op(), self.fast_state()) {
+            (Phase::Initialised, Op::None, FastState::Free) => Ok(()),
+            (_, Op::Initialise, _) => {
+                Err(wrong_state("G3", "an initialisation of the region is pending"))
+            }
+            (Phase::Initialised, _, FastState::Valid) => {
+                Err(wrong_state("G7", "the region is fast-registered and not invalidated"))
+            }
+            (Phase::Initialised, _, FastState::Stale) => Err(wrong_state(
+                "G10",
+                "a flush left the region's registration open: initialise it again",
+            )),
+            _ => Err(wrong_state("G7", "the region is not initialised for fast registration")),
         }
     }
 }
@@ -232,6 +290,60 @@ impl Word {
     /// An operation that goes on with the next of the queue: only the phase changes.
     pub(crate) fn step(&self, from: Phase, phase: Phase) {
         self.0.fetch_add((phase as u64).wrapping_sub(from as u64), Ordering::AcqRel);
+    }
+
+    /// Takes the step to a valid fast registration.
+    pub(crate) fn post_fast_register(&self) -> Result<()> {
+        self.update(|now| {
+            now.admit_fast_register()?;
+            Ok(now.with_fast_state(FastState::Valid))
+        })
+    }
+
+    /// Takes the step from a valid fast registration.
+    pub(crate) fn post_invalidate(&self) -> Result<()> {
+        self.update(|now| {
+            now.check_alive()?;
+            if now.fast_state() != FastState::Valid {
+                return Err(wrong_state("G8", "the region has no valid fast registration"));
+            }
+            Ok(now.with_fast_state(FastState::Free))
+        })
+    }
+
+    /// What a completion, or a request that was not posted after all, says of the fast registration.
+    pub(crate) fn set_fast_state(&self, state: FastState) {
+        let _ = self.update(|now| Ok(now.with_fast_state(state)));
+    }
+
+    /// A window is being bound: one more, and a reference for it.
+    pub(crate) fn bind(&self) -> Result<()> {
+        self.update(|now| {
+            now.check_alive()?;
+            if (now.phase(), now.op()) != (Phase::Registered, Op::None) {
+                return Err(wrong_state("D2", "the region to bind to is not registered"));
+            }
+            if now.binds() == MAX_BINDS {
+                let cause = "as many windows as can be are bound to the region";
+                return Err(Error::new(ErrorKind::InsufficientResources, cause).rule("D2"));
+            }
+            Ok(now.0 + BIND + REF)
+        })
+    }
+
+    /// A window is no longer bound; true where its reference was the last.
+    pub(crate) fn unbind(&self) -> bool {
+        Snapshot(self.0.fetch_sub(BIND + REF, Ordering::AcqRel)).refs() == 1
+    }
+
+    fn update(&self, step: impl Fn(Snapshot) -> Result<u64>) -> Result<()> {
+        let mut now = self.load();
+        loop {
+            match self.exchange(now, step(now)?) {
+                Ok(()) => return Ok(()),
+                Err(seen) => now = seen,
+            }
+        }
     }
 
     /// Marks the region as closing; false where it was already.

@@ -1,0 +1,132 @@
+//! What the device knows of a region: one cache line each, found by the index that the token table gives.
+
+use ndk_core::Access;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Set in `rights` while the record may be reached.
+const LIVE: u32 = 1 << 31;
+/// The record is a domain's privileged token: local access to logical addresses (L5).
+const PRIVILEGED: u32 = 1 << 30;
+
+/// A record. Its fields are written while no token leads to it, or by its owner while the live bit is clear; what
+/// reads them has published a hazard first, and the owner waits for hazards before it changes anything (D3).
+#[derive(Debug)]
+#[repr(align(64))]
+pub(crate) struct Record {
+    token: AtomicU32,
+    rights: AtomicU32,
+    domain: AtomicU32,
+    base: AtomicU64,
+    length: AtomicU64,
+    /// Page-frame numbers, one for each page from that of `base`.
+    pages: AtomicPtr<usize>,
+    page_count: AtomicUsize,
+}
+
+/// What a live record says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) rights: Access,
+    pub(crate) privileged: bool,
+    pub(crate) domain: u32,
+    pub(crate) base: u64,
+    pub(crate) length: u64,
+    pub(crate) pages: *const usize,
+    pub(crate) page_count: usize,
+}
+
+impl Record {
+    const fn new() -> Self {
+        Self {
+            token: AtomicU32::new(0),
+            rights: AtomicU32::new(0),
+            domain: AtomicU32::new(0),
+            base: AtomicU64::new(0),
+            length: AtomicU64::new(0),
+            pages: AtomicPtr::new(std::ptr::null_mut()),
+            page_count: AtomicUsize::new(0),
+        }
+    }
+
+    /// Describes the memory. The record must be dead.
+    #[inline]
+    pub(crate) fn describe(&self, domain: u32, base: u64, length: u64, pages: &[usize]) {
+        self.domain.store(domain, Ordering::Relaxed);
+        self.base.store(base, Ordering::Relaxed);
+        self.length.store(length, Ordering::Relaxed);
+        self.pages.store(pages.as_ptr().cast_mut(), Ordering::Relaxed);
+        self.page_count.store(pages.len(), Ordering::Relaxed);
+    }
+
+    /// Names the token that leads here.
+    #[inline]
+    pub(crate) fn set_token(&self, token: u32) {
+        self.token.store(token, Ordering::Relaxed);
+    }
+
+    /// Lets accesses through.
+    #[inline]
+    pub(crate) fn enliven(&self, rights: Access) {
+        self.rights.store(rights.flags() | LIVE, Ordering::Release);
+    }
+
+    /// Makes the record the one of a domain's privileged token.
+    pub(crate) fn make_privileged(&self, domain: u32) {
+        self.domain.store(domain, Ordering::Relaxed);
+        self.rights.store(Access::LOCAL_WRITE.flags() | PRIVILEGED | LIVE, Ordering::Release);
+    }
+
+    /// Stops accesses that have not published their hazard yet.
+    #[inline]
+    pub(crate) fn kill(&self) {
+        self.rights.store(0, Ordering::Release);
+    }
+
+    /// Whether accesses are let through.
+    pub(crate) fn is_live(&self) -> bool {
+        self.rights.load(Ordering::Acquire) & LIVE != 0
+    }
+
+    /// Reads the record for an access with `token`; `None` where it is dead or another token's.
+    #[inline]
+    pub(crate) fn read(&self, token: u32) -> Option<Reading> {
+        let rights = self.rights.load(Ordering::Acquire);
+        if rights & LIVE == 0 || self.token.load(Ordering::Relaxed) != token {
+            return None;
+        }
+        Some(Reading {
+            rights: Access::from_flags(rights & !(LIVE | PRIVILEGED)).ok()?,
+            privileged: rights & PRIVILEGED != 0,
+            domain: self.domain.load(Ordering::Relaxed),
+            base: self.base.load(Ordering::Relaxed),
+            length: self.length.load(Ordering::Relaxed),
+            pages: self.pages.load(Ordering::Relaxed),
+            page_count: self.page_count.load(Ordering::Relaxed),
+        })
+    }
+}
+
+const CHUNK: usize = 1024;
+
+/// All records of a device: chunks that are made when first needed and stay where they are.
+#[derive(Debug)]
+pub(crate) struct Records {
+    chunks: Box<[OnceLock<Box<[Record]>>]>,
+}
+
+impl Records {
+    pub(crate) fn new(capacity: u32) -> Self {
+        let chunks = (capacity as usize).div_ceil(CHUNK);
+        Self { chunks: (0..chunks).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The record of an index that was handed out.
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> &Record {
+        let index = index as usize;
+        let chunk = self.chunks[index / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| Record::new()).collect());
+        &chunk[index % CHUNK]
+    }
+}

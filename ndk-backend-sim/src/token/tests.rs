@@ -1,0 +1,127 @@
+//! What chance would hardly ever show: the same token drawn again. Here it is planted.
+
+use std::collections::HashSet;
+use std::sync::Barrier;
+use std::thread;
+
+use super::*;
+
+fn table() -> TokenTable {
+    TokenTable::new(&Config { seed: Some(7), ..Config::default() }).unwrap()
+}
+
+impl TokenTable {
+    /// An insert that draws this token first.
+    fn insert_planted(&self, shard: usize, token: u32, index: u32) -> Token {
+        self.shards[shard].draws.lock().plant(token);
+        self.insert(shard, index).unwrap()
+    }
+}
+
+#[test]
+fn a_token_drawn_again_while_live_is_drawn_anew() {
+    let table = table();
+    let first = table.insert(0, 1).unwrap();
+    let second = table.insert_planted(3, first.get(), 2);
+    assert_ne!(first, second);
+    assert_eq!((table.lookup(first.get()), table.lookup(second.get())), (Some(1), Some(2)));
+}
+
+#[test]
+fn zero_is_drawn_anew() {
+    let table = table();
+    let token = table.insert_planted(0, 0, 1);
+    assert_eq!((table.lookup(0), table.lookup(token.get())), (None, Some(1)));
+}
+
+#[test]
+fn a_retired_token_stays_away_for_the_distance_and_comes_back_after_it() {
+    let table = table();
+    // Some removals before, so that it does not fall on an epoch's first.
+    for _ in 0..1000 {
+        let token = table.insert(2, 0).unwrap();
+        table.remove(2, token);
+    }
+    let retired = table.insert(0, 1).unwrap();
+    table.remove(0, retired);
+    let mut removals = 0;
+    loop {
+        let shard = removals as usize % 3;
+        let token = table.insert_planted(shard, retired.get(), 2);
+        if token == retired {
+            break;
+        }
+        table.remove(shard, token);
+        removals += 1;
+    }
+    assert!(removals >= RETIRE_DISTANCE, "came back after {removals}");
+    assert!(removals <= epoch::MAX_RETIRED, "came back only after {removals}");
+    assert_eq!(table.lookup(retired.get()), Some(2));
+}
+
+#[test]
+fn tombstones_survive_growth() {
+    let table = table();
+    let retired: Vec<_> = (0..1000).map(|index| table.insert(0, index).unwrap()).collect();
+    retired.iter().for_each(|token| _ = table.remove(0, *token));
+    let before = table.levels.current();
+    (0..100_000).for_each(|index| _ = table.insert(1, index).unwrap());
+    assert!(table.levels.current() > before + 2);
+    for token in retired {
+        assert_ne!(table.insert_planted(0, token.get(), 5), token);
+    }
+}
+
+#[test]
+fn threads_that_draw_the_same_tokens_never_both_get_one() {
+    const ROUNDS: u32 = 3000;
+    let table = table();
+    let start = Barrier::new(4);
+    let issued: Vec<Vec<Token>> = thread::scope(|scope| {
+        let threads = [0, 1, 2, 3].map(|shard| {
+            let (table, start) = (&table, &start);
+            scope.spawn(move || {
+                let insert = |round: u32| {
+                    start.wait();
+                    table.insert_planted(shard, 0x8000_0000 + round, round)
+                };
+                (0..ROUNDS).map(insert).collect()
+            })
+        });
+        threads.map(|thread| thread.join().unwrap()).into()
+    });
+    let mut distinct = HashSet::new();
+    for (round, token) in issued.iter().flat_map(|tokens| tokens.iter().enumerate()) {
+        assert!(distinct.insert(*token), "{token:#x} was issued twice");
+        assert_eq!(table.lookup(token.get()), Some(round as u32));
+    }
+    assert_eq!(table.live(), distinct.len());
+}
+
+#[test]
+fn a_rotated_token_comes_back_to_its_family_only() {
+    let table = table();
+    let first = table.insert(0, 1).unwrap();
+    let mut token = table.rotate(0, first).unwrap();
+    assert_ne!(table.insert_planted(0, first.get(), 2), first, "for all others it is retired");
+    let mut seen = HashSet::from([first]);
+    while token != first {
+        seen.insert(token);
+        assert!(seen.len() <= 256);
+        token = table.rotate(0, token).unwrap();
+    }
+    assert!(seen.len() > 1);
+    assert_eq!(table.lookup(first.get()), Some(1));
+}
+
+#[test]
+fn a_removed_token_does_not_come_back_by_rotation() {
+    let table = table();
+    let neighbour = table.insert_planted(0, 0x1234_5600, 1);
+    table.remove(0, neighbour);
+    let mut token = table.insert_planted(0, 0x1234_5601, 2);
+    for _ in 0..2000 {
+        token = table.rotate(0, token).unwrap();
+        assert_ne!(token, neighbour);
+    }
+}

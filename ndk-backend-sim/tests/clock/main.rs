@@ -1,0 +1,5 @@
+//! The simulator's time.
+
+mod manual;
+mod real;
+mod wakes;

@@ -1,0 +1,29 @@
+//! The C library `libndkmr`: adapters of every backend, opened by name, and MDLs over a C program's memory.
+//!
+//! The functions are those of `include/ndk_mr.h`, which says for each what it does, on which threads and inside
+//! which callbacks it may be called, and what it refuses; the documentation here adds what matters to Rust only.
+//! This is the one place that knows every backend, so Rust programs that want them all use [`backends`], too.
+//!
+//! No panic crosses into C, and a pointer that this library did not give out is refused, not followed.
+
+#![allow(non_camel_case_types)]
+
+mod adapter;
+mod boundary;
+mod logger;
+mod mdl;
+mod status;
+mod stand_in;
+
+pub use adapter::{ndkmr_close, ndkmr_open, ndkmr_options};
+pub use boundary::ndkmr_last_error;
+pub use logger::{ndkmr_log_callback, ndkmr_set_log};
+pub use mdl::{ndkmr_mdl_create, ndkmr_mdl_create_chain, ndkmr_mdl_free, ndkmr_part};
+pub use status::ndkmr_status_name;
+
+use ndk_core::backend::Registry;
+
+/// Every backend of this project.
+pub fn backends() -> Registry {
+    Registry::new().with("sim", "a simulated adapter", stand_in::factory)
+}

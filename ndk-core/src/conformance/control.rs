@@ -1,0 +1,224 @@
+//! The strings that a case pulls: when an operation of the adapter under test waits, fails, or panics.
+
+use super::desk::blow;
+use super::ticket::lock;
+use crate::error::{Error, ErrorKind, Result};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, Waker};
+
+/// An operation of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    CreatePd,
+    ClosePd,
+    CreateMr,
+    CloseMr,
+    Register,
+    Deregister,
+    Initialise,
+    BuildMapping,
+}
+
+impl Step {
+    fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// What goes wrong at the next call of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It fails with this kind, without reaching the backend.
+    Fail(ErrorKind),
+    /// The method panics, before there is a future.
+    PanicAtEntry,
+    /// The first poll panics.
+    PanicAtFirstPoll,
+    /// A later poll panics, in the executor.
+    PanicAtLaterPoll,
+    /// The future panics when it is dropped, finished or not.
+    PanicInDrop,
+}
+
+impl Fault {
+    /// Every place at which an operation can panic.
+    pub(super) const PANICS: [Self; 4] =
+        [Self::PanicAtEntry, Self::PanicAtFirstPoll, Self::PanicAtLaterPoll, Self::PanicInDrop];
+}
+
+/// A method without a future, or a drop, that panics at its next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trap {
+    LocalToken,
+    RemoteToken,
+    QueryExtension,
+    Cancel,
+    IsLost,
+    PrivilegedToken,
+    DropMr,
+    DropPd,
+}
+
+#[derive(Default)]
+struct State {
+    yields: bool,
+    held: u32,
+    deaf: bool,
+    wakers: Vec<Waker>,
+    faults: Vec<(Step, Fault)>,
+    traps: Vec<Trap>,
+    cancels: usize,
+}
+
+/// Shared between a case and the wrapped adapter.
+#[derive(Default)]
+pub(super) struct Control {
+    state: Mutex<State>,
+    lost: AtomicBool,
+}
+
+impl Control {
+    /// Whether every operation gives way once before it starts, so that it pends.
+    pub(super) fn set_yields(&self, yields: bool) {
+        lock(&self.state).yields = yields;
+    }
+
+    /// Closes the gate before a step: its operations wait until it is opened.
+    pub(super) fn hold(&self, step: Step) {
+        lock(&self.state).held |= step.bit();
+    }
+
+    /// Opens a gate.
+    pub(super) fn release(&self, step: Step) {
+        lock(&self.state).held &= !step.bit();
+        self.wake();
+    }
+
+    /// Whether waiting operations go on waiting when they are cancelled, as a kernel call does.
+    pub(super) fn set_deaf(&self, deaf: bool) {
+        lock(&self.state).deaf = deaf;
+    }
+
+    /// Plans a fault for the next call of a step.
+    pub(super) fn plan(&self, step: Step, fault: Fault) {
+        lock(&self.state).faults.push((step, fault));
+    }
+
+    /// Plans a panic for the next call of a method.
+    pub(super) fn trap(&self, trap: Trap) {
+        lock(&self.state).traps.push(trap);
+    }
+
+    /// Takes the device away; what waits at a gate ends with DEVICE_REMOVED (H8).
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::SeqCst)
+    }
+
+    /// How often the framework asked to cancel.
+    pub(super) fn cancels(&self) -> usize {
+        lock(&self.state).cancels
+    }
+
+    pub(super) fn cancel(&self, cancelled: &AtomicBool) {
+        let mut state = lock(&self.state);
+        state.cancels += 1;
+        if !state.deaf {
+            cancelled.store(true, Ordering::SeqCst);
+        }
+        drop(state);
+        self.wake();
+    }
+
+    /// Panics where that was planned.
+    pub(super) fn pass(&self, trap: Trap) {
+        let mut state = lock(&self.state);
+        let Some(place) = state.traps.iter().position(|&planned| planned == trap) else { return };
+        state.traps.remove(place);
+        drop(state);
+        blow("planted: method");
+    }
+
+    /// What the next call of `step` meets.
+    pub(super) fn turn(self: &Arc<Self>, step: Step, cancelled: Option<Arc<AtomicBool>>) -> Turn {
+        let mut state = lock(&self.state);
+        let place = state.faults.iter().position(|&(planned, _)| planned == step);
+        let fault = place.map(|place| state.faults.remove(place).1);
+        let yields = state.yields;
+        drop(state);
+        if fault == Some(Fault::PanicAtEntry) {
+            blow("planted: entry");
+        }
+        Turn { control: self.clone(), step, fault, yields, cancelled }
+    }
+
+    fn wake(&self) {
+        let wakers = std::mem::take(&mut lock(&self.state).wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// One call of a step, on its way to the backend.
+pub(super) struct Turn {
+    control: Arc<Control>,
+    step: Step,
+    fault: Option<Fault>,
+    yields: bool,
+    cancelled: Option<Arc<AtomicBool>>,
+}
+
+impl Turn {
+    pub(super) fn panics_in_drop(&self) -> bool {
+        self.fault == Some(Fault::PanicInDrop)
+    }
+
+    /// Waits and fails as planned; the backend's turn comes after a success.
+    pub(super) async fn come(self) -> Result<()> {
+        if self.fault == Some(Fault::PanicAtFirstPoll) {
+            blow("planted: first poll");
+        }
+        if self.yields || self.fault == Some(Fault::PanicAtLaterPoll) {
+            give_way().await;
+        }
+        poll_fn(|cx| self.gate(cx.waker())).await?;
+        match self.fault {
+            Some(Fault::PanicAtLaterPoll) => blow("planted: later poll"),
+            Some(Fault::Fail(kind)) => Err(Error::new(kind, "planted")),
+            _ => Ok(()),
+        }
+    }
+
+    fn gate(&self, waker: &Waker) -> Poll<Result<()>> {
+        let mut state = lock(&self.control.state);
+        if state.held & self.step.bit() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if self.cancelled.as_ref().is_some_and(|cancelled| cancelled.load(Ordering::SeqCst)) {
+            return Poll::Ready(Err(Error::new(ErrorKind::Cancelled, "planted")));
+        }
+        if self.control.is_lost() {
+            return Poll::Ready(Err(Error::new(ErrorKind::DeviceRemoved, "planted")));
+        }
+        state.wakers.push(waker.clone());
+        Poll::Pending
+    }
+}
+
+async fn give_way() {
+    let mut gave = false;
+    poll_fn(|cx| {
+        if gave {
+            return Poll::Ready(());
+        }
+        gave = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

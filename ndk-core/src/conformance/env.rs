@@ -1,0 +1,418 @@
+//! What a case works with: one opened adapter, one route to it, one way of completing.
+//!
+//! Whatever a case does goes through here, so that B1 and B2 are checked on every request of every case, and that
+//! nothing is left open, called twice or called late when the case is over.
+
+use super::case::{Device, RouteKind, Way};
+use super::control::Control;
+use super::desk::{Desk, Spawning};
+use super::memory::Memory;
+use super::outcome::{Outcome, Status};
+use super::route::{Adapter, Mr, Pd, Raw, Registration, Route};
+use super::session::{Opener, Session, Setup};
+use super::ticket::{Bell, Done, Routine, Ticket, lock, take_strays};
+use crate::abi::{
+    NDK_MR, NDK_PD, NDK_VERSION, NTSTATUS, PAGE_SIZE, STATUS_PENDING, STATUS_SUCCESS, ULONG,
+};
+use crate::error::Result;
+use crate::provider::RegionKind;
+use std::panic::resume_unwind;
+use std::ptr::without_provenance_mut;
+use std::sync::{Arc, Mutex};
+
+/// The version that cases open with.
+pub(super) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
+/// What an out pointer points to before the call.
+const UNTOUCHED: usize = 0x5a5a_5a58;
+
+/// Objects that a close had to leak (B8). They stay reachable, so that a leak checker reports only the others.
+static LEAKED: Mutex<Vec<Raw<()>>> = Mutex::new(Vec::new());
+
+/// A request that a case has made, perhaps not over yet.
+pub(super) struct Issued {
+    pub(super) returned: NTSTATUS,
+    pub(super) ticket: Arc<Ticket>,
+}
+
+/// The surroundings of a running case.
+pub(super) struct Env {
+    pub(super) route: Arc<dyn Route>,
+    pub(super) way: Way,
+    pub(super) control: Arc<Control>,
+    pub(super) desk: Arc<Desk>,
+    pub(super) device: Arc<Device>,
+    opener: Arc<dyn Opener>,
+    bell: Arc<Bell>,
+    session: Option<Box<dyn Session>>,
+    tickets: Vec<(Arc<Ticket>, Option<NTSTATUS>)>,
+    regions: Vec<Mr>,
+    domains: Vec<Pd>,
+    memories: Vec<Arc<Memory>>,
+}
+
+impl Env {
+    pub(super) fn new(
+        opener: Arc<dyn Opener>,
+        device: Arc<Device>,
+        route: RouteKind,
+        way: Way,
+    ) -> Result<Self> {
+        let bell = Arc::<Bell>::default();
+        let mut env = Self {
+            route: opener.route(route),
+            way,
+            control: Arc::default(),
+            desk: Desk::new(bell.clone()),
+            device,
+            opener,
+            bell,
+            session: None,
+            tickets: Vec::new(),
+            regions: Vec::new(),
+            domains: Vec::new(),
+            memories: Vec::new(),
+        };
+        env.session = Some(env.open(VERSION, false)?);
+        env.control.set_yields(way != Way::Inline);
+        env.desk.set_spawning(if way == Way::Early { Spawning::Inside } else { Spawning::Queue });
+        Ok(env)
+    }
+
+    /// Opens the adapter once more.
+    pub(super) fn open(&self, version: NDK_VERSION, small: bool) -> Result<Box<dyn Session>> {
+        let (desk, control) = (self.desk.clone(), self.control.clone());
+        self.opener.open(Setup { version, small, desk, control })
+    }
+
+    /// Goes on with the adapter of the small region limit (C14).
+    pub(super) fn open_small(&mut self) {
+        self.close_session();
+        self.session = Some(self.open(VERSION, true).expect("the small adapter opens"));
+    }
+
+    /// The opened adapter, for a case that closes it itself.
+    pub(super) fn take_session(&mut self) -> Box<dyn Session> {
+        self.session.take().expect("the adapter is open")
+    }
+
+    pub(super) fn put_session(&mut self, session: Box<dyn Session>) {
+        self.session = Some(session);
+    }
+
+    pub(super) fn session(&self) -> &dyn Session {
+        &**self.session.as_ref().expect("the adapter is open")
+    }
+
+    pub(super) fn adapter(&self) -> Adapter {
+        self.session().adapter()
+    }
+
+    /// A ticket for a request that the case makes by itself; `returned` is told by [`settle`](Self::settle).
+    pub(super) fn ticket(&mut self) -> Arc<Ticket> {
+        let ticket = Ticket::new(self.bell.clone());
+        self.tickets.push((ticket.clone(), None));
+        ticket
+    }
+
+    /// As `ticket`, with a null context.
+    pub(super) fn null_ticket(&mut self) -> Arc<Ticket> {
+        let ticket = Ticket::null(self.bell.clone());
+        self.tickets.push((ticket.clone(), None));
+        ticket
+    }
+
+    /// Makes a request.
+    pub(super) fn issue<F: Routine>(
+        &mut self,
+        entry: impl FnOnce(&dyn Route, Done<F>) -> NTSTATUS,
+    ) -> Issued {
+        let ticket = self.ticket();
+        self.issue_with(ticket, entry)
+    }
+
+    /// Makes a request on a ticket that the case prepared.
+    pub(super) fn issue_with<F: Routine>(
+        &mut self,
+        ticket: Arc<Ticket>,
+        entry: impl FnOnce(&dyn Route, Done<F>) -> NTSTATUS,
+    ) -> Issued {
+        let returned = ticket.enter(|| entry(&*self.route, Done::of(&ticket)));
+        self.settle(&ticket, returned);
+        Issued { returned, ticket }
+    }
+
+    /// Notes what the entry returned, for the check at the end.
+    pub(super) fn settle(&mut self, ticket: &Arc<Ticket>, returned: NTSTATUS) {
+        let known = self.tickets.iter_mut().rev().find(|(known, _)| Arc::ptr_eq(known, ticket));
+        known.expect("a ticket of this case").1 = Some(returned);
+    }
+
+    /// Runs the executor until nothing is left to do.
+    pub(super) fn run_until_idle(&self) {
+        self.desk.run_until_idle();
+    }
+
+    /// Runs the executor until a request is over. A backend with threads of its own is waited for.
+    #[track_caller]
+    pub(super) fn finish(&self, issued: Issued) -> Outcome {
+        let Issued { returned, ticket } = issued;
+        loop {
+            let seen = self.bell.rings();
+            self.run_until_idle();
+            if returned != STATUS_PENDING || ticket.is_called() {
+                break;
+            }
+            assert!(self.bell.wait(seen), "B2: PENDING, and the callback does not come");
+        }
+        if let Some(failure) = ticket.take_failure() {
+            resume_unwind(failure);
+        }
+        Outcome::new(returned, ticket.calls(), self.way)
+    }
+
+    /// Starts a registration.
+    pub(super) fn start_register(&mut self, mr: Mr, registration: Registration) -> Issued {
+        // SAFETY: the case has a live region, and keeps chain and memory; likewise below.
+        self.issue(|route, done| unsafe { route.register(mr, registration, done) })
+    }
+
+    #[track_caller]
+    pub(super) fn register(&mut self, mr: Mr, registration: Registration) -> Outcome {
+        let issued = self.start_register(mr, registration);
+        self.finish(issued)
+    }
+
+    pub(super) fn start_deregister(&mut self, mr: Mr) -> Issued {
+        // SAFETY: as above.
+        self.issue(|route, done| unsafe { route.deregister(mr, done) })
+    }
+
+    #[track_caller]
+    pub(super) fn deregister(&mut self, mr: Mr) -> Outcome {
+        let issued = self.start_deregister(mr);
+        self.finish(issued)
+    }
+
+    pub(super) fn start_initialise(&mut self, mr: Mr, pages: ULONG, remote: bool) -> Issued {
+        // SAFETY: as above.
+        self.issue(|route, done| unsafe { route.initialise(mr, pages, remote, done) })
+    }
+
+    #[track_caller]
+    pub(super) fn initialise(&mut self, mr: Mr, pages: ULONG, remote: bool) -> Outcome {
+        let issued = self.start_initialise(mr, pages, remote);
+        self.finish(issued)
+    }
+
+    /// Starts a close. The kit then takes the region for closed, unless the call is refused.
+    pub(super) fn start_close(&mut self, mr: Mr) -> Issued {
+        // SAFETY: as above; the case does not use the region once the close is over.
+        let issued = self.issue(|route, done| unsafe { route.close_mr(mr, done) });
+        if issued.returned >= 0 {
+            self.forget_region(mr);
+        }
+        issued
+    }
+
+    #[track_caller]
+    pub(super) fn close(&mut self, mr: Mr) -> Outcome {
+        let issued = self.start_close(mr);
+        self.finish(issued)
+    }
+
+    pub(super) fn start_close_pd(&mut self, pd: Pd) -> Issued {
+        // SAFETY: as for a region.
+        let issued = self.issue(|route, done| unsafe { route.close_pd(pd, done) });
+        if issued.returned >= 0 {
+            self.forget_domain(pd);
+        }
+        issued
+    }
+
+    #[track_caller]
+    pub(super) fn close_pd(&mut self, pd: Pd) -> Outcome {
+        let issued = self.start_close_pd(pd);
+        self.finish(issued)
+    }
+
+    /// The region's tokens: local, remote.
+    pub(super) fn tokens(&self, mr: Mr) -> (u32, u32) {
+        // SAFETY: the case has a live region.
+        unsafe { self.route.tokens(mr) }
+    }
+
+    /// Creates a domain, and checks A1 on the way.
+    #[track_caller]
+    pub(super) fn create_pd(&mut self) -> (Outcome, Option<Pd>) {
+        let adapter = self.adapter();
+        let mut out: *mut NDK_PD = without_provenance_mut(UNTOUCHED);
+        // SAFETY: the adapter is open, and `out` lives longer than the call.
+        let issued =
+            self.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) });
+        let outcome = self.finish(issued);
+        let pd = created(&outcome, out);
+        self.domains.extend(pd);
+        (outcome, pd)
+    }
+
+    /// Creates a region, and checks A1 on the way.
+    #[track_caller]
+    pub(super) fn create_mr(&mut self, pd: Pd, kind: RegionKind) -> (Outcome, Option<Mr>) {
+        let mut out: *mut NDK_MR = without_provenance_mut(UNTOUCHED);
+        // SAFETY: the case has a live domain, and `out` lives longer than the call.
+        let issued =
+            self.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut out) });
+        let outcome = self.finish(issued);
+        let mr = created(&outcome, out);
+        self.regions.extend(mr);
+        (outcome, mr)
+    }
+
+    /// A region that a case created by itself and does not close.
+    pub(super) fn adopt_region(&mut self, mr: Mr) {
+        self.regions.push(mr);
+    }
+
+    /// As `adopt_region`.
+    pub(super) fn adopt_domain(&mut self, pd: Pd) {
+        self.domains.push(pd);
+    }
+
+    /// A region that is closed, or that a case closes by itself.
+    pub(super) fn forget_region(&mut self, mr: Mr) {
+        self.regions.retain(|&region| region != mr);
+    }
+
+    /// As `forget_region`.
+    pub(super) fn forget_domain(&mut self, pd: Pd) {
+        self.domains.retain(|&domain| domain != pd);
+    }
+
+    /// An object that its close has to leak (B8).
+    pub(super) fn expect_leak<T>(&self, object: Raw<T>) {
+        lock(&LEAKED).push(Raw(object.0.cast()));
+    }
+
+    /// A domain.
+    #[track_caller]
+    pub(super) fn pd(&mut self) -> Pd {
+        let (outcome, pd) = self.create_pd();
+        outcome.success();
+        pd.expect("a domain")
+    }
+
+    /// A region of `pd` for conventional registration.
+    #[track_caller]
+    pub(super) fn mr(&mut self, pd: Pd) -> Mr {
+        self.mr_of(pd, RegionKind::Conventional)
+    }
+
+    /// A region of `pd`.
+    #[track_caller]
+    pub(super) fn mr_of(&mut self, pd: Pd, kind: RegionKind) -> Mr {
+        let (outcome, mr) = self.create_mr(pd, kind);
+        outcome.success();
+        mr.expect("a region")
+    }
+
+    /// A region for conventional registration, in a domain of its own.
+    #[track_caller]
+    pub(super) fn region(&mut self) -> Mr {
+        let pd = self.pd();
+        self.mr(pd)
+    }
+
+    /// A region for fast registration, in a domain of its own.
+    #[track_caller]
+    pub(super) fn fast_region(&mut self) -> Mr {
+        let pd = self.pd();
+        self.mr_of(pd, RegionKind::FastRegister)
+    }
+
+    /// A region in a domain of its own, registered over a page.
+    #[track_caller]
+    pub(super) fn registered(&mut self, flags: ULONG) -> Mr {
+        let (mr, page) = (self.region(), self.page());
+        self.register(mr, page.all(flags)).success();
+        mr
+    }
+
+    /// Keeps memory until the case is over and everything closed.
+    pub(super) fn keep(&mut self, memory: Memory) -> Arc<Memory> {
+        let memory = Arc::new(memory);
+        self.memories.push(memory.clone());
+        memory
+    }
+
+    pub(super) fn memory(&mut self, length: usize, offset: usize) -> Arc<Memory> {
+        self.keep(Memory::new(length, offset))
+    }
+
+    /// One page.
+    pub(super) fn page(&mut self) -> Arc<Memory> {
+        self.memory(PAGE_SIZE, 0)
+    }
+
+    /// Ends a case: closes what it left open, and looks for what must not have happened.
+    #[track_caller]
+    pub(super) fn wrap_up(mut self) {
+        while let Some(&mr) = self.regions.last() {
+            self.close(mr).has(STATUS_SUCCESS);
+        }
+        while let Some(&pd) = self.domains.last() {
+            self.close_pd(pd).has(STATUS_SUCCESS);
+        }
+        self.run_until_idle();
+        self.close_session();
+        for (ticket, returned) in &self.tickets {
+            if let Some(failure) = ticket.take_failure() {
+                resume_unwind(failure);
+            }
+            let Some(returned) = *returned else { continue };
+            let expected = usize::from(returned == STATUS_PENDING);
+            let calls = ticket.calls();
+            assert_eq!(
+                calls.len(),
+                expected,
+                "B1, B2: {:?} was returned; the callbacks: {calls:?}",
+                Status(returned)
+            );
+        }
+        let strays = take_strays();
+        assert!(strays.is_empty(), "B2: callbacks with contexts that nobody waits for: {strays:x?}");
+    }
+
+    #[track_caller]
+    fn close_session(&mut self) {
+        let Some(session) = self.session.take() else { return };
+        if let Err(refused) = session.try_close() {
+            let error = refused.error;
+            drop(refused.session);
+            panic!("H5: all is closed, and yet the adapter is not free: {error}");
+        }
+    }
+}
+
+impl Drop for Env {
+    fn drop(&mut self) {
+        self.tickets.iter().for_each(|(ticket, _)| ticket.withdraw());
+    }
+}
+
+/// Rule A1: an inline success is stored through the out pointer; everything else leaves that alone.
+#[track_caller]
+fn created<T>(outcome: &Outcome, out: *mut T) -> Option<Raw<T>> {
+    if outcome.returned == STATUS_SUCCESS {
+        assert_ne!(out.addr(), UNTOUCHED, "A1: a success stores the object");
+        assert!(!out.is_null(), "A1: a success stores the object");
+        return Some(Raw(out));
+    }
+    assert_eq!(out.addr(), UNTOUCHED, "A1: only an inline success touches the out pointer");
+    let call = outcome.calls.first()?;
+    if call.status != STATUS_SUCCESS {
+        assert_eq!(call.object, 0, "A1: a failed creation has no object");
+        return None;
+    }
+    assert_ne!(call.object, 0, "A1: the completion delivers the object");
+    Some(Raw(std::ptr::with_exposed_provenance_mut(call.object)))
+}

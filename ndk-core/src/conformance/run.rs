@@ -1,0 +1,108 @@
+//! From the list of cases to the output of `cargo test`.
+
+use super::case::{Case, Device, RouteKind, Way};
+use super::cases;
+use super::env::{Env, VERSION};
+use super::memory::Memory;
+use super::outcome::Status;
+use super::session::{Opener, Setup};
+use super::ticket::Bell;
+use crate::abi::{NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
+use crate::error::{Error, Result};
+use crate::provider::RegionKind;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub(super) fn main(opener: Arc<dyn Opener>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = match probe(&opener) {
+        Ok(device) => trials(&opener, &Arc::new(device)),
+        Err(error) => {
+            let failed = Failed::from(format!("the factory gives no usable device: {error}"));
+            vec![Trial::test("device", move || Err(failed))]
+        }
+    };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn trials(opener: &Arc<dyn Opener>, device: &Arc<Device>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for case in cases::all() {
+        for route in RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route)) {
+            for &way in case.ways.list() {
+                let (opener, device, case) = (opener.clone(), device.clone(), *case);
+                let name = full_name(&case, route, way);
+                trials.push(Trial::ignorable_test(name, move || {
+                    run(opener, device, &case, route, way)
+                }));
+            }
+        }
+    }
+    trials
+}
+
+/// As in `C6::length_zero/table/pending`; a case that decides itself what pends has no last part.
+fn full_name(case: &Case, route: RouteKind, way: Way) -> String {
+    let name = format!("{}::{}/{}", case.id, case.name, route.name());
+    if case.ways == super::case::Ways::Own { name } else { format!("{name}/{}", way.name()) }
+}
+
+fn run(
+    opener: Arc<dyn Opener>,
+    device: Arc<Device>,
+    case: &Case,
+    route: RouteKind,
+    way: Way,
+) -> Result<Completion, Failed> {
+    if let Some(reason) = case.needs.and_then(|needs| needs(&device)) {
+        return Ok(Completion::ignored_with(reason));
+    }
+    let mut env = Env::new(opener, device, route, way)?;
+    (case.run)(&mut env);
+    env.wrap_up();
+    Ok(Completion::Completed)
+}
+
+/// Finds out what the device has, apart from what it declares.
+fn probe(opener: &Arc<dyn Opener>) -> Result<Device> {
+    let (desk, control) = (super::desk::Desk::new(Arc::<Bell>::default()), Arc::default());
+    let session = opener.open(Setup { version: VERSION, small: false, desk, control })?;
+    let mut device = Device {
+        info: session.info(),
+        capabilities: session.capabilities(),
+        fast_registration: false,
+        mappings: false,
+        privileged_token: false,
+        small: opener.small(),
+    };
+    let _ = session.try_close();
+    let shown = Arc::new(Device { ..device });
+    let mut env = Env::new(opener.clone(), shown, RouteKind::Table, Way::Inline)?;
+    let (outcome, pd) = env.create_pd();
+    let pd = pd.ok_or_else(|| unusable("a domain", outcome.status()))?;
+    let (outcome, _) = env.create_mr(pd, RegionKind::FastRegister);
+    device.fast_registration = has("fast registration", outcome.status())?;
+    // SAFETY: the domain is open.
+    device.privileged_token = unsafe { env.route.privileged_token(pd) } != 0;
+    let memory = env.keep(Memory::new(1, 0));
+    let status = cases::mapping_status(&mut env, &memory);
+    device.mappings = has("a mapping", status)?;
+    env.wrap_up();
+    Ok(device)
+}
+
+/// NOT_SUPPORTED is an answer; every other failure is one of the device.
+fn has(what: &str, status: NTSTATUS) -> Result<bool> {
+    match status {
+        STATUS_SUCCESS => Ok(true),
+        STATUS_NOT_SUPPORTED => Ok(false),
+        other => Err(unusable(what, other)),
+    }
+}
+
+fn unusable(what: &str, status: NTSTATUS) -> Error {
+    let kind = crate::error::ErrorKind::from_status(status)
+        .unwrap_or(crate::error::ErrorKind::Internal);
+    Error::new(kind, format!("{what} cannot be made: {:?}", Status(status)))
+}

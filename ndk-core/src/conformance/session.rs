@@ -1,0 +1,112 @@
+//! An opened adapter under test, with the type of its backend forgotten.
+
+use super::case::RouteKind;
+use super::control::Control;
+use super::desk::Desk;
+use super::paced::PacedAdapter;
+use super::route::{Adapter, Native, Raw, Route, Table};
+use crate::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
+use crate::adapter::{CloseRefused, Opened};
+use crate::capabilities::Capabilities;
+use crate::error::{Error, ErrorKind, Result};
+use crate::platform::Std;
+use crate::provider::AdapterProvider;
+use std::sync::Arc;
+
+/// How an adapter is to be opened.
+pub(super) struct Setup {
+    pub(super) version: NDK_VERSION,
+    /// The adapter with the small region limit.
+    pub(super) small: bool,
+    pub(super) desk: Arc<Desk>,
+    pub(super) control: Arc<Control>,
+}
+
+/// What opens the adapter under test.
+pub(super) trait Opener: Send + Sync {
+    fn open(&self, setup: Setup) -> Result<Box<dyn Session>>;
+    fn route(&self, kind: RouteKind) -> Arc<dyn Route>;
+    /// The region limit of the small adapter, where there is one.
+    fn small(&self) -> Option<usize>;
+}
+
+/// A close that was refused, with the session as it was.
+pub(super) struct Refused {
+    pub(super) session: Box<dyn Session>,
+    pub(super) error: Error,
+}
+
+/// An opened adapter.
+pub(super) trait Session: Send {
+    fn adapter(&self) -> Adapter;
+    fn info(&self) -> NDK_ADAPTER_INFO;
+    fn capabilities(&self) -> Capabilities;
+    fn try_close(self: Box<Self>) -> Result<(), Refused>;
+    fn close(self: Box<Self>) -> Result<(), Refused>;
+}
+
+type Under<A> = Opened<PacedAdapter<A>, Std>;
+
+impl<A: AdapterProvider> Session for Under<A> {
+    fn adapter(&self) -> Adapter {
+        Raw(Opened::adapter(self).as_ndk().as_ptr())
+    }
+
+    fn info(&self) -> NDK_ADAPTER_INFO {
+        // SAFETY: the adapter is open while this is there.
+        unsafe { Opened::adapter(self).info() }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Opened::capabilities(self)
+    }
+
+    fn try_close(self: Box<Self>) -> Result<(), Refused> {
+        Opened::try_close(*self).map_err(refused)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Refused> {
+        Opened::close(*self).map_err(refused)
+    }
+}
+
+fn refused<A: AdapterProvider>(
+    CloseRefused { adapter, error }: CloseRefused<PacedAdapter<A>, Std>,
+) -> Refused {
+    Refused { session: Box::new(adapter), error }
+}
+
+/// What makes an adapter.
+pub(super) type Factory<A> = Arc<dyn Fn() -> Result<A> + Send + Sync>;
+
+/// Opens what factories make.
+pub(super) struct Factories<A> {
+    pub(super) open: Factory<A>,
+    pub(super) small: Option<(usize, Factory<A>)>,
+}
+
+impl<A: AdapterProvider> Opener for Factories<A> {
+    fn open(&self, setup: Setup) -> Result<Box<dyn Session>> {
+        let factory = match &self.small {
+            Some((_, factory)) if setup.small => factory,
+            None if setup.small => {
+                return Err(Error::new(ErrorKind::NotSupported, "no small adapter was given"));
+            }
+            _ => &self.open,
+        };
+        let adapter = PacedAdapter::new(factory()?, setup.control);
+        let opened: Under<A> = Opened::new(adapter, setup.desk, setup.version)?;
+        Ok(Box::new(opened))
+    }
+
+    fn route(&self, kind: RouteKind) -> Arc<dyn Route> {
+        match kind {
+            RouteKind::Native => Arc::new(Native::<PacedAdapter<A>>::new()),
+            RouteKind::Table => Arc::new(Table),
+        }
+    }
+
+    fn small(&self) -> Option<usize> {
+        self.small.as_ref().map(|&(limit, _)| limit)
+    }
+}

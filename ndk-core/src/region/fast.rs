@@ -1,0 +1,82 @@
+//! What work requests ask of a region and make of it.
+
+use super::RegionRef;
+use super::request::Initialised;
+use super::word::FastState;
+use crate::domain::DomainRef;
+use crate::error::Result;
+use crate::platform::Platform;
+use crate::provider::{AdapterProvider, RegionKind};
+use crate::sync::Ordering;
+
+/// # Safety
+/// Of every function here: the region is alive, be it that it is not closed, that the caller has a reference, or
+/// that it holds the lock of the domain's list, on which it found the region.
+impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
+    pub(crate) unsafe fn id(self) -> u64 {
+        // SAFETY: the impl's promise.
+        unsafe { self.get().id }
+    }
+
+    /// Its place in the domain's list.
+    pub(crate) unsafe fn child(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { self.get().child as u32 }
+    }
+
+    pub(crate) unsafe fn kind(self) -> RegionKind {
+        // SAFETY: as above.
+        match unsafe { self.get() }.word.load().is_fast() {
+            true => RegionKind::FastRegister,
+            false => RegionKind::Conventional,
+        }
+    }
+
+    pub(crate) unsafe fn is_in(self, domain: DomainRef<A, P>) -> bool {
+        // SAFETY: as above.
+        unsafe { self.get().domain == domain.pointer() }
+    }
+
+    /// What the last committed initialisation allows.
+    pub(crate) unsafe fn initialised(self) -> Initialised {
+        // SAFETY: as above.
+        Initialised::unpack(unsafe { self.get() }.initialised.load(Ordering::Acquire))
+    }
+
+    /// Which initialisation that was; 0 for none.
+    pub(crate) unsafe fn round(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { self.get() }.round.load(Ordering::Acquire) as u32
+    }
+
+    pub(crate) unsafe fn post_fast_register(self) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.post_fast_register()
+    }
+
+    pub(crate) unsafe fn post_invalidate(self) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.post_invalidate()
+    }
+
+    pub(crate) unsafe fn set_fast_state(self, state: FastState) {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.set_fast_state(state);
+    }
+
+    /// One more window is being bound to the region.
+    pub(crate) unsafe fn bind(self) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.bind()
+    }
+
+    /// A window is no longer bound. The region may be gone afterwards: a close that waited for it becomes due.
+    pub(crate) unsafe fn unbind(self) {
+        // SAFETY: the binding's reference.
+        unsafe {
+            if self.get().word.unbind() {
+                self.close_from_entry();
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! A memory window: rights over a part of a region, given and taken by requests on a queue pair.
+
+use crate::access::RemoteToken;
+use crate::contain::contain;
+use crate::domain::{Child, Domain, DomainRef};
+use crate::error::Result;
+use crate::job;
+use crate::platform::Platform;
+use crate::provider::{AdapterProvider, WindowProvider};
+use crate::region::RegionRef;
+use crate::sync::Mutex;
+use alloc::sync::Arc;
+use core::fmt;
+
+/// What a window is bound to, as the requests posted so far have it.
+pub(crate) struct WindowState<A: AdapterProvider, P: Platform> {
+    bound: Mutex<P, Option<Binding<A, P>>>,
+    pub(crate) id: u64,
+}
+
+struct Binding<A: AdapterProvider, P: Platform> {
+    /// Kept alive by the reference that the binding holds.
+    region: RegionRef<A, P>,
+    round: u32,
+    /// Its invalidation was posted.
+    ending: bool,
+}
+
+impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
+    /// Records a binding; false where there is one already.
+    pub(super) fn bind(&self, region: RegionRef<A, P>, round: u32) -> bool {
+        let mut bound = self.bound.lock();
+        if bound.is_some() {
+            return false;
+        }
+        *bound = Some(Binding { region, round, ending: false });
+        true
+    }
+
+    /// Ends the binding of that round. The region's bind is the caller's to let go.
+    pub(crate) fn unbind(&self, round: u32) -> Option<RegionRef<A, P>> {
+        let mut bound = self.bound.lock();
+        let region = bound.as_ref().filter(|binding| binding.round == round)?.region;
+        *bound = None;
+        Some(region)
+    }
+
+    /// The round of the binding, if there is one.
+    pub(super) fn round(&self) -> Option<u32> {
+        self.bound.lock().as_ref().map(|binding| binding.round)
+    }
+
+    /// The round of the binding whose invalidation may be posted now, and takes note that it is.
+    pub(super) fn start_invalidation(&self) -> Option<u32> {
+        let mut bound = self.bound.lock();
+        let binding = bound.as_mut().filter(|binding| !binding.ending)?;
+        binding.ending = true;
+        Some(binding.round)
+    }
+
+    /// The invalidation did not take effect.
+    pub(super) fn stop_invalidation(&self, round: u32) {
+        if let Some(binding) = self.bound.lock().as_mut()
+            && binding.round == round
+        {
+            binding.ending = false;
+        }
+    }
+
+    /// Whether the window is bound to that region.
+    pub(crate) fn is_bound_to(&self, region: RegionRef<A, P>) -> bool {
+        self.bound.lock().as_ref().is_some_and(|binding| binding.region == region)
+    }
+}
+
+/// A type-2 memory window.
+///
+/// While it is bound, its region cannot be deregistered (D2) and its region's close waits (H3). Dropping the window
+/// closes it in the executor.
+pub struct MemoryWindow<A: AdapterProvider, P: Platform> {
+    inner: Option<Inner<A, P>>,
+    state: Arc<WindowState<A, P>>,
+}
+
+struct Inner<A: AdapterProvider, P: Platform> {
+    domain: DomainRef<A, P>,
+    child: usize,
+    provider: A::Window,
+}
+
+impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
+    /// Makes a memory window.
+    ///
+    /// # Errors
+    /// INVALID_DEVICE_STATE (H7), DEVICE_REMOVED (H8), and what the backend gives: NOT_SUPPORTED,
+    /// INSUFFICIENT_RESOURCES.
+    ///
+    /// # Safety
+    /// The domain is not closed when the future is first polled.
+    pub async unsafe fn create_window(self) -> Result<MemoryWindow<A, P>> {
+        // SAFETY: the caller's promise; the reference taken here passes to the window, or goes with an error.
+        let held = unsafe { self.hold()? };
+        let provider = held.adapter().provider().create_window(held.provider()).await?;
+        let id = held.adapter().next_id();
+        let state = Arc::new(WindowState { bound: Mutex::new(None), id });
+        let child = held.adopt(Child::Window(state.clone()));
+        let inner = Inner { domain: held.keep(), child, provider };
+        Ok(MemoryWindow { inner: Some(inner), state })
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> MemoryWindow<A, P> {
+    fn inner(&self) -> &Inner<A, P> {
+        self.inner.as_ref().expect("a window has its inside until it is dropped")
+    }
+
+    pub(super) fn provider(&self) -> &A::Window {
+        &self.inner().provider
+    }
+
+    pub(super) fn state(&self) -> &WindowState<A, P> {
+        &self.state
+    }
+
+    pub(super) fn child(&self) -> u32 {
+        self.inner().child as u32
+    }
+
+    pub(super) fn is_in(&self, domain: DomainRef<A, P>) -> bool {
+        self.inner().domain == domain
+    }
+
+    /// The token of the last binding that was posted.
+    pub fn remote_token(&self) -> Option<RemoteToken> {
+        contain("a window's token", "a window", || self.provider().remote_token()).unwrap_or(None)
+    }
+
+    /// Closes the window; a binding ends with it.
+    pub async fn close(mut self) {
+        if let Some(inner) = self.inner.take() {
+            inner.provider.close().await;
+            inner.forget(&self.state);
+        }
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Inner<A, P> {
+    /// The window is closed: its binding, its place in the domain, and its reference go.
+    fn forget(self, state: &WindowState<A, P>) {
+        let Self { domain, child, provider } = self;
+        let _ = contain("dropping a window", "a window", || drop(provider));
+        let bound = state.round().and_then(|round| state.unbind(round));
+        // SAFETY: the binding's reference to the region, then the window's to the domain.
+        unsafe {
+            if let Some(region) = bound {
+                region.unbind();
+            }
+            domain.get().forget_child(child);
+            Domain::release(domain.pointer());
+        }
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Drop for MemoryWindow<A, P> {
+    fn drop(&mut self) {
+        let Some(inner) = self.inner.take() else { return };
+        let (state, domain) = (self.state.clone(), inner.domain);
+        // SAFETY: the window's reference keeps the domain until `forget`.
+        let adapter = unsafe { domain.get() }.adapter();
+        let close = async move {
+            inner.provider.close().await;
+            inner.forget(&state);
+        };
+        adapter.spawn(job::deferred("close of a window", close, |_| ()));
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> fmt::Debug for MemoryWindow<A, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryWindow").field("id", &self.state.id).finish_non_exhaustive()
+    }
+}
