@@ -8,6 +8,9 @@
  *     cc -std=c11 -Wall -Wextra -Indk-capi/include examples/c_consumer/consumer.c \
  *         examples/c_consumer/refusals.c -Ltarget/release -lndkmr -pthread -o consumer
  *     LD_LIBRARY_PATH=target/release ./consumer sim
+ *
+ * With the static library: target/release/libndkmr.a -lgcc_s -lutil -lrt -lpthread -lm -ldl in the
+ * place of -Ltarget/release -lndkmr (on Linux).
  */
 #include "consumer.h"
 
@@ -142,15 +145,13 @@ static UINT32 remote_token(NDK_MR *mr)
 
 static void life_of_a_region(NDK_MR *mr, MDL *mdl)
 {
-    UINT32 first;
-
     expect_that("no tokens before the registration [E1]",
                 local_token(mr) == 0 && remote_token(mr) == 0);
     register_mr("register for remote reads and writes", mr, mdl, LENGTH,
                 NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE);
-    first = remote_token(mr);
-    printf("  local token %#x, remote token %#x\n", (unsigned)local_token(mr), (unsigned)first);
-    expect_that("  both are there", local_token(mr) != 0 && first != 0);
+    printf("  local token %#x, remote token %#x\n", (unsigned)local_token(mr),
+           (unsigned)remote_token(mr));
+    expect_that("  both are there", local_token(mr) != 0 && remote_token(mr) != 0);
     deregister_mr(mr);
     expect_that("no tokens after it", local_token(mr) == 0 && remote_token(mr) == 0);
     register_mr("register again, for local writes", mr, mdl, LENGTH / 2,
@@ -158,7 +159,6 @@ static void life_of_a_region(NDK_MR *mr, MDL *mdl)
     printf("  local token %#x, remote token %#x\n", (unsigned)local_token(mr),
            (unsigned)remote_token(mr));
     expect_that("  a local token only [E3]", local_token(mr) != 0 && remote_token(mr) == 0);
-    expect_that("  and a new one [D4]", local_token(mr) != first);
     deregister_mr(mr);
 }
 

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* Registers and expects a refusal, which must be inline: the completion is one that fails. */
+/* The completion of what is refused inline: it must not be called [B1]. */
 static void NTAPI never(PVOID context, NTSTATUS status)
 {
     fprintf(stderr, "the completion of %s was called with %#x\n", (const char *)context,
@@ -45,8 +45,12 @@ static void bad_objects(NDK_PD *pd, NDK_MR *mr, MDL *mdl)
 static void bad_arguments(NDK_MR *mr, MDL *mdl, SIZE_T length)
 {
     const NDK_MR_DISPATCH *entries = mr->Dispatch;
-    MDL unlocked = *mdl;
+    MDL *unlocked = malloc((size_t)mdl->Size);
 
+    if (unlocked == NULL)
+        exit(EXIT_FAILURE);
+    memcpy(unlocked, mdl, (size_t)mdl->Size); /* With the page-frame numbers behind it. */
+    unlocked->MdlFlags = 0;
     refuse_registration("flags 0x4 alone [C1]", mr, mdl, length, 0x4, STATUS_INVALID_PARAMETER);
     refuse_registration("an unknown flag", mr, mdl, length, 0x10, STATUS_INVALID_PARAMETER);
     refuse_registration("all flags", mr, mdl, length, 0xFFFFFFFFu, STATUS_INVALID_PARAMETER);
@@ -55,9 +59,9 @@ static void bad_arguments(NDK_MR *mr, MDL *mdl, SIZE_T length)
     refuse_registration("a length that wraps [C7]", mr, mdl, (SIZE_T)-1, 0,
                         STATUS_INVALID_PARAMETER);
     refuse_registration("no MDL", mr, NULL, length, 0, STATUS_INVALID_PARAMETER);
-    unlocked.MdlFlags = 0;
-    refuse_registration("an MDL that is not locked [C15]", mr, &unlocked, length, 0,
+    refuse_registration("an MDL that is not locked [C15]", mr, unlocked, length, 0,
                         STATUS_INVALID_PARAMETER);
+    free(unlocked);
     expect("register without a completion [A7]",
            entries->NdkRegisterMr(mr, mdl, length, 0, NULL, NULL), STATUS_INVALID_PARAMETER);
     expect("close without a completion [A7]", entries->NdkCloseMr(&mr->Header, NULL, NULL),

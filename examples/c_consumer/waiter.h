@@ -21,7 +21,7 @@
 struct waiter {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int calls; /* Of the completion routine: once after PENDING, else never. */
+    int calls; /* Of the completion routine: one after PENDING, else none. */
     NTSTATUS status;
     NDK_OBJECT_HEADER *object;
 };
@@ -64,25 +64,26 @@ static inline void NTAPI on_create(PVOID context, NTSTATUS status, NDK_OBJECT_HE
 /* Gives the final status of a request, from what the entry returned. The waiter is not used after. */
 static inline NTSTATUS waiter_end(struct waiter *w, NTSTATUS returned)
 {
+    const int pends = returned == STATUS_PENDING;
     struct timespec limit;
     int calls;
 
     timespec_get(&limit, TIME_UTC);
     limit.tv_sec += 60;
     pthread_mutex_lock(&w->lock);
-    if (returned == STATUS_PENDING) {
-        while (w->calls == 0) {
-            if (pthread_cond_timedwait(&w->changed, &w->lock, &limit) != 0) {
-                fprintf(stderr, "a pending request did not complete within a minute\n");
-                exit(EXIT_FAILURE);
-            }
+    while (pends && w->calls == 0) {
+        if (pthread_cond_timedwait(&w->changed, &w->lock, &limit) != 0) {
+            fprintf(stderr, "a pending request did not complete within a minute [B2]\n");
+            exit(EXIT_FAILURE);
         }
-        returned = w->status;
     }
+    if (pends)
+        returned = w->status;
     calls = w->calls;
     pthread_mutex_unlock(&w->lock);
-    if (calls > 1) {
-        fprintf(stderr, "a completion routine was called %d times\n", calls);
+    if (calls != pends) {
+        fprintf(stderr, "a completion routine was called %d times instead of %d [B1, B2]\n", calls,
+                pends);
         exit(EXIT_FAILURE);
     }
     pthread_cond_destroy(&w->changed);

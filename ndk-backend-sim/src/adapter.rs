@@ -2,10 +2,16 @@
 
 use crate::device::Device;
 use crate::profile::Profile;
+use crate::fabric::Fabric;
+use crate::queue_pair::SimQueuePair;
 use crate::region::SimRegion;
-use crate::token::MAX_CAPACITY;
+use crate::token::{MAX_CAPACITY, Token};
+use crate::window::SimWindow;
 use ndk_core::abi::NDK_ADAPTER_INFO;
-use ndk_core::{AdapterProvider, Capabilities, Error, ErrorKind, NoQueuePair, NoWindow, RegionKind, Result};
+use ndk_core::mdl::MdlView;
+use ndk_core::{
+    AdapterProvider, Capabilities, Error, ErrorKind, LocalToken, Mapping, QueueDepths, RegionKind, Result,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,6 +26,8 @@ pub struct Config {
     pub seed: Option<u64>,
     /// The most regions at a time (C14).
     pub region_limit: u32,
+    /// Which other adapters it reaches.
+    pub fabric: Fabric,
 }
 
 impl Default for Config {
@@ -29,6 +37,7 @@ impl Default for Config {
             profile: Profile::connectx3(),
             seed: None,
             region_limit: MAX_CAPACITY,
+            fabric: Fabric::new(),
         }
     }
 }
@@ -37,13 +46,43 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct SimAdapter {
     device: Arc<Device>,
+    fabric: Fabric,
     domains: AtomicU32,
 }
 
-/// A protection domain of the simulator: a number that records and accesses are compared by.
+/// A protection domain of the simulator: a number that records and accesses are compared by, and the record that its
+/// privileged token leads to.
 #[derive(Debug)]
 pub struct SimPd {
-    pub(crate) number: u32,
+    device: Arc<Device>,
+    number: u32,
+    index: u32,
+    privileged: Token,
+}
+
+impl SimPd {
+    fn new(device: Arc<Device>, number: u32) -> Result<Self> {
+        let index = device.take_index()?;
+        match device.issue(number, index) {
+            Ok(privileged) => {
+                device.record(index).make_privileged(number);
+                Ok(Self { device, number, index, privileged })
+            }
+            Err(error) => {
+                device.give_index_back(index);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for SimPd {
+    fn drop(&mut self) {
+        self.device.record(self.index).kill();
+        self.device.retire(self.number, self.privileged);
+        self.device.quiesce_now(self.index);
+        self.device.give_index_back(self.index);
+    }
 }
 
 impl SimAdapter {
@@ -53,7 +92,8 @@ impl SimAdapter {
     /// INSUFFICIENT_RESOURCES where the operating system has no entropy to give.
     pub fn new(config: Config) -> Result<Self> {
         let device = Device::new(config.name, config.profile, config.seed, config.region_limit)?;
-        Ok(Self { device: Arc::new(device), domains: AtomicU32::new(0) })
+        let (device, fabric) = (Arc::new(device), config.fabric);
+        Ok(Self { device, fabric, domains: AtomicU32::new(0) })
     }
 
     /// Takes the device away, as an unplug would (H8).
@@ -70,8 +110,8 @@ impl SimAdapter {
 impl AdapterProvider for SimAdapter {
     type Pd = SimPd;
     type Mr = SimRegion;
-    type Qp = NoQueuePair<SimRegion>;
-    type Window = NoWindow;
+    type Qp = SimQueuePair;
+    type Window = SimWindow;
 
     fn name(&self) -> &str {
         &self.device.name
@@ -90,7 +130,7 @@ impl AdapterProvider for SimAdapter {
     }
 
     async fn create_pd(&self) -> Result<SimPd> {
-        Ok(SimPd { number: self.domains.fetch_add(1, Ordering::Relaxed) })
+        SimPd::new(self.device.clone(), self.domains.fetch_add(1, Ordering::Relaxed))
     }
 
     async fn close_pd(&self, _pd: &SimPd) {}
@@ -100,5 +140,31 @@ impl AdapterProvider for SimAdapter {
             return Err(Error::new(ErrorKind::NotSupported, "this device has no fast registration"));
         }
         SimRegion::new(self.device.clone(), pd.number, kind)
+    }
+
+    async fn create_qp(&self, pd: &SimPd, depths: QueueDepths) -> Result<SimQueuePair> {
+        let domain = (pd.number, pd.privileged.get());
+        SimQueuePair::new(self.device.clone(), self.fabric.clone(), domain, depths)
+    }
+
+    async fn create_window(&self, pd: &SimPd) -> Result<SimWindow> {
+        if !self.device.shape.windows {
+            return Err(Error::new(ErrorKind::NotSupported, "this device has no memory windows"));
+        }
+        SimWindow::new(self.device.clone(), pd.number)
+    }
+
+    fn privileged_token(&self, pd: &SimPd) -> Option<LocalToken> {
+        LocalToken::new(pd.privileged.get())
+    }
+
+    async fn build_mapping(&self, memory: MdlView<'_>, pages: &mut [u64]) -> Result<Mapping> {
+        self.device.mappings.build(memory.frames().collect(), pages)
+    }
+
+    fn release_mapping(&self, mapping: Mapping) {
+        if !self.device.mappings.release(mapping) {
+            log::warn!("{}: release of a mapping that does not exist [L4]", self.device.name);
+        }
     }
 }

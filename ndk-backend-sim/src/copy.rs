@@ -37,9 +37,9 @@
 /// # Safety
 /// - `src` is valid for reads and `dst` for writes of `len` bytes, until this returns; their provenance may be exposed only.
 ///   With `len` 0, any pointers will do.
-/// - No other thread accesses the destination, or writes to the source, meanwhile, except through this function or through
-///   atomic accesses to single bytes. No reference is in use that promises exclusive or unchanging access to
-///   the bytes.
+/// - Whoever else accesses the destination, or writes to the source, meanwhile, does so through this function or by
+///   atomic accesses to single bytes. For registered memory this is the promise of whoever registered it.
+/// - No reference is in use that promises exclusive access to the destination, or an unchanging source.
 #[inline]
 pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
     // SAFETY: The caller's promise is what each of them asks for.

@@ -1,10 +1,12 @@
 //! The simulated device: its limits, its tokens and records, who is at work on them.
 
 use crate::hazard::Hazards;
+use crate::mapping::Mappings;
 use crate::profile::Profile;
 use crate::record::{Record, Records};
 use crate::token::{Config, Token, TokenTable};
-use ndk_core::{Error, ErrorKind, Result};
+use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
+use ndk_core::{Capabilities, Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::poll_fn;
@@ -16,6 +18,10 @@ pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) profile: Profile,
     pub(crate) hazards: Hazards,
+    pub(crate) mappings: Mappings,
+    /// The profile's declaration, and whether its flags spare reads their sink flag: asked at every access.
+    pub(crate) shape: Capabilities,
+    pub(crate) sink_needs_no_flag: bool,
     tokens: TokenTable,
     records: Records,
     indices: Mutex<Indices>,
@@ -27,7 +33,27 @@ pub(crate) struct Device {
 struct Indices {
     free: Vec<u32>,
     next: u32,
+    end: u32,
+    /// Regions live, and how many may be (C14).
+    regions: u32,
     limit: u32,
+}
+
+impl Indices {
+    fn new(end: u32) -> Self {
+        Self { free: Vec::new(), next: 0, end, regions: 0, limit: end }
+    }
+
+    fn take(&mut self) -> Result<u32> {
+        if let Some(index) = self.free.pop() {
+            return Ok(index);
+        }
+        if self.next == self.end {
+            return Err(exhausted("C14", "the adapter has no record left"));
+        }
+        self.next += 1;
+        Ok(self.next - 1)
+    }
 }
 
 pub(crate) fn exhausted(rule: &'static str, cause: &'static str) -> Error {
@@ -40,13 +66,17 @@ impl Device {
         let tokens = TokenTable::new(&config)
             .map_err(|error| Error::new(ErrorKind::InsufficientResources, error.to_string()))?;
         let limit = limit.min(config.capacity);
+        let flags = profile.info().AdapterFlags;
         Ok(Self {
             name,
+            shape: profile.capabilities(),
+            sink_needs_no_flag: flags & NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED != 0,
             profile,
             hazards: Hazards::new(),
+            mappings: Mappings::default(),
             tokens,
-            records: Records::new(limit),
-            indices: Mutex::new(Indices { free: Vec::new(), next: 0, limit }),
+            records: Records::new(config.capacity),
+            indices: Mutex::new(Indices { regions: 0, limit, ..Indices::new(config.capacity) }),
             lost: AtomicBool::new(false),
         })
     }
@@ -68,16 +98,25 @@ impl Device {
     }
 
     /// Takes a record for a region (C14).
-    pub(crate) fn take_index(&self) -> Result<u32> {
+    pub(crate) fn take_region(&self) -> Result<u32> {
         let mut indices = self.indices.lock();
-        if let Some(index) = indices.free.pop() {
-            return Ok(index);
-        }
-        if indices.next == indices.limit {
+        if indices.regions == indices.limit {
             return Err(exhausted("C14", "the adapter's limit of regions is reached"));
         }
-        indices.next += 1;
-        Ok(indices.next - 1)
+        let index = indices.take()?;
+        indices.regions += 1;
+        Ok(index)
+    }
+
+    pub(crate) fn give_region_back(&self, index: u32) {
+        let mut indices = self.indices.lock();
+        indices.regions -= 1;
+        indices.free.push(index);
+    }
+
+    /// Takes a record for something that is no region: a window, a privileged token.
+    pub(crate) fn take_index(&self) -> Result<u32> {
+        self.indices.lock().take()
     }
 
     pub(crate) fn give_index_back(&self, index: u32) {
@@ -125,6 +164,13 @@ impl Device {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// As `quiesce`, for an invalidation, which is a step of a queue pair and ends before the next.
+    pub(crate) fn quiesce_now(&self, index: u32) {
+        while self.hazards.is_busy(index) {
+            std::thread::yield_now();
+        }
     }
 }
 

@@ -24,13 +24,8 @@ pub struct Profile {
     regions: u32,
 }
 
-/// The profiles by name.
-const KNOWN: [(&str, fn() -> Profile); 4] = [
-    ("default", Profile::connectx3),
-    ("rxe", Profile::rxe),
-    ("siw", Profile::siw),
-    ("mlx5", Profile::mlx5),
-];
+/// All profiles; each knows its name.
+const KNOWN: [fn() -> Profile; 4] = [Profile::connectx3, Profile::rxe, Profile::siw, Profile::mlx5];
 
 const IN_ORDER: u32 = NDK_ADAPTER_FLAG_IN_ORDER_DMA_SUPPORTED;
 const NO_READ_SINK: u32 = NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
@@ -46,7 +41,7 @@ const LARGE_REQUEST: u32 = 4096;
 impl Profile {
     /// The names that [`by_name`](Self::by_name) knows.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        KNOWN.iter().map(|(name, _)| *name)
+        KNOWN.iter().map(|make| make().name)
     }
 
     /// The profile of that name.
@@ -54,14 +49,12 @@ impl Profile {
     /// # Errors
     /// INVALID_PARAMETER for an unknown name, with the known ones.
     pub fn by_name(name: &str) -> Result<Self> {
-        match KNOWN.iter().find(|(known, _)| *known == name) {
-            Some((_, make)) => Ok(make()),
-            None => {
-                let known = Self::names().collect::<Vec<_>>().join(", ");
-                let detail = format!("no profile is named {name:?}; there are: {known}");
-                Err(Error::new(ErrorKind::InvalidParameter, detail))
-            }
-        }
+        let found = KNOWN.iter().map(|make| make()).find(|profile| profile.name == name);
+        found.ok_or_else(|| {
+            let known = Self::names().collect::<Vec<_>>().join(", ");
+            let detail = format!("no profile is named {name:?}; there are: {known}");
+            Error::new(ErrorKind::InvalidParameter, detail)
+        })
     }
 
     /// The name.

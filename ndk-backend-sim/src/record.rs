@@ -2,12 +2,14 @@
 
 use ndk_core::Access;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Set in `rights` while the record may be reached.
 const LIVE: u32 = 1 << 31;
 /// The record is a domain's privileged token: local access to logical addresses (L5).
 const PRIVILEGED: u32 = 1 << 30;
+/// A peer may invalidate it: a fast registration or a window.
+const INVALIDATABLE: u32 = 1 << 29;
 
 /// A record. Its fields are written while no token leads to it, or by its owner while the live bit is clear; what
 /// reads them has published a hazard first, and the owner waits for hazards before it changes anything (D3).
@@ -19,9 +21,10 @@ pub(crate) struct Record {
     domain: AtomicU32,
     base: AtomicU64,
     length: AtomicU64,
+    /// The one queue pair on which the token works; 0 for any.
+    scope: AtomicU64,
     /// Page-frame numbers, one for each page from that of `base`.
     pages: AtomicPtr<usize>,
-    page_count: AtomicUsize,
 }
 
 /// What a live record says.
@@ -32,8 +35,8 @@ pub(crate) struct Reading {
     pub(crate) domain: u32,
     pub(crate) base: u64,
     pub(crate) length: u64,
+    pub(crate) scope: u64,
     pub(crate) pages: *const usize,
-    pub(crate) page_count: usize,
 }
 
 impl Record {
@@ -44,19 +47,29 @@ impl Record {
             domain: AtomicU32::new(0),
             base: AtomicU64::new(0),
             length: AtomicU64::new(0),
+            scope: AtomicU64::new(0),
             pages: AtomicPtr::new(std::ptr::null_mut()),
-            page_count: AtomicUsize::new(0),
         }
     }
 
     /// Describes the memory. The record must be dead.
     #[inline]
     pub(crate) fn describe(&self, domain: u32, base: u64, length: u64, pages: &[usize]) {
+        self.describe_at(domain, base, length, pages.as_ptr());
+    }
+
+    /// As `describe`, with the list by its first page.
+    #[inline]
+    pub(crate) fn describe_at(&self, domain: u32, base: u64, length: u64, pages: *const usize) {
         self.domain.store(domain, Ordering::Relaxed);
         self.base.store(base, Ordering::Relaxed);
         self.length.store(length, Ordering::Relaxed);
-        self.pages.store(pages.as_ptr().cast_mut(), Ordering::Relaxed);
-        self.page_count.store(pages.len(), Ordering::Relaxed);
+        self.pages.store(pages.cast_mut(), Ordering::Relaxed);
+    }
+
+    /// Limits the token to one queue pair; 0 for none. The record must be dead.
+    pub(crate) fn set_scope(&self, queue_pair: u64) {
+        self.scope.store(queue_pair, Ordering::Relaxed);
     }
 
     /// Names the token that leads here.
@@ -71,7 +84,21 @@ impl Record {
         self.rights.store(rights.flags() | LIVE, Ordering::Release);
     }
 
-    /// Makes the record the one of a domain's privileged token.
+    /// As `enliven`, for what a peer may invalidate.
+    pub(crate) fn enliven_invalidatable(&self, rights: Access) {
+        self.rights.store(rights.flags() | INVALIDATABLE | LIVE, Ordering::Release);
+    }
+
+    /// Kills a registration or window that may be invalidated with this token; false where there is none.
+    pub(crate) fn invalidate(&self, token: u32, domain: u32) -> bool {
+        let rights = self.rights.load(Ordering::Acquire);
+        let can = rights & (LIVE | INVALIDATABLE) == LIVE | INVALIDATABLE
+            && self.token.load(Ordering::Relaxed) == token
+            && self.domain.load(Ordering::Relaxed) == domain;
+        can && self.rights.compare_exchange(rights, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Makes the record the one of a domain's privileged token (L5).
     pub(crate) fn make_privileged(&self, domain: u32) {
         self.domain.store(domain, Ordering::Relaxed);
         self.rights.store(Access::LOCAL_WRITE.flags() | PRIVILEGED | LIVE, Ordering::Release);
@@ -96,13 +123,13 @@ impl Record {
             return None;
         }
         Some(Reading {
-            rights: Access::from_flags(rights & !(LIVE | PRIVILEGED)).ok()?,
+            rights: Access::from_flags(rights & !(LIVE | PRIVILEGED | INVALIDATABLE)).ok()?,
             privileged: rights & PRIVILEGED != 0,
             domain: self.domain.load(Ordering::Relaxed),
             base: self.base.load(Ordering::Relaxed),
             length: self.length.load(Ordering::Relaxed),
+            scope: self.scope.load(Ordering::Relaxed),
             pages: self.pages.load(Ordering::Relaxed),
-            page_count: self.page_count.load(Ordering::Relaxed),
         })
     }
 }

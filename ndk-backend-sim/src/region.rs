@@ -1,9 +1,14 @@
 //! A region of the simulator.
 
 use crate::device::Device;
+use crate::mapping::Mapped;
 use crate::token::Token;
 use ndk_core::mdl::MdlView;
-use ndk_core::{Access, LocalToken, MrProvider, RegionKind, RemoteToken, Result};
+use ndk_core::{
+    Access, BaseAddress, Error, ErrorKind, LocalToken, MrProvider, RegionKind, RemoteToken, Result,
+    TokenScope,
+};
+use parking_lot::Mutex;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -15,30 +20,36 @@ const INLINE_PAGES: usize = 16;
 #[derive(Debug)]
 pub struct SimRegion {
     pub(crate) device: Arc<Device>,
-    pub(crate) domain: u32,
+    domain: u32,
     pub(crate) index: u32,
-    pub(crate) kind: RegionKind,
     /// 0 where there is none.
     token: AtomicU32,
     remote: AtomicBool,
-    pub(crate) pages: PageList,
+    pages: PageList,
+    /// There for regions made for fast registration, whose requests may run after the posting call.
+    pub(crate) fast: Option<Arc<FastCore>>,
 }
 
 impl SimRegion {
     pub(crate) fn new(device: Arc<Device>, domain: u32, kind: RegionKind) -> Result<Self> {
-        let index = device.take_index()?;
+        let index = device.take_region()?;
+        let fast = (kind == RegionKind::FastRegister).then(|| {
+            let inside = Mutex::new(FastInside::default());
+            Arc::new(FastCore { device: device.clone(), domain, index, inside })
+        });
         Ok(Self {
             device,
             domain,
             index,
-            kind,
             token: AtomicU32::new(0),
             remote: AtomicBool::new(false),
             pages: PageList::default(),
+            fast,
         })
     }
 
     fn install(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
+        self.check_shape(&memory)?;
         let record = self.device.record(self.index);
         // SAFETY: whoever made the view promised that the region is driven as `MrProvider` says, one operation at a
         // time, so the list is this call's alone; the record is dead, so no access reads it.
@@ -49,6 +60,28 @@ impl SimRegion {
         self.remote.store(access.is_remote(), Ordering::Relaxed);
         self.token.store(token.get(), Ordering::Release);
         Ok(())
+    }
+
+    /// What the device's shape cannot express is refused before anything happens (K2).
+    #[inline]
+    fn check_shape(&self, memory: &MdlView<'_>) -> Result<()> {
+        let shape = &self.device.shape;
+        if shape.base_address == BaseAddress::Any && shape.scattered_pages {
+            return Ok(());
+        }
+        let mut frames = memory.frames();
+        let first = frames.next().unwrap_or(0);
+        let host = ((first << 12) + memory.page_offset()) as u64;
+        let cause = if shape.base_address == BaseAddress::HostOnly && memory.base() != host {
+            "this device reaches memory at its host address only"
+        } else if !shape.scattered_pages
+            && !frames.enumerate().all(|(index, frame)| frame == first + index + 1)
+        {
+            "this device cannot join pages that are not adjacent in host memory"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::NotSupported, cause).rule("K2"))
     }
 
     /// Stops new accesses, then waits for those at work.
@@ -87,6 +120,9 @@ impl MrProvider for SimRegion {
 
     async fn close(&self) {
         self.withdraw().await;
+        if let Some(fast) = &self.fast {
+            fast.inside.lock().mappings.clear();
+        }
     }
 
     fn local_token(&self) -> Option<LocalToken> {
@@ -94,7 +130,7 @@ impl MrProvider for SimRegion {
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
-        if !self.remote.load(Ordering::Relaxed) {
+        if !self.remote.load(Ordering::Relaxed) && !self.device.shape.shared_key {
             return None;
         }
         RemoteToken::new(self.key())
@@ -103,13 +139,77 @@ impl MrProvider for SimRegion {
 
 impl Drop for SimRegion {
     fn drop(&mut self) {
-        self.device.give_index_back(self.index);
+        // Dropped without a close, as a creation that failed is: nothing may lead to the record any more.
+        self.device.record(self.index).kill();
+        if let Some(token) = Token::new(*self.token.get_mut()) {
+            self.device.retire(self.domain, token);
+        }
+        self.device.quiesce_now(self.index);
+        self.device.give_region_back(self.index);
+    }
+}
+
+/// What fast-register and invalidate requests work on, wherever they run.
+#[derive(Debug)]
+pub(crate) struct FastCore {
+    device: Arc<Device>,
+    domain: u32,
+    index: u32,
+    inside: Mutex<FastInside>,
+}
+
+#[derive(Debug, Default)]
+struct FastInside {
+    pages: Vec<usize>,
+    /// What the pages are of: a mapping lives until its last use is over (L4).
+    mappings: Vec<Arc<Mapped>>,
+}
+
+/// A fast registration as a device carries it out.
+#[derive(Clone, Debug)]
+pub(crate) struct FastRequest {
+    /// The token that the region had when the request was posted; another one by now means it was initialised anew.
+    pub(crate) token: u32,
+    pub(crate) pages: Vec<usize>,
+    pub(crate) mappings: Vec<Arc<Mapped>>,
+    pub(crate) base: u64,
+    pub(crate) length: u64,
+    pub(crate) access: Access,
+}
+
+impl FastCore {
+    /// Carries a fast registration out; false where the region is registered, or no longer that of the request.
+    pub(crate) fn register(&self, request: FastRequest, queue_pair: u64) -> bool {
+        let mut inside = self.inside.lock();
+        let record = self.device.record(self.index);
+        if record.is_live() || self.device.find(request.token) != Some(self.index) {
+            return false;
+        }
+        // The record is dead, so that no access begins; one that had begun is waited for.
+        self.device.quiesce_now(self.index);
+        inside.pages = request.pages;
+        inside.mappings = request.mappings;
+        record.describe(self.domain, request.base, request.length, &inside.pages);
+        let scope = self.device.shape.fast_registration.map(|fast| fast.scope);
+        let one = scope == Some(TokenScope::QueuePair);
+        record.set_scope(if one { queue_pair } else { 0 });
+        record.enliven_invalidatable(request.access);
+        true
+    }
+
+    /// Carries an invalidation out; false where nothing is registered with the token.
+    pub(crate) fn invalidate(&self, token: u32) -> bool {
+        let mut inside = self.inside.lock();
+        let was = self.device.record(self.index).invalidate(token, self.domain);
+        self.device.quiesce_now(self.index);
+        inside.mappings.clear();
+        was
     }
 }
 
 /// The frame numbers of a registration's pages.
 #[derive(Debug, Default)]
-pub(crate) struct PageList {
+struct PageList {
     inline: UnsafeCell<[usize; INLINE_PAGES]>,
     more: UnsafeCell<Vec<usize>>,
 }
@@ -123,7 +223,7 @@ impl PageList {
     /// # Safety
     /// Nobody else fills or reads the list during the call, and nobody reads it after the next one.
     #[inline]
-    pub(crate) unsafe fn fill(&self, count: usize, frames: impl Iterator<Item = usize>) -> &[usize] {
+    unsafe fn fill(&self, count: usize, frames: impl Iterator<Item = usize>) -> &[usize] {
         if count <= INLINE_PAGES {
             // SAFETY: the caller's promise.
             let inline = unsafe { &mut *self.inline.get() };

@@ -175,10 +175,10 @@ fn every_bit_is_set_in_half_of_the_tokens() {
     const BOUND: f64 = 5.0;
     let weak: Vec<u32> = (0..MANY as u32).map(|n| noise(n) | (noise(!n) & 0x40)).collect();
     assert!(predict::imbalance(&weak) > BOUND);
-    for table in tables() {
-        assert!(predict::imbalance(&tokens(&of_many_records(&table))) < BOUND);
-    }
-    for table in tables() {
-        assert!(predict::imbalance(&tokens(&of_few_records(&table, 1))) < BOUND);
+    // Seeded, so that chance decides once and for all.
+    for seed in 0..4 {
+        let table = || TokenTable::new(&Config { capacity: 1 << 18, seed: Some(seed) }).unwrap();
+        assert!(predict::imbalance(&tokens(&of_many_records(&table()))) < BOUND);
+        assert!(predict::imbalance(&tokens(&of_few_records(&table(), 1))) < BOUND);
     }
 }

@@ -36,14 +36,15 @@ where
     let first = contain(what, "a new request", || {
         let mut future = Box::pin(make());
         let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        match poll {
-            Poll::Ready(output) => Ok(output),
-            Poll::Pending => Err(future),
-        }
+        (poll, future)
     });
     match first {
-        Ok(Ok(output)) => Started::Ready(Ok(output)),
-        Ok(Err(future)) => {
+        Ok((Poll::Ready(output), future)) => {
+            // Apart from the poll, so that a panic here does not lose what was made.
+            let _ = contain(what, "a finished request", || drop(future));
+            Started::Ready(Ok(output))
+        }
+        Ok((Poll::Pending, future)) => {
             Started::Pending(Job { what, future, done, last_poll: false }.into_task())
         }
         Err(_) => Started::Ready(Err(panicked())),

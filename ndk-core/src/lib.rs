@@ -14,6 +14,8 @@ mod adapter;
 pub mod backend;
 mod capabilities;
 mod completion;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod contain;
 mod dispatch;
 mod domain;

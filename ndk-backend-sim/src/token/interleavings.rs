@@ -109,12 +109,14 @@ fn a_token_removed_while_it_moves_is_dead_at_once_and_everywhere() {
 fn of_two_removals_while_it_moves_one_succeeds() {
     loom::model(|| {
         let growing = Growing::with_live_token();
-        let threads = [Growing::split as fn(&Growing), |growing| _ = growing.remove()].map(|act| {
-            let growing = growing.clone();
-            thread::spawn(move || act(&growing))
-        });
-        growing.remove();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let [grower, other] = [|growing: &Growing| (growing.split(), false).1, Growing::remove]
+            .map(|act| {
+                let growing = growing.clone();
+                thread::spawn(move || act(&growing))
+            });
+        let mine = growing.remove();
+        grower.join().unwrap();
+        assert!(mine ^ other.join().unwrap());
         assert_eq!((growing.lookup(), growing.high.lookup(TOKEN)), (None, None));
     });
 }

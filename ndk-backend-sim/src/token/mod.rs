@@ -4,13 +4,13 @@
 //! token says nothing about its record; the table finds it. A lookup takes no lock, writes nothing, and reads one cache
 //! line of the table.
 //!
-//! - A token is in the bucket that its low bits name, in one of eight slots ([`slot`], [`bucket`]).
-//! - A removed token leaves a tombstone, which keeps it from being issued again too soon ([`epoch`]).
-//! - Inserts hold their shard's lock, which guards the random numbers ([`draw`]); lookups and removals hold none.
-//! - The table doubles as load asks for it ([`levels`]).
+//! - A token is in the bucket that its low bits name, in one of eight slots (`slot`, `bucket`).
+//! - A removed token leaves a tombstone, which keeps it from being issued again too soon (`epoch`).
+//! - Inserts hold their shard's lock, which guards the random numbers (`draw`); lookups and removals hold none.
+//! - The table doubles as load asks for it (`levels`).
 //!
 //! Calls take a *shard*: any number that differs between protection domains, taken modulo [`SHARDS`]. Domains in
-//! different shards insert and remove side by side and write to no common cache line but those of the buckets.
+//! different shards insert and remove side by side; but for the buckets, they hardly ever write to the same cache line.
 
 mod bucket;
 mod draw;

@@ -129,7 +129,9 @@ fn many_threads_may_wait_and_give_up_at_once() {
             thread::spawn(move || {
                 for round in 0..500_u64 {
                     let woken = woken.clone();
-                    let call = move || drop(woken.fetch_add(1, Ordering::SeqCst));
+                    let call = move || {
+                        woken.fetch_add(1, Ordering::SeqCst);
+                    };
                     clock.schedule(Duration::from_micros(round % 7), Box::new(call));
                     let mut sleep = clock.sleep(LONG);
                     assert!(!poll(&mut sleep, &Wakes::new()));

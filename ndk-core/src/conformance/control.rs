@@ -4,7 +4,7 @@ use super::desk::blow;
 use super::ticket::lock;
 use crate::error::{Error, ErrorKind, Result};
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
@@ -77,6 +77,27 @@ struct State {
 pub(super) struct Control {
     state: Mutex<State>,
     lost: AtomicBool,
+    objects: AtomicUsize,
+}
+
+/// One of the backend's objects, counted while it lives.
+pub(super) struct Counted(Arc<Control>);
+
+impl Counted {
+    pub(super) fn new(control: &Arc<Control>) -> Self {
+        control.objects.fetch_add(1, Ordering::SeqCst);
+        Self(control.clone())
+    }
+
+    pub(super) fn control(&self) -> &Arc<Control> {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.objects.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Control {
@@ -119,6 +140,11 @@ impl Control {
 
     pub(super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::SeqCst)
+    }
+
+    /// How many domains and regions of the backend exist.
+    pub(super) fn objects(&self) -> usize {
+        self.objects.load(Ordering::SeqCst)
     }
 
     /// How often the framework asked to cancel.

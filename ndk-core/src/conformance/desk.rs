@@ -42,6 +42,8 @@ pub(super) struct Desk {
     me: Weak<Desk>,
     spawning: Mutex<Spawning>,
     ready: Mutex<VecDeque<Arc<Job>>>,
+    /// Every job that was taken, to find those that wait.
+    taken: Mutex<Vec<Weak<Job>>>,
     bell: Arc<Bell>,
 }
 
@@ -51,12 +53,23 @@ impl Desk {
             me: me.clone(),
             spawning: Mutex::new(Spawning::Queue),
             ready: Mutex::default(),
+            taken: Mutex::default(),
             bell,
         })
     }
 
     pub(super) fn set_spawning(&self, spawning: Spawning) {
         *lock(&self.spawning) = spawning;
+    }
+
+    /// Gives up every task that is not finished.
+    pub(super) fn drop_tasks(&self) {
+        lock(&self.ready).clear();
+        let taken = std::mem::take(&mut *lock(&self.taken));
+        for job in taken.iter().filter_map(Weak::upgrade) {
+            let task = lock(&job.task).take();
+            drop(task);
+        }
     }
 
     /// Polls what is ready until nothing is.
@@ -75,7 +88,14 @@ impl Executor for Desk {
         let spawning = *lock(&self.spawning);
         let job = |task| {
             let desk = self.me.clone();
-            Arc::new(Job { task: Mutex::new(Some(task)), queued: AtomicBool::new(true), desk })
+            let job = Job { task: Mutex::new(Some(task)), queued: AtomicBool::new(true), desk };
+            let job = Arc::new(job);
+            let mut taken = lock(&self.taken);
+            if taken.len() >= 1000 {
+                taken.retain(|job| job.strong_count() > 0);
+            }
+            taken.push(Arc::downgrade(&job));
+            job
         };
         match spawning {
             Spawning::Queue => lock(&self.ready).push_back(job(task)),

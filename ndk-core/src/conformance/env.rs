@@ -20,8 +20,6 @@ use std::panic::resume_unwind;
 use std::ptr::without_provenance_mut;
 use std::sync::{Arc, Mutex};
 
-/// The version that cases open with.
-pub(super) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
 /// What an out pointer points to before the call.
 const UNTOUCHED: usize = 0x5a5a_5a58;
 
@@ -48,6 +46,13 @@ pub(super) struct Env {
     regions: Vec<Mr>,
     domains: Vec<Pd>,
     memories: Vec<Arc<Memory>>,
+    leaks: usize,
+}
+
+/// A request that is made inside the callback of another one.
+pub(super) struct Nested {
+    ticket: Arc<Ticket>,
+    returned: Arc<Mutex<Option<NTSTATUS>>>,
 }
 
 impl Env {
@@ -71,11 +76,17 @@ impl Env {
             regions: Vec::new(),
             domains: Vec::new(),
             memories: Vec::new(),
+            leaks: 0,
         };
-        env.session = Some(env.open(VERSION, false)?);
+        env.session = Some(env.open(env.version(), false)?);
         env.control.set_yields(way != Way::Inline);
         env.desk.set_spawning(if way == Way::Early { Spawning::Inside } else { Spawning::Queue });
         Ok(env)
+    }
+
+    /// The version of NDK that cases work with: the highest that the backend serves.
+    pub(super) fn version(&self) -> NDK_VERSION {
+        self.device.info.Version
     }
 
     /// Opens the adapter once more.
@@ -87,7 +98,7 @@ impl Env {
     /// Goes on with the adapter of the small region limit (C14).
     pub(super) fn open_small(&mut self) {
         self.close_session();
-        self.session = Some(self.open(VERSION, true).expect("the small adapter opens"));
+        self.session = Some(self.open(self.version(), true).expect("the small adapter opens"));
     }
 
     /// The opened adapter, for a case that closes it itself.
@@ -168,6 +179,30 @@ impl Env {
             resume_unwind(failure);
         }
         Outcome::new(returned, ticket.calls(), self.way)
+    }
+
+    /// Plans a request that is made inside the callback of `outer`.
+    pub(super) fn nested<F: Routine>(
+        &mut self,
+        outer: &Ticket,
+        entry: impl FnOnce(&dyn Route, Done<F>) -> NTSTATUS + Send + 'static,
+    ) -> Nested {
+        let nested = Nested { ticket: self.ticket(), returned: Arc::default() };
+        let (route, ticket) = (self.route.clone(), nested.ticket.clone());
+        let returned = nested.returned.clone();
+        outer.on_call(move |_| {
+            let status = ticket.enter(|| entry(&*route, Done::of(&ticket)));
+            *lock(&returned) = Some(status);
+        });
+        nested
+    }
+
+    /// Runs the executor until a nested request is over; the outer one is.
+    #[track_caller]
+    pub(super) fn finish_nested(&mut self, nested: Nested) -> Outcome {
+        let returned = lock(&nested.returned).expect("the outer request's callback has come");
+        self.settle(&nested.ticket, returned);
+        self.finish(Issued { returned, ticket: nested.ticket })
     }
 
     /// Starts a registration.
@@ -288,8 +323,16 @@ impl Env {
         self.domains.retain(|&domain| domain != pd);
     }
 
+    /// The one domain that the case has open.
+    #[track_caller]
+    pub(super) fn only_domain(&self) -> Pd {
+        assert_eq!(self.domains.len(), 1, "one domain is open");
+        self.domains[0]
+    }
+
     /// An object that its close has to leak (B8).
-    pub(super) fn expect_leak<T>(&self, object: Raw<T>) {
+    pub(super) fn expect_leak<T>(&mut self, object: Raw<T>) {
+        self.leaks += 1;
         lock(&LEAKED).push(Raw(object.0.cast()));
     }
 
@@ -364,6 +407,8 @@ impl Env {
         }
         self.run_until_idle();
         self.close_session();
+        let leaked = self.control.objects();
+        assert_eq!(leaked, self.leaks, "H6, B8: backend objects that outlive their adapter");
         for (ticket, returned) in &self.tickets {
             if let Some(failure) = ticket.take_failure() {
                 resume_unwind(failure);

@@ -1,6 +1,6 @@
 //! The adapter under test, wrapped: every operation takes its turn with the case's [`Control`] first.
 
-use super::control::{Control, Step, Trap, Turn};
+use super::control::{Control, Counted, Step, Trap, Turn};
 use super::desk::blow;
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::{Access, LocalToken, RemoteToken};
@@ -21,30 +21,27 @@ use std::task::{Context, Poll};
 pub(super) const MAX_REGISTRATION: usize = 1 << 20;
 
 /// An operation with its turn before it.
-struct Paced<'a, T> {
-    future: Pin<Box<dyn Future<Output = T> + Send + 'a>>,
+struct Paced<F> {
+    future: Pin<Box<F>>,
     panics_in_drop: bool,
 }
 
-impl<'a, T> Paced<'a, T> {
-    fn new<F>(turn: Turn, make: impl FnOnce(Turn) -> F) -> Self
-    where
-        F: Future<Output = T> + Send + 'a,
-    {
+impl<F: Future> Paced<F> {
+    fn new(turn: Turn, make: impl FnOnce(Turn) -> F) -> Self {
         let panics_in_drop = turn.panics_in_drop();
         Self { future: Box::pin(make(turn)), panics_in_drop }
     }
 }
 
-impl<T> Future for Paced<'_, T> {
-    type Output = T;
+impl<F: Future> Future for Paced<F> {
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.future.as_mut().poll(cx)
     }
 }
 
-impl<T> Drop for Paced<'_, T> {
+impl<F> Drop for Paced<F> {
     fn drop(&mut self) {
         if self.panics_in_drop {
             blow("planted: drop of a future");
@@ -61,13 +58,13 @@ pub(super) struct PacedAdapter<A> {
 /// A wrapped protection domain.
 pub(super) struct PacedPd<T> {
     inner: T,
-    control: Arc<Control>,
+    counted: Counted,
 }
 
 /// A wrapped region.
 pub(super) struct PacedMr<M> {
     inner: M,
-    control: Arc<Control>,
+    counted: Counted,
     cancelled: Arc<AtomicBool>,
 }
 
@@ -82,19 +79,19 @@ impl<A> PacedAdapter<A> {
 
 impl<T> Drop for PacedPd<T> {
     fn drop(&mut self) {
-        self.control.pass(Trap::DropPd);
+        self.counted.control().pass(Trap::DropPd);
     }
 }
 
 impl<M> Drop for PacedMr<M> {
     fn drop(&mut self) {
-        self.control.pass(Trap::DropMr);
+        self.counted.control().pass(Trap::DropMr);
     }
 }
 
 impl<M> PacedMr<M> {
     fn turn(&self, step: Step) -> Turn {
-        self.control.turn(step, Some(self.cancelled.clone()))
+        self.counted.control().turn(step, Some(self.cancelled.clone()))
     }
 }
 
@@ -129,7 +126,7 @@ impl<M: MrProvider> MrProvider for PacedMr<M> {
     }
 
     fn close(&self) -> impl Future<Output = ()> + Send {
-        Paced::new(self.control.turn(Step::CloseMr, None), move |turn| async move {
+        Paced::new(self.counted.control().turn(Step::CloseMr, None), move |turn| async move {
             // A close cannot fail: what ended its wait early changes nothing.
             let _ = turn.come().await;
             self.inner.close().await;
@@ -137,17 +134,17 @@ impl<M: MrProvider> MrProvider for PacedMr<M> {
     }
 
     fn local_token(&self) -> Option<LocalToken> {
-        self.control.pass(Trap::LocalToken);
+        self.counted.control().pass(Trap::LocalToken);
         self.inner.local_token()
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
-        self.control.pass(Trap::RemoteToken);
+        self.counted.control().pass(Trap::RemoteToken);
         self.inner.remote_token()
     }
 
     fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
-        self.control.pass(Trap::QueryExtension);
+        self.counted.control().pass(Trap::QueryExtension);
         self.inner.query_extension(id, version)
     }
 }
@@ -185,7 +182,7 @@ impl<A: AdapterProvider> AdapterProvider for PacedAdapter<A> {
         Paced::new(self.control.turn(Step::CreatePd, None), move |turn| async move {
             turn.come().await?;
             let inner = self.inner.create_pd().await?;
-            Ok(PacedPd { inner, control: self.control.clone() })
+            Ok(PacedPd { inner, counted: Counted::new(&self.control) })
         })
     }
 
@@ -204,7 +201,7 @@ impl<A: AdapterProvider> AdapterProvider for PacedAdapter<A> {
         Paced::new(self.control.turn(Step::CreateMr, None), move |turn| async move {
             turn.come().await?;
             let inner = self.inner.create_mr(&pd.inner, kind).await?;
-            Ok(PacedMr { inner, control: self.control.clone(), cancelled: Arc::default() })
+            Ok(PacedMr { inner, counted: Counted::new(&self.control), cancelled: Arc::default() })
         })
     }
 

@@ -2,13 +2,14 @@
 
 use super::case::{Case, Device, RouteKind, Way};
 use super::cases;
-use super::env::{Env, VERSION};
+use super::env::Env;
 use super::memory::Memory;
 use super::outcome::Status;
-use super::session::{Opener, Setup};
+use super::desk::Desk;
+use super::session::{Opener, Session, Setup};
 use super::ticket::Bell;
-use crate::abi::{NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
-use crate::error::{Error, Result};
+use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
+use crate::error::{Error, ErrorKind, Result};
 use crate::provider::RegionKind;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
@@ -66,8 +67,7 @@ fn run(
 
 /// Finds out what the device has, apart from what it declares.
 fn probe(opener: &Arc<dyn Opener>) -> Result<Device> {
-    let (desk, control) = (super::desk::Desk::new(Arc::<Bell>::default()), Arc::default());
-    let session = opener.open(Setup { version: VERSION, small: false, desk, control })?;
+    let session = open_highest(&**opener)?;
     let mut device = Device {
         info: session.info(),
         capabilities: session.capabilities(),
@@ -92,6 +92,16 @@ fn probe(opener: &Arc<dyn Opener>) -> Result<Device> {
     Ok(device)
 }
 
+/// Opens with the highest version that the backend serves.
+fn open_highest(opener: &dyn Opener) -> Result<Box<dyn Session>> {
+    let open = |(major, minor)| {
+        let version = NDK_VERSION { Major: major, Minor: minor };
+        let (desk, control) = (Desk::new(Arc::<Bell>::default()), Arc::default());
+        opener.open(Setup { version, small: false, desk, control })
+    };
+    open((2, 0)).or_else(|_| open((1, 2))).or_else(|_| open((1, 1)))
+}
+
 /// NOT_SUPPORTED is an answer; every other failure is one of the device.
 fn has(what: &str, status: NTSTATUS) -> Result<bool> {
     match status {
@@ -102,7 +112,6 @@ fn has(what: &str, status: NTSTATUS) -> Result<bool> {
 }
 
 fn unusable(what: &str, status: NTSTATUS) -> Error {
-    let kind = crate::error::ErrorKind::from_status(status)
-        .unwrap_or(crate::error::ErrorKind::Internal);
+    let kind = ErrorKind::from_status(status).unwrap_or(ErrorKind::Internal);
     Error::new(kind, format!("{what} cannot be made: {:?}", Status(status)))
 }

@@ -79,6 +79,10 @@ enum Next {
     Poll,
 }
 
+fn given_up() -> Error {
+    Error::new(ErrorKind::Cancelled, "the executor dropped the request").rule("B9")
+}
+
 impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     const TASK: TaskVtable = TaskVtable { poll: Self::poll_task, abandon: Self::abandon_task };
 
@@ -256,13 +260,32 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let this = Self(region.cast());
         // SAFETY: the task owns request and slot.
         let request = unsafe { this.request() };
-        let dropped =
-            Error::new(ErrorKind::Cancelled, "the executor dropped the request").rule("B9");
-        // SAFETY: the unfinished future is given up.
-        if let Next::Poll = unsafe { this.conclude(request, Some(Err(dropped))) } {
+        let outcome = match request.kind {
+            // SAFETY: as above.
+            Kind::Close => unsafe { this.last_poll(request.operation) },
+            _ => Some(Err(given_up())),
+        };
+        // SAFETY: the unfinished future is given up, or was finished just now.
+        if let Next::Poll = unsafe { this.conclude(request, outcome) } {
             // What is next gets an executor's task of its own.
             // SAFETY: slot and request were filled by `conclude`, and are this call's.
             unsafe { this.pend(this.request()) };
+        }
+    }
+
+    /// A close that the executor drops gets one more poll on this thread: one that need not wait still happens, and
+    /// leaves nothing behind.
+    ///
+    /// # Safety
+    /// The caller owns the slot, which holds the close's unfinished future.
+    unsafe fn last_poll(self, operation: Operation) -> Option<Outcome> {
+        let mut cx = Context::from_waker(Waker::noop());
+        // SAFETY: the caller's promise.
+        let poll = || unsafe { (operation.poll)(self.slot(), &mut cx) };
+        match contain("a close", self.name(), poll) {
+            Ok(Poll::Ready(outcome)) => Some(outcome),
+            Ok(Poll::Pending) => Some(Err(given_up())),
+            Err(Panicked) => None,
         }
     }
 

@@ -82,7 +82,7 @@ impl Snapshot {
     }
 
     fn binds(self) -> u64 {
-        self.0 / BIND & MAX_BINDS
+        (self.0 / BIND) & MAX_BINDS
     }
 
     pub(crate) fn is_fast(self) -> bool {

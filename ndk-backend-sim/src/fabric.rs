@@ -1,0 +1,148 @@
+//! The fabric: how the queue pairs of several adapters find each other.
+
+use crate::queue_pair::Shared;
+use ndk_core::{Endpoint, Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Poll, Waker};
+
+/// A network of simulated adapters: adapters made with the same fabric reach each other, and themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Fabric(Arc<Net>);
+
+#[derive(Debug, Default)]
+struct Net {
+    queue_pairs: Mutex<HashMap<u64, Port>>,
+    last: AtomicU64,
+}
+
+/// A queue pair on the fabric.
+#[derive(Debug)]
+struct Port {
+    queue_pair: Weak<Shared>,
+    /// Whom it wants to be connected to, and who waits for that.
+    wants: Option<(u64, Waker)>,
+    connected: bool,
+}
+
+fn refuse(kind: ErrorKind, cause: &'static str) -> Error {
+    Error::new(kind, cause)
+}
+
+impl Fabric {
+    /// A fabric of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A number for a queue pair; never 0, never used twice.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.0.last.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn attach(&self, number: u64, queue_pair: Weak<Shared>) {
+        let port = Port { queue_pair, wants: None, connected: false };
+        self.0.queue_pairs.lock().insert(number, port);
+    }
+
+    pub(crate) fn detach(&self, number: u64) {
+        self.0.queue_pairs.lock().remove(&number);
+    }
+
+    /// The text by which a peer finds a queue pair: the fabric's identity and the number.
+    pub(crate) fn endpoint(&self, number: u64) -> Endpoint {
+        Endpoint(format!("sim:{:x}/{number}", self.identity()))
+    }
+
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn parse(&self, endpoint: &Endpoint) -> Result<u64> {
+        let number = endpoint.0.strip_prefix("sim:").and_then(|rest| {
+            let (identity, number) = rest.split_once('/')?;
+            let here = usize::from_str_radix(identity, 16).ok()? == self.identity();
+            number.parse().ok().filter(|_| here)
+        });
+        number.ok_or_else(|| {
+            refuse(ErrorKind::ConnectionRefused, "the endpoint is none of this simulator's fabric")
+        })
+    }
+
+    /// Connects `number` to the peer, when the peer wants the same.
+    pub(crate) async fn connect(&self, number: u64, peer: &Endpoint) -> Result<()> {
+        let peer = self.parse(peer)?;
+        let leave = Leave { fabric: self, number };
+        poll_fn(|cx| {
+            let mut ports = self.0.queue_pairs.lock();
+            let Some(other) = ports.get(&peer) else {
+                let cause = "the peer's queue pair does not exist";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
+            };
+            let (taken, willing) =
+                (other.connected, other.wants.as_ref().is_some_and(|(whom, _)| *whom == number));
+            let other = other.queue_pair.upgrade();
+            let Some(own) = ports.get_mut(&number) else {
+                let cause = "the queue pair is closed";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionInvalid, cause)));
+            };
+            if own.connected {
+                return Poll::Ready(Ok(()));
+            }
+            if taken {
+                let cause = "the peer's queue pair is connected to another";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
+            }
+            own.wants = Some((peer, cx.waker().clone()));
+            let (Some(here), Some(there)) = (own.queue_pair.upgrade(), other) else {
+                let cause = "a queue pair is being closed";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
+            };
+            if !willing && peer != number {
+                return Poll::Pending;
+            }
+            let linked = Shared::link(&here, &there);
+            let mut waker = None;
+            if linked.is_ok() {
+                for side in [number, peer] {
+                    if let Some(port) = ports.get_mut(&side) {
+                        port.connected = true;
+                        let wants = port.wants.take();
+                        if side != number {
+                            waker = wants.map(|(_, waker)| waker);
+                        }
+                    }
+                }
+            }
+            drop(ports);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            Poll::Ready(linked)
+        })
+        .await
+        .inspect(|()| std::mem::forget(leave))
+    }
+
+    /// Whether a queue pair was connected.
+    pub(crate) fn is_connected(&self, number: u64) -> bool {
+        self.0.queue_pairs.lock().get(&number).is_some_and(|port| port.connected)
+    }
+}
+
+/// A connect that is given up is no longer wanted.
+struct Leave<'a> {
+    fabric: &'a Fabric,
+    number: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if let Some(port) = self.fabric.0.queue_pairs.lock().get_mut(&self.number) {
+            port.wants = None;
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! A queue pair of the simulator: what it shares with its peer, and the provider's side.
+
+use crate::access::Asker;
+use crate::device::Device;
+use crate::fabric::Fabric;
+use crate::region::SimRegion;
+use crate::window::SimWindow;
+use crate::work::{Queue, Work};
+use ndk_core::{
+    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId, WorkRequest,
+};
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Waker};
+
+const IDLE: u8 = 0;
+const CONNECTED: u8 = 1;
+const ERROR: u8 = 2;
+
+/// The state that both ends of a connection, and whoever carries out a delayed request, work on.
+///
+/// Locks are taken in this order: `queue`, then the peer's `receives`, then anybody's `done`; never two of one kind.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) device: Arc<Device>,
+    pub(crate) number: u64,
+    pub(crate) domain: u32,
+    /// The domain's privileged token (L5).
+    pub(crate) privileged: u32,
+    /// This queue pair's place among the hazards of its own device.
+    pub(crate) place: usize,
+    pub(crate) depths: QueueDepths,
+    status: AtomicU8,
+    /// Held while a request is carried out, so that requests keep their order.
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) receives: Mutex<VecDeque<Work<'static>>>,
+    done: Mutex<Done>,
+}
+
+/// Completions, and who waits for one.
+#[derive(Debug, Default)]
+struct Done {
+    completions: VecDeque<WorkCompletion>,
+    waiter: Option<Waker>,
+}
+
+/// The other end of a connection, and this end's place among the hazards of its device.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) shared: Arc<Shared>,
+    place: usize,
+}
+
+impl Peer {
+    /// This end's accesses at the peer's device are those of the peer's queue pair there.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { place: self.place, ..self.shared.asker() }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.shared.device.hazards.give_place_back(self.place);
+    }
+}
+
+impl Shared {
+    pub(crate) fn asker(&self) -> Asker {
+        Asker { domain: self.domain, queue_pair: self.number, place: self.place }
+    }
+
+    /// Makes each the other's peer.
+    pub(crate) fn link(here: &Arc<Self>, there: &Arc<Self>) -> Result<()> {
+        let peer = |of: &Arc<Self>| {
+            let place = of.device.hazards.take_place().ok_or_else(|| {
+                let cause = "the device has as many queue pairs as it can";
+                Error::new(ErrorKind::InsufficientResources, cause)
+            })?;
+            Ok::<_, Error>(Peer { shared: of.clone(), place })
+        };
+        let (to_there, to_here) = (peer(there)?, peer(here)?);
+        here.queue.lock().peer = Some(to_there);
+        here.set_connected();
+        if !Arc::ptr_eq(here, there) {
+            there.queue.lock().peer = Some(to_here);
+            there.set_connected();
+        }
+        Ok(())
+    }
+
+    fn set_connected(&self) {
+        // A flush before the connection counts: error is final.
+        let _ = self.status.compare_exchange(IDLE, CONNECTED, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.status.load(Ordering::Acquire) == ERROR
+    }
+
+    fn is_idle(&self) -> bool {
+        self.status.load(Ordering::Acquire) == IDLE
+    }
+
+    /// Moves this end to error: what is posted completes with CANCELLED (F6). Requests that wait in the queue are
+    /// flushed where their turn comes.
+    pub(crate) fn fail(&self) {
+        if self.status.swap(ERROR, Ordering::AcqRel) == ERROR {
+            return;
+        }
+        let receives = std::mem::take(&mut *self.receives.lock());
+        for receive in receives {
+            self.complete(receive.flushed());
+        }
+    }
+
+    /// Adds a completion.
+    pub(crate) fn complete(&self, completion: WorkCompletion) {
+        let waiter = {
+            let mut done = self.done.lock();
+            done.completions.push_back(completion);
+            done.waiter.take()
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+    }
+}
+
+/// A queue pair.
+#[derive(Debug)]
+pub struct SimQueuePair {
+    shared: Arc<Shared>,
+    fabric: Fabric,
+}
+
+impl SimQueuePair {
+    pub(crate) fn new(
+        device: Arc<Device>,
+        fabric: Fabric,
+        (domain, privileged): (u32, u32),
+        depths: QueueDepths,
+    ) -> Result<Self> {
+        let Some(place) = device.hazards.take_place() else {
+            let cause = "the device has as many queue pairs as it can";
+            return Err(Error::new(ErrorKind::InsufficientResources, cause));
+        };
+        let number = fabric.next_number();
+        let shared = Arc::new(Shared {
+            device,
+            number,
+            domain,
+            privileged,
+            place,
+            depths,
+            status: AtomicU8::new(IDLE),
+            queue: Mutex::default(),
+            receives: Mutex::default(),
+            done: Mutex::default(),
+        });
+        fabric.attach(number, Arc::downgrade(&shared));
+        Ok(Self { shared, fabric })
+    }
+
+    fn leave(&self) {
+        self.fabric.detach(self.shared.number);
+        self.shared.fail();
+        // The peer finds the connection lost; each end holds the other until it is closed itself.
+        let peer = self.shared.queue.lock().peer.take();
+        if let Some(peer) = peer {
+            peer.shared.fail();
+        }
+    }
+}
+
+impl QpProvider for SimQueuePair {
+    type Mr = SimRegion;
+    type Window = SimWindow;
+
+    fn endpoint(&self) -> Endpoint {
+        self.fabric.endpoint(self.shared.number)
+    }
+
+    async fn connect(&self, peer: &Endpoint) -> Result<()> {
+        if !self.shared.is_idle() || self.fabric.is_connected(self.shared.number) {
+            let cause = "the queue pair was connected before";
+            return Err(Error::new(ErrorKind::ConnectionInvalid, cause));
+        }
+        self.fabric.connect(self.shared.number, peer).await
+    }
+
+    fn post(&self, id: WorkId, request: WorkRequest<'_, SimRegion, SimWindow>) -> Result<()> {
+        let shared = &self.shared;
+        if let WorkRequest::Receive { .. } = request {
+            return shared.post_receive(Work::new(id, request, shared)?);
+        }
+        if shared.is_idle() {
+            let cause = "the queue pair is not connected";
+            return Err(Error::new(ErrorKind::ConnectionInvalid, cause).rule("G6"));
+        }
+        let work = Work::new(id, request, shared)?;
+        shared.post(work)
+    }
+
+    fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        let mut done = self.shared.done.lock();
+        match done.completions.pop_front() {
+            Some(completion) => Poll::Ready(completion),
+            None => {
+                done.waiter = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn flush(&self) {
+        let peer = self.shared.queue.lock().peer.as_ref().map(|peer| peer.shared.clone());
+        self.shared.fail();
+        if let Some(peer) = peer {
+            peer.fail();
+        }
+    }
+
+    async fn close(&self) {
+        self.leave();
+    }
+}
+
+impl Drop for SimQueuePair {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.device.hazards.give_place_back(self.place);
+    }
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Calls every function of ndk_mr.h, as C and as C++, and prints the layout of its structures.
+ */
+#include "ndk_mr.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#define REQUIRE(condition)                                                  \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "line %d: %s does not hold\n", __LINE__, #condition); \
+            return 1;                                                       \
+        }                                                                   \
+    } while (0)
+
+static void on_log(void *context, int level, const char *target, const char *message)
+{
+    (void)level;
+    if (strlen(target) > 0 && strlen(message) > 0)
+        ++*(int *)context;
+}
+
+int main(void)
+{
+    static char memory[3 * PAGE_SIZE];
+    NDK_VERSION version;
+    NDK_ADAPTER *adapter = NULL;
+    ndkmr_options options;
+    ndkmr_part part[2];
+    MDL *mdl = NULL;
+    MDL *chain = NULL;
+    char why[256];
+    int lines = 0;
+
+    REQUIRE(ndkmr_last_error(NULL, 0) == 0);
+    REQUIRE(ndkmr_set_log(on_log, &lines, NDKMR_LOG_WARN) == STATUS_SUCCESS);
+
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.executor_threads = 1;
+    version.Major = 2;
+    version.Minor = 0;
+    REQUIRE(ndkmr_open("nonesuch", version, &options, &adapter) == STATUS_NOT_SUPPORTED);
+    REQUIRE(adapter == NULL && lines > 0);
+    REQUIRE(ndkmr_last_error(why, sizeof why) > 0 && strstr(why, "nonesuch") != NULL);
+    REQUIRE(ndkmr_open("sim", version, &options, &adapter) == STATUS_SUCCESS);
+    REQUIRE(adapter->Header.ObjectType == NdkObjectTypeAdapter);
+    REQUIRE(ndkmr_close(adapter) == STATUS_SUCCESS);
+
+    REQUIRE(ndkmr_mdl_create(memory, sizeof memory, &mdl) == STATUS_SUCCESS);
+    REQUIRE((char *)mdl->StartVa + mdl->ByteOffset == memory && mdl->ByteCount == sizeof memory);
+    REQUIRE(ndkmr_mdl_free(mdl) == STATUS_SUCCESS);
+    part[0].memory = memory;
+    part[0].length = 5;
+    part[1].memory = memory + 5;
+    part[1].length = 6;
+    REQUIRE(ndkmr_mdl_create_chain(part, 2, NULL, &chain) == STATUS_SUCCESS);
+    REQUIRE(chain->ByteCount == 5 && chain->Next->ByteCount == 6 && chain->Next->Next == NULL);
+    REQUIRE(ndkmr_mdl_free(chain) == STATUS_SUCCESS);
+
+    REQUIRE(strcmp(ndkmr_status_name(STATUS_PENDING), "STATUS_PENDING") == 0);
+    REQUIRE(ndkmr_set_log(NULL, NULL, NDKMR_LOG_OFF) == STATUS_SUCCESS);
+
+    printf("ndkmr_options %u %u %u %u\n", (unsigned)sizeof(ndkmr_options),
+           (unsigned)offsetof(ndkmr_options, size),
+           (unsigned)offsetof(ndkmr_options, executor_threads),
+           (unsigned)offsetof(ndkmr_options, reserved));
+    printf("ndkmr_part %u %u %u\n", (unsigned)sizeof(ndkmr_part),
+           (unsigned)offsetof(ndkmr_part, memory), (unsigned)offsetof(ndkmr_part, length));
+    return 0;
+}

@@ -1,0 +1,455 @@
+//! Section A: the object and its table.
+
+use super::super::case::{Case, fast_registration};
+use super::super::control::{Fault, Step};
+use super::super::env::Env;
+use super::super::outcome::Status;
+use super::super::route::{BAD_OBJECT, Mr, Raw, entry, mr_table, pd_table};
+use super::super::ticket::Done;
+use crate::abi::*;
+use crate::error::ErrorKind;
+use crate::provider::RegionKind;
+use std::ptr::{addr_of, addr_of_mut, null, null_mut, without_provenance_mut};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("A1", "creation", creation),
+    Case::new("A1", "failed_creation", failed_creation),
+    Case::new("A1", "null_out", null_out).raw(),
+    Case::new("A2", "fresh_header", fresh_header).table(),
+    Case::new("A2", "full_table", full_table).table().own(),
+    Case::new("A3", "reserved_block", reserved_block).table(),
+    Case::new("A4", "dispatch_replaced", dispatch_replaced).table(),
+    Case::new("A4", "dispatch_replaced_by_another", dispatch_replaced_by_another).table(),
+    Case::new("A5", "unknown_extension", unknown_extension),
+    Case::new("A5", "unknown_extension_fast", unknown_extension_fast).needs(fast_registration),
+    Case::new("A5", "domain_and_adapter", domain_and_adapter).table().own(),
+    Case::new("A6", "region_entries", region_entries).table().own(),
+    Case::new("A6", "domain_entries", domain_entries).table().own(),
+    Case::new("A6", "adapter_entries", adapter_entries).table().own(),
+    Case::new("A7", "null_completion", null_completion).raw(),
+    Case::new("A7", "null_completion_fast", null_completion_fast).raw().needs(fast_registration),
+    Case::new("A7", "null_completion_of_creation", null_completion_of_creation).raw(),
+    Case::new("A8", "versions", versions).own(),
+];
+
+// What A1 says of out pointers is checked by the environment, on every creation of every case.
+
+fn creation(env: &mut Env) {
+    let pd = env.pd();
+    let (first, second) = (env.mr(pd), env.mr(pd));
+    assert_ne!(first, second, "two regions are two objects");
+}
+
+fn failed_creation(env: &mut Env) {
+    env.control.plan(Step::CreatePd, Fault::Fail(ErrorKind::InsufficientResources));
+    let (outcome, pd) = env.create_pd();
+    outcome.ended(STATUS_INSUFFICIENT_RESOURCES);
+    assert_eq!(pd, None);
+    let pd = env.pd();
+    env.control.plan(Step::CreateMr, Fault::Fail(ErrorKind::InsufficientResources));
+    let (outcome, mr) = env.create_mr(pd, RegionKind::Conventional);
+    outcome.ended(STATUS_INSUFFICIENT_RESOURCES);
+    assert_eq!(mr, None);
+    env.mr(pd);
+}
+
+fn null_out(env: &mut Env) {
+    let (adapter, pd) = (env.adapter(), env.pd());
+    // SAFETY: adapter and domain are open; null is what is tried.
+    let issued = env.issue(|route, done| unsafe { route.create_pd(adapter, done, null_mut()) });
+    env.finish(issued).refused(STATUS_INVALID_PARAMETER);
+    let kind = RegionKind::Conventional;
+    // SAFETY: as above.
+    let issued = env.issue(|route, done| unsafe { route.create_mr(pd, kind, done, null_mut()) });
+    env.finish(issued).refused(STATUS_INVALID_PARAMETER);
+}
+
+/// The object's header.
+///
+/// # Safety
+/// `object` points to a live NDK object.
+unsafe fn header<T>(object: Raw<T>) -> NDK_OBJECT_HEADER {
+    // SAFETY: the caller's promise; every object starts with its header.
+    unsafe { object.0.cast::<NDK_OBJECT_HEADER>().read() }
+}
+
+fn fresh_header(env: &mut Env) {
+    let (adapter, pd) = (env.adapter(), env.pd());
+    let mr = env.mr(pd);
+    // SAFETY: all three are alive.
+    let headers = unsafe { [header(adapter), header(pd), header(mr)] };
+    let types = [NdkObjectTypeAdapter, NdkObjectTypePd, NdkObjectTypeMr];
+    assert_eq!(headers.map(|header| header.ObjectType), types);
+    for header in headers {
+        assert_eq!(header.Version, env.version(), "the version that the adapter was opened with");
+        assert!(header.NdkReserved.rf.iter().all(|word| word.is_null()), "a zeroed block");
+    }
+}
+
+fn full_table(env: &mut Env) {
+    let (pd, mr) = (env.pd(), env.region());
+    // SAFETY: the objects are alive, their tables as the provider set them.
+    let (adapter, pd, mr) = unsafe {
+        let adapter = env.adapter();
+        (*addr_of!((*adapter.0).Dispatch).read(), pd_table(pd), mr_table(mr))
+    };
+    assert!(
+        mr.NdkCloseMr.is_some()
+            && mr.NdkQueryExtension.is_some()
+            && mr.NdkRegisterMr.is_some()
+            && mr.NdkDeregisterMr.is_some()
+            && mr.NdkInitializeFastRegisterMr.is_some()
+            && mr.NdkGetRemoteTokenFromMr.is_some()
+            && mr.NdkGetLocalTokenFromMr.is_some(),
+        "seven entries: {mr:?}"
+    );
+    assert!(
+        pd.NdkClosePd.is_some()
+            && pd.NdkQueryExtension.is_some()
+            && pd.NdkCreateMr.is_some()
+            && pd.NdkCreateMw.is_some()
+            && pd.NdkCreateSrq.is_some()
+            && pd.NdkCreateQp.is_some()
+            && pd.NdkCreateQpWithSrq.is_some()
+            && pd.NdkGetPrivilegedMemoryRegionToken.is_some(),
+        "a domain's entries: {pd:?}"
+    );
+    assert!(
+        adapter.NdkQueryExtension.is_some()
+            && adapter.NdkQueryAdapterInfo.is_some()
+            && adapter.NdkCreateCq.is_some()
+            && adapter.NdkCreatePd.is_some()
+            && adapter.NdkCreateSharedEndpoint.is_some()
+            && adapter.NdkCreateConnector.is_some()
+            && adapter.NdkCreateListener.is_some()
+            && adapter.NdkBuildLAM.is_some()
+            && adapter.NdkReleaseLAM.is_some(),
+        "an adapter's entries: {adapter:?}"
+    );
+}
+
+fn reserved_block(env: &mut Env) {
+    let (pd, page) = (env.pd(), env.page());
+    let mr = env.mr(pd);
+    let pattern = [1, 2, 3, 4].map(|n| without_provenance_mut(0x1111_1111 * n));
+    // SAFETY: a live region's reserved block is the consumer's.
+    let block = unsafe { addr_of_mut!((*mr.0).Header.NdkReserved.rf) };
+    // SAFETY: as above.
+    unsafe { block.write(pattern) };
+    for _ in 0..2 {
+        env.register(mr, page.all(NDK_MR_FLAG_ALLOW_REMOTE_WRITE)).success();
+        env.tokens(mr);
+        env.deregister(mr).success();
+        env.register(mr, page.first(0, 0)).refused(STATUS_INVALID_PARAMETER);
+    }
+    // SAFETY: as above.
+    assert_eq!(unsafe { block.read() }, pattern, "the block was written by the provider");
+}
+
+fn dispatch_replaced(env: &mut Env) {
+    saved_entries_work(env, null());
+}
+
+fn dispatch_replaced_by_another(env: &mut Env) {
+    static EMPTY: NDK_MR_DISPATCH = NDK_MR_DISPATCH {
+        NdkCloseMr: None,
+        NdkQueryExtension: None,
+        NdkRegisterMr: None,
+        NdkDeregisterMr: None,
+        NdkInitializeFastRegisterMr: None,
+        NdkGetRemoteTokenFromMr: None,
+        NdkGetLocalTokenFromMr: None,
+    };
+    saved_entries_work(env, &EMPTY);
+}
+
+/// Puts `other` into the region, and lives its life by the entries saved before.
+fn saved_entries_work(env: &mut Env, other: *const NDK_MR_DISPATCH) {
+    let (mr, page) = (env.region(), env.page());
+    let r = page.all(NDK_MR_FLAG_ALLOW_REMOTE_READ);
+    // SAFETY: the region is alive; its `Dispatch` member is the consumer's to replace (A4).
+    let table = unsafe {
+        let table = mr_table(mr);
+        addr_of_mut!((*mr.0).Dispatch).write(other);
+        table
+    };
+    // SAFETY, for every entry below: a live region, and memory that is kept.
+    let issued = env.issue(|_, Done { routine, context }| unsafe {
+        entry!(table, NdkRegisterMr(mr.0, r.mdl.0, r.length, r.flags, routine, context))
+    });
+    env.finish(issued).success();
+    // SAFETY: as said.
+    let tokens = unsafe {
+        (entry!(table, NdkGetLocalTokenFromMr(mr.0)), entry!(table, NdkGetRemoteTokenFromMr(mr.0)))
+    };
+    assert!(tokens.0 != 0 && tokens.1 != 0, "a registered region has tokens: {tokens:x?}");
+    let (mut id, mut out) = (UNKNOWN, NDK_EXTENSION_INTERFACE { Dispatch: null() });
+    // SAFETY: as said.
+    let status = unsafe {
+        entry!(table, NdkQueryExtension(mr.0.cast(), &raw mut id, V1, &raw mut out))
+    };
+    assert_eq!(Status(status), Status(STATUS_NOT_SUPPORTED));
+    // SAFETY: as said.
+    let issued = env.issue(|_, Done { routine, context }| unsafe {
+        entry!(table, NdkInitializeFastRegisterMr(mr.0, 1, 0, routine, context))
+    });
+    env.finish(issued).refused(STATUS_INVALID_DEVICE_STATE);
+    // SAFETY: as said.
+    let issued = env.issue(|_, Done { routine, context }| unsafe {
+        entry!(table, NdkDeregisterMr(mr.0, routine, context))
+    });
+    env.finish(issued).success();
+    env.forget_region(mr);
+    // SAFETY: as said, and the region is not used afterwards.
+    let issued = env.issue(|_, Done { routine, context }| unsafe {
+        entry!(table, NdkCloseMr(mr.0.cast(), routine, context))
+    });
+    env.finish(issued).success();
+}
+
+/// Nobody's extension.
+const UNKNOWN: GUID = GUID { Data1: 0xdead_beef, Data2: 1, Data3: 2, Data4: [3; 8] };
+const V1: NDK_VERSION = NDK_VERSION { Major: 1, Minor: 0 };
+
+/// Asks for nobody's extension, and sees that nothing is stored.
+#[track_caller]
+fn ask(env: &Env, mr: Mr) -> Status {
+    let untouched = null::<u8>().wrapping_add(0x5a58).cast();
+    let mut out = NDK_EXTENSION_INTERFACE { Dispatch: untouched };
+    // SAFETY: the region is alive.
+    let status = unsafe { env.route.query_extension(mr, &UNKNOWN, V1, &mut out) };
+    assert_eq!(out.Dispatch, untouched, "A5: stored something without a success");
+    Status(status)
+}
+
+const NOT_SUPPORTED: Status = Status(STATUS_NOT_SUPPORTED);
+
+fn unknown_extension(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "created");
+    let issued = env.start_register(mr, page.all(0));
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "registering");
+    env.finish(issued).success();
+    let tokens = env.tokens(mr);
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "registered");
+    assert_eq!(env.tokens(mr), tokens, "A5: the question changes nothing");
+    let issued = env.start_deregister(mr);
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "deregistering");
+    env.finish(issued).success();
+    env.control.hold(Step::CloseMr);
+    let issued = env.start_close(mr);
+    assert_eq!(ask(env, mr), Status(STATUS_INVALID_DEVICE_STATE), "closing");
+    env.control.release(Step::CloseMr);
+    env.finish(issued).has(STATUS_SUCCESS);
+}
+
+fn unknown_extension_fast(env: &mut Env) {
+    let mr = env.fast_region();
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "created");
+    let issued = env.start_initialise(mr, 1, true);
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "initialising");
+    env.finish(issued).success();
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "initialised");
+}
+
+fn domain_and_adapter(env: &mut Env) {
+    let (adapter, pd) = (env.adapter(), env.pd());
+    let mut id = UNKNOWN;
+    let untouched = null::<u8>().wrapping_add(0x5a58).cast();
+    let mut out = NDK_EXTENSION_INTERFACE { Dispatch: untouched };
+    // SAFETY: adapter and domain are open.
+    let statuses = unsafe {
+        let table = *addr_of!((*adapter.0).Dispatch).read();
+        let (id, out) = (&raw mut id, &raw mut out);
+        [
+            entry!(table, NdkQueryExtension(adapter.0.cast(), id, V1, out)),
+            entry!(pd_table(pd), NdkQueryExtension(pd.0.cast(), id, V1, out)),
+            entry!(pd_table(pd), NdkQueryExtension(pd.0.cast(), null_mut(), V1, out)),
+            entry!(pd_table(pd), NdkQueryExtension(pd.0.cast(), id, V1, null_mut())),
+        ]
+    };
+    assert_eq!(statuses[..2], [STATUS_NOT_SUPPORTED; 2]);
+    assert_eq!(statuses[2..], [STATUS_INVALID_PARAMETER; 2]);
+    assert_eq!(out.Dispatch, untouched);
+}
+
+fn region_entries(env: &mut Env) {
+    let (pd, page) = (env.pd(), env.page());
+    let mr = env.mr(pd);
+    let r = page.all(0);
+    // SAFETY: the region is alive.
+    let table = unsafe { mr_table(mr) };
+    for wrong in [null_mut(), pd.0.cast::<NDK_MR>(), env.adapter().0.cast()] {
+        // SAFETY, for each: null, or a live object of another type, is what is tried.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(
+                table,
+                NdkRegisterMr(wrong, r.mdl.0, r.length, r.flags, done.routine, done.context)
+            )
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        // SAFETY: as said.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(table, NdkDeregisterMr(wrong, done.routine, done.context))
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        // SAFETY: as said.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(table, NdkInitializeFastRegisterMr(wrong, 1, 1, done.routine, done.context))
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        // SAFETY: as said.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(table, NdkCloseMr(wrong.cast(), done.routine, done.context))
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        let (mut id, mut out) = (UNKNOWN, NDK_EXTENSION_INTERFACE { Dispatch: null() });
+        // SAFETY: as said.
+        let others = unsafe {
+            (
+                entry!(table, NdkQueryExtension(wrong.cast(), &raw mut id, V1, &raw mut out)),
+                entry!(table, NdkGetLocalTokenFromMr(wrong)),
+                entry!(table, NdkGetRemoteTokenFromMr(wrong)),
+            )
+        };
+        assert_eq!(others, (BAD_OBJECT, 0, 0));
+    }
+    env.register(mr, r).success();
+}
+
+fn domain_entries(env: &mut Env) {
+    let pd = env.pd();
+    let mr = env.mr(pd);
+    // SAFETY: the domain is alive.
+    let table = unsafe { pd_table(pd) };
+    for wrong in [null_mut(), mr.0.cast::<NDK_PD>(), env.adapter().0.cast()] {
+        let mut out: *mut NDK_MR = null_mut();
+        // SAFETY, for each: null, or a live object of another type, is what is tried.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(table, NdkCreateMr(wrong, 0, done.routine, done.context, &raw mut out))
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        // SAFETY: as said.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(table, NdkClosePd(wrong.cast(), done.routine, done.context))
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        let (mut id, mut out) = (UNKNOWN, NDK_EXTENSION_INTERFACE { Dispatch: null() });
+        let mut token = 1;
+        // SAFETY: as said.
+        let status = unsafe {
+            entry!(table, NdkGetPrivilegedMemoryRegionToken(wrong, &raw mut token));
+            entry!(table, NdkQueryExtension(wrong.cast(), &raw mut id, V1, &raw mut out))
+        };
+        assert_eq!((status, token), (BAD_OBJECT, 0));
+    }
+    // SAFETY: a null out pointer for the token is what is tried.
+    unsafe { entry!(table, NdkGetPrivilegedMemoryRegionToken(pd.0, null_mut())) };
+    env.mr(pd);
+}
+
+fn adapter_entries(env: &mut Env) {
+    let pd = env.pd();
+    let adapter = env.adapter();
+    // SAFETY: the adapter is open.
+    let table = unsafe { *addr_of!((*adapter.0).Dispatch).read() };
+    for wrong in [null_mut(), pd.0.cast::<NDK_ADAPTER>()] {
+        let mut out: *mut NDK_PD = null_mut();
+        // SAFETY, for each: null, or a live object of another type, is what is tried.
+        let issued = env.issue(|_, done| unsafe {
+            entry!(table, NdkCreatePd(wrong, done.routine, done.context, &raw mut out))
+        });
+        env.finish(issued).refused(BAD_OBJECT);
+        let (mut info, mut size) = (NDK_ADAPTER_INFO::default(), 1000);
+        // SAFETY: as said.
+        let status = unsafe {
+            entry!(table, NdkReleaseLAM(wrong, null_mut()));
+            entry!(table, NdkQueryAdapterInfo(wrong, &raw mut info, &raw mut size))
+        };
+        assert_eq!((status, info), (BAD_OBJECT, NDK_ADAPTER_INFO::default()));
+    }
+}
+
+fn null_completion(env: &mut Env) {
+    let (pd, page) = (env.pd(), env.page());
+    let (mr, r) = (env.mr(pd), page.all(0));
+    let (null_request, null_close) = (env.ticket(), env.ticket());
+    let refused = STATUS_INVALID_PARAMETER;
+    let route = env.route.clone();
+    // SAFETY, for each: live objects; the null routine is what is tried.
+    let status = unsafe { route.register(mr, r, Done::null(&null_request)) };
+    assert_eq!(Status(status), Status(refused));
+    assert_eq!(env.tokens(mr), (0, 0), "A7: nothing was started");
+    env.register(mr, r).success();
+    // SAFETY: as said.
+    let status = unsafe { route.deregister(mr, Done::null(&null_request)) };
+    assert_eq!(Status(status), Status(refused));
+    assert_ne!(env.tokens(mr).0, 0, "A7: nothing was started");
+    env.deregister(mr).success();
+    // SAFETY: as said.
+    let status = unsafe { route.close_mr(mr, Done::null(&null_close)) };
+    assert_eq!(Status(status), Status(refused));
+    env.register(mr, r).success();
+    // SAFETY: as said.
+    let status = unsafe { route.close_pd(pd, Done::null(&null_close)) };
+    assert_eq!(Status(status), Status(refused));
+    env.mr(pd);
+    env.settle(&null_request, refused);
+    env.settle(&null_close, refused);
+}
+
+fn null_completion_fast(env: &mut Env) {
+    let mr = env.fast_region();
+    let ticket = env.ticket();
+    // SAFETY: a live region; the null routine is what is tried.
+    let status = unsafe { env.route.initialise(mr, 1, true, Done::null(&ticket)) };
+    assert_eq!(Status(status), Status(STATUS_INVALID_PARAMETER));
+    assert_eq!(env.tokens(mr), (0, 0), "A7: nothing was started");
+    env.settle(&ticket, status);
+    env.initialise(mr, 1, true).success();
+}
+
+fn null_completion_of_creation(env: &mut Env) {
+    let (adapter, pd, ticket) = (env.adapter(), env.pd(), env.ticket());
+    let untouched = without_provenance_mut(0x5a58);
+    let (mut made_pd, mut made_mr): (*mut NDK_PD, *mut NDK_MR) =
+        (without_provenance_mut(0x5a58), untouched);
+    let kind = RegionKind::Conventional;
+    // SAFETY: live objects and out pointers; the null routine is what is tried.
+    let statuses = unsafe {
+        [
+            env.route.create_pd(adapter, Done::null(&ticket), &raw mut made_pd),
+            env.route.create_mr(pd, kind, Done::null(&ticket), &raw mut made_mr),
+        ]
+    };
+    assert_eq!(statuses, [STATUS_INVALID_PARAMETER; 2]);
+    assert_eq!((Raw(made_pd.cast()), made_mr), (Raw(untouched), untouched), "nothing is stored");
+    env.settle(&ticket, STATUS_INVALID_PARAMETER);
+}
+
+fn versions(env: &mut Env) {
+    let open = |major, minor| {
+        let version = NDK_VERSION { Major: major, Minor: minor };
+        let session = match env.open(version, false) {
+            Ok(session) => session,
+            Err(error) => return Err(Status(error.status())),
+        };
+        let got = session.info().Version;
+        // SAFETY: the adapter is open.
+        let header = unsafe { header(session.adapter()) };
+        assert_eq!(header.Version, got, "header and info agree");
+        assert!(session.try_close().is_ok(), "a fresh adapter closes");
+        Ok((got.Major, got.Minor))
+    };
+    let bad = Err(Status(NDIS_STATUS_BAD_VERSION));
+    let highest = open(1, 0).expect("every backend serves NDK 1.x");
+    assert!(highest == (1, 1) || highest == (1, 2), "the highest minor of 1: {highest:?}");
+    assert_eq!(open(1, 1), Ok(highest));
+    assert_eq!(open(1, 2), if highest.1 == 2 { Ok(highest) } else { bad });
+    let two = open(2, 0);
+    assert!(two == Ok((2, 0)) || two == bad, "NDK 2.0: {two:?}");
+    for (major, minor) in [(1, 3), (1, u16::MAX), (2, 1), (0, 0), (0, 9), (3, 0), (u16::MAX, 0)] {
+        assert_eq!(open(major, minor), bad, "{major}.{minor}");
+    }
+}
+

@@ -1,0 +1,41 @@
+//! The cases, a file for each section of the contract or a part of one.
+
+mod a;
+mod b;
+mod b_executors;
+mod b_panics;
+
+use super::case::Case;
+use super::env::Env;
+use super::memory::Memory;
+use super::route::Mapped;
+use crate::abi::{NDK_LOGICAL_ADDRESS_MAPPING, NTSTATUS, ULONG};
+
+/// Every case, in the contract's order.
+pub(super) fn all() -> impl Iterator<Item = &'static Case> {
+    [a::CASES, b::CASES, b_panics::CASES, b_executors::CASES].into_iter().flatten()
+}
+
+/// What a small mapping comes to; it is released again.
+pub(super) fn mapping_status(env: &mut Env, memory: &Memory) -> NTSTATUS {
+    let adapter = env.adapter();
+    let mut buffer = [0_u64; 16];
+    let (mut size, mut fbo) = (size_of_val(&buffer) as ULONG, 0);
+    let lam: *mut NDK_LOGICAL_ADDRESS_MAPPING = buffer.as_mut_ptr().cast();
+    let arguments = Mapped {
+        mdl: memory.mdl(),
+        length: memory.len(),
+        lam,
+        size: &raw mut size,
+        fbo: &raw mut fbo,
+    };
+    // SAFETY: the adapter is open, and the buffers outlive the request, which is waited for.
+    let issued =
+        env.issue(|route, done| unsafe { route.build_mapping(adapter, arguments, done) });
+    let status = env.finish(issued).status();
+    if status == crate::abi::STATUS_SUCCESS {
+        // SAFETY: built above, and released once.
+        unsafe { env.route.release_mapping(adapter, lam) };
+    }
+    status
+}

@@ -1,0 +1,33 @@
+//! The conformance kit: the contract's rules as tests that any backend can be put through.
+//!
+//! A vendor's whole test file names a factory; with `harness = false` for it in `Cargo.toml`, every case is a test of
+//! its own in the output of `cargo test`, named by the rule's ID, what is tried, the route and the way of completing:
+//!
+//! ```text
+//! test C6::length_zero/native/inline   ... ok
+//! test C6::length_zero/table/pending   ... ok
+//! test L4::page_count/table/early      ... ignored, the backend has no logical address mappings
+//! ```
+//!
+//! - The *routes*: natively, through the framework's own objects; and through the C tables.
+//! - The *ways of completing*: inline (as the backend does it by itself); pending; and with the callback before the
+//!   entry has returned. The kit makes them, by a wrapper around the adapter under test and an executor of its own.
+//! - A case that needs what a device does not have is left out, with the reason.
+//!
+//! [`rules`] lists every rule with what the kit does about it.
+
+mod case;
+mod cases;
+mod control;
+mod desk;
+mod env;
+mod kit;
+mod memory;
+mod outcome;
+mod paced;
+mod route;
+mod run;
+mod session;
+mod ticket;
+
+pub use kit::Kit;
