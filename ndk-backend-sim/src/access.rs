@@ -1,33 +1,14 @@
 //! The checked access: from a token, an address and a length to bytes in host memory.
 
 use crate::copy;
+use crate::counters::Miss;
 use crate::device::Device;
 use crate::record::Reading;
-use ndk_core::{Access, ErrorKind};
+use ndk_core::Access;
 use std::sync::atomic::{Ordering, fence};
 
 const PAGE_SHIFT: u32 = 12;
 const PAGE: usize = 1 << PAGE_SHIFT;
-
-/// Why an access is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Miss {
-    /// No live region has the token.
-    Token,
-    /// The region is of another domain, or another queue pair's (F5, G11).
-    Domain,
-    /// An address outside of the region, or one that wraps (F1, F2).
-    Bounds,
-    /// A right that the region does not have (F4).
-    Rights,
-}
-
-impl Miss {
-    /// What the initiator is told.
-    pub(crate) fn kind(self) -> ErrorKind {
-        ErrorKind::AccessViolation
-    }
-}
 
 /// Whose access it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +43,7 @@ impl Span {
 
     /// The part from `start` of at most `length` bytes.
     pub(crate) fn part(self, start: usize, length: usize) -> Self {
-        Self {
-            offset: self.offset + start,
-            length: length.min(self.length - start),
-            ..self
-        }
+        Self { offset: self.offset + start, length: length.min(self.length - start), ..self }
     }
 
     /// The host address of the byte at `at`, and how many bytes follow it in adjacent frames, at most `most`.
@@ -143,19 +120,33 @@ impl Device {
         need: Need,
         (token, address, length): (u32, u64, u64),
     ) -> Result<Span, (Miss, usize)> {
-        let Some(index) = self.find(token) else { return Err((Miss::Token, 0)) };
+        let Some(index) = self.find(token) else {
+            return Err(self.missed(asker, self.no_token(token), 0));
+        };
         self.hazards.publish(asker.place, index);
         // Pairs with the fence in `Hazards::is_busy`.
         fence(Ordering::SeqCst);
         let reading = self.record(index).read(token);
         let checked = match &reading {
             Some(reading) => self.check(asker, need, reading, address, length),
-            None => Err((Miss::Token, 0)),
+            None => Err((self.no_token(token), 0)),
         };
-        if checked.is_err() {
+        checked.map_err(|(miss, before)| {
             self.hazards.withdraw(asker.place);
-        }
-        checked
+            self.missed(asker, miss, before)
+        })
+    }
+
+    #[cold]
+    fn no_token(&self, token: u32) -> Miss {
+        if self.was_removed(token) { Miss::Retired } else { Miss::Unknown }
+    }
+
+    #[cold]
+    fn missed(&self, asker: Asker, miss: Miss, before: usize) -> (Miss, usize) {
+        self.counters.missed(asker.domain as usize, miss);
+        log::debug!("{}: access refused: {miss:?} [F1 to F5]", self.name);
+        (miss, before)
     }
 
     /// The bytes were moved.
@@ -177,7 +168,7 @@ impl Device {
         if reading.domain != asker.domain
             || (reading.scope != 0 && reading.scope != asker.queue_pair)
         {
-            return Err((Miss::Domain, 0));
+            return Err((Miss::OtherDomain, 0));
         }
         // A privileged token names no memory of its own: its elements were resolved when they were posted.
         if reading.privileged || !self.allows(reading.rights, need) {

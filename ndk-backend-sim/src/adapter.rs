@@ -1,16 +1,20 @@
 //! The simulator's adapter.
 
+use crate::clock::Clock;
+use crate::counters::Snapshot;
 use crate::device::Device;
-use crate::profile::Profile;
 use crate::fabric::Fabric;
+use crate::plan::{Operation, Plan};
+use crate::profile::Profile;
 use crate::queue_pair::SimQueuePair;
 use crate::region::SimRegion;
-use crate::token::{MAX_CAPACITY, Token};
+use crate::token::Token;
 use crate::window::SimWindow;
 use ndk_core::abi::NDK_ADAPTER_INFO;
 use ndk_core::mdl::MdlView;
 use ndk_core::{
-    AdapterProvider, Capabilities, Error, ErrorKind, LocalToken, Mapping, QueueDepths, RegionKind, Result,
+    AdapterProvider, Capabilities, Error, ErrorKind, LocalToken, Mapping, QueueDepths, RegionKind,
+    Result,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,10 +26,13 @@ pub struct Config {
     pub name: String,
     /// Whose limits and shape the device has.
     pub profile: Profile,
-    /// With a seed, tokens, latencies and faults are the same each time; without, the operating system gives one.
+    /// With a seed, tokens, latency draws and faults are the same each time, and tokens can be guessed. Without one
+    /// the operating system gives the tokens' randomness (E5).
     pub seed: Option<u64>,
-    /// The most regions at a time (C14).
-    pub region_limit: u32,
+    /// Latencies, faults and limits.
+    pub plan: Plan,
+    /// The time that latencies are of; a manual one makes a run with one thread deterministic.
+    pub clock: Clock,
     /// Which other adapters it reaches.
     pub fabric: Fabric,
 }
@@ -36,7 +43,8 @@ impl Default for Config {
             name: String::from("sim"),
             profile: Profile::connectx3(),
             seed: None,
-            region_limit: MAX_CAPACITY,
+            plan: Plan::default(),
+            clock: Clock::real(),
             fabric: Fabric::new(),
         }
     }
@@ -91,14 +99,20 @@ impl SimAdapter {
     /// # Errors
     /// INSUFFICIENT_RESOURCES where the operating system has no entropy to give.
     pub fn new(config: Config) -> Result<Self> {
-        let device = Device::new(config.name, config.profile, config.seed, config.region_limit)?;
-        let (device, fabric) = (Arc::new(device), config.fabric);
+        let fabric = config.fabric.clone();
+        let device = Arc::new(Device::new(config)?);
+        device.follow_end();
         Ok(Self { device, fabric, domains: AtomicU32::new(0) })
     }
 
     /// Takes the device away, as an unplug would (H8).
     pub fn lose(&self) {
         self.device.lose();
+    }
+
+    /// What the adapter has done, in numbers.
+    pub fn counters(&self) -> Snapshot {
+        self.device.counters.snapshot()
     }
 
     /// How many records of the device are in use; 0 when every region is closed.
@@ -130,14 +144,26 @@ impl AdapterProvider for SimAdapter {
     }
 
     async fn create_pd(&self) -> Result<SimPd> {
+        self.device.pace(Operation::CreatePd, None).await?;
         SimPd::new(self.device.clone(), self.domains.fetch_add(1, Ordering::Relaxed))
     }
 
-    async fn close_pd(&self, _pd: &SimPd) {}
+    async fn close_pd(&self, _pd: &SimPd) {
+        // A close is late at most: it does not fail (H1).
+        let _ = self.device.pace(Operation::ClosePd, None).await;
+    }
+
+    fn cancel(&self, region: &SimRegion) {
+        region.cancel.ring();
+    }
 
     async fn create_mr(&self, pd: &SimPd, kind: RegionKind) -> Result<SimRegion> {
+        self.device.pace(Operation::CreateMr, None).await?;
         if kind == RegionKind::FastRegister && self.capabilities().fast_registration.is_none() {
-            return Err(Error::new(ErrorKind::NotSupported, "this device has no fast registration"));
+            return Err(Error::new(
+                ErrorKind::NotSupported,
+                "this device has no fast registration",
+            ));
         }
         SimRegion::new(self.device.clone(), pd.number, kind)
     }
@@ -159,6 +185,7 @@ impl AdapterProvider for SimAdapter {
     }
 
     async fn build_mapping(&self, memory: MdlView<'_>, pages: &mut [u64]) -> Result<Mapping> {
+        self.device.pace(Operation::BuildMapping, None).await?;
         self.device.mappings.build(memory.frames().collect(), pages)
     }
 

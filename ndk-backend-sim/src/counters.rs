@@ -55,7 +55,7 @@ fn outcome(fault: Option<ErrorKind>) -> usize {
     fault.map_or(SUCCESS, |fault| position(fault).map_or(OTHER, |position| position + 1))
 }
 
-/// The counters of one adapter.
+/// The counters of one adapter. [`snapshot`](Self::snapshot) reads them.
 #[derive(Default)]
 pub struct Counters {
     shards: [Shard; SHARDS],
@@ -179,7 +179,8 @@ impl Snapshot {
 
     /// Work requests that completed, by the name of their status; those that none has are left out.
     pub fn completions_by_name(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let names = [STATUS_SUCCESS].into_iter().chain(ErrorKind::ALL.iter().map(|kind| kind.status()));
+        let names =
+            [STATUS_SUCCESS].into_iter().chain(ErrorKind::ALL.iter().map(|kind| kind.status()));
         let names = names.map(|status| status_name(status).unwrap_or("unnamed"));
         let all = names.chain(["other"]).zip(self.completions);
         all.filter(|(_, count)| *count != 0)

@@ -1,7 +1,10 @@
 //! The simulated device: its limits, its tokens and records, who is at work on them.
 
+use crate::clock::Clock;
+use crate::counters::Counters;
 use crate::hazard::Hazards;
 use crate::mapping::Mappings;
+use crate::plan::Planner;
 use crate::profile::Profile;
 use crate::record::{Record, Records};
 use crate::token::{Config, Token, TokenTable};
@@ -10,7 +13,7 @@ use ndk_core::{Capabilities, Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
 /// What the regions, domains and queue pairs of one adapter share.
@@ -26,6 +29,40 @@ pub(crate) struct Device {
     records: Records,
     indices: Mutex<Indices>,
     lost: AtomicBool,
+    pub(crate) planner: Planner,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    /// Counted only where there is a limit.
+    pinned: Meter,
+    issued: Meter,
+}
+
+/// Something there is a given amount of.
+#[derive(Debug)]
+struct Meter {
+    used: AtomicU64,
+    limit: Option<u64>,
+}
+
+impl Meter {
+    fn new(limit: Option<u32>) -> Self {
+        Self { used: AtomicU64::new(0), limit: limit.map(u64::from) }
+    }
+
+    /// Takes an amount; false where the limit does not allow it.
+    #[inline]
+    fn take(&self, amount: u64) -> bool {
+        let Some(limit) = self.limit else { return true };
+        let step = |used: u64| used.checked_add(amount).filter(|used| *used <= limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+    }
+
+    #[inline]
+    fn give_back(&self, amount: u64) {
+        if self.limit.is_some() {
+            self.used.fetch_sub(amount, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The record indices that are free.
@@ -61,7 +98,12 @@ pub(crate) fn exhausted(rule: &'static str, cause: &'static str) -> Error {
 }
 
 impl Device {
-    pub(crate) fn new(name: String, profile: Profile, seed: Option<u64>, limit: u32) -> Result<Self> {
+    pub(crate) fn new(config: crate::Config) -> Result<Self> {
+        let crate::Config { name, profile, seed, plan, clock, fabric: _ } = config;
+        let limits = plan.limits;
+        let limit = limits.regions.unwrap_or_else(|| profile.regions());
+        // Without a seed tokens come from the operating system, and plans run as they do with seed 0.
+        let planner = Planner::new(&plan, seed.unwrap_or(0));
         let config = Config { seed, ..Config::default() };
         let tokens = TokenTable::new(&config)
             .map_err(|error| Error::new(ErrorKind::InsufficientResources, error.to_string()))?;
@@ -78,6 +120,11 @@ impl Device {
             records: Records::new(config.capacity),
             indices: Mutex::new(Indices { regions: 0, limit, ..Indices::new(config.capacity) }),
             lost: AtomicBool::new(false),
+            planner,
+            clock,
+            counters: Counters::default(),
+            pinned: Meter::new(limits.pinned_pages),
+            issued: Meter::new(limits.tokens),
         })
     }
 
@@ -132,18 +179,40 @@ impl Device {
     /// Issues a token that leads to the record.
     #[inline]
     pub(crate) fn issue(&self, domain: u32, index: u32) -> Result<Token> {
-        let token = self
-            .tokens
-            .insert(domain as usize, index)
-            .map_err(|_| exhausted("E2", "the adapter has no token left"))?;
-        self.record(index).set_token(token.get());
-        Ok(token)
+        if self.issued.take(1) {
+            if let Ok(token) = self.tokens.insert(domain as usize, index) {
+                self.record(index).set_token(token.get());
+                return Ok(token);
+            }
+            self.issued.give_back(1);
+        }
+        Err(exhausted("E2", "the adapter has no token left"))
     }
 
     /// Retires a token; from the return on nothing finds its record by it.
     #[inline]
     pub(crate) fn retire(&self, domain: u32, token: Token) {
         self.tokens.remove(domain as usize, token);
+        self.issued.give_back(1);
+    }
+
+    /// Whether a token that leads nowhere led somewhere lately.
+    pub(crate) fn was_removed(&self, token: u32) -> bool {
+        self.tokens.was_removed(token)
+    }
+
+    /// Pins pages.
+    #[inline]
+    pub(crate) fn pin(&self, pages: usize) -> Result<()> {
+        if self.pinned.take(pages as u64) {
+            return Ok(());
+        }
+        Err(exhausted("B6", "the adapter's limit of pinned pages is reached"))
+    }
+
+    #[inline]
+    pub(crate) fn unpin(&self, pages: usize) {
+        self.pinned.give_back(pages as u64);
     }
 
     /// The record that a token leads to.

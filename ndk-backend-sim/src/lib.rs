@@ -5,25 +5,30 @@ mod adapter;
 mod clock;
 #[doc(hidden)]
 pub mod copy;
+mod counters;
 mod device;
 mod fabric;
 mod hazard;
-pub mod plan;
 mod mapping;
+mod name;
+mod pace;
+pub mod plan;
 mod profile;
 mod queue_pair;
 mod record;
 mod region;
-mod window;
-mod work;
 #[doc(hidden)]
 pub mod token;
+mod window;
+mod work;
 
 pub use clock::{Clock, Sleep, TimerId};
 pub use profile::Profile;
 
 pub use adapter::{Config, SimAdapter, SimPd};
+pub use counters::{Counters, Miss, Snapshot};
 pub use fabric::Fabric;
+pub use name::factory;
 pub use queue_pair::SimQueuePair;
 pub use region::SimRegion;
 pub use window::SimWindow;

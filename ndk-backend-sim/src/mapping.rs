@@ -56,9 +56,8 @@ impl Mappings {
     /// Releases a mapping; false where there is none of that name.
     pub(crate) fn release(&self, mapping: Mapping) -> bool {
         let mut numbers = self.0.write();
-        let Some((number, mapped)) = u32::try_from(mapping.0)
-            .ok()
-            .and_then(|number| numbers.live.remove_entry(&number))
+        let Some((number, mapped)) =
+            u32::try_from(mapping.0).ok().and_then(|number| numbers.live.remove_entry(&number))
         else {
             return false;
         };

@@ -1,8 +1,4 @@
 //! Whose limits and shape a simulated device has.
-//!
-//! A profile is what a device says of itself: the attributes of `NDK_ADAPTER_INFO`, the declaration of section K, and
-//! how many regions it has. Some attributes are nobody's: no simulated device carries inline data, and
-//! `LargeRequestThreshold` is this crate's, since no driver reports one.
 
 use ndk_core::abi::{
     NDK_ADAPTER_FLAG_IN_ORDER_DMA_SUPPORTED, NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED,
@@ -15,7 +11,11 @@ use ndk_core::{
 
 use crate::token::RETIRE_DISTANCE;
 
-/// A named set of attributes and capabilities. See the [module's documentation](self) and the functions that make one.
+/// What a device says of itself, by the name of one that does: the attributes of `NDK_ADAPTER_INFO`, the declaration of
+/// section K, and how many regions it has. The functions that make one say where its figures come from.
+///
+/// Some attributes are nobody's: no simulated device carries inline data, and `LargeRequestThreshold` is this crate's,
+/// since no driver reports one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     name: &'static str,

@@ -7,7 +7,8 @@ use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Work};
 use ndk_core::{
-    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId, WorkRequest,
+    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId,
+    WorkRequest,
 };
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -117,6 +118,7 @@ impl Shared {
 
     /// Adds a completion.
     pub(crate) fn complete(&self, completion: WorkCompletion) {
+        self.device.counters.completed(self.domain as usize, completion.result.err());
         let waiter = {
             let mut done = self.done.lock();
             done.completions.push_back(completion);
@@ -167,7 +169,11 @@ impl SimQueuePair {
         self.fabric.detach(self.shared.number);
         self.shared.fail();
         // The peer finds the connection lost; each end holds the other until it is closed itself.
-        let peer = self.shared.queue.lock().peer.take();
+        let peer = {
+            let mut queue = self.shared.queue.lock();
+            queue.give_up();
+            queue.peer.take()
+        };
         if let Some(peer) = peer {
             peer.shared.fail();
         }

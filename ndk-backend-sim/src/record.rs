@@ -152,8 +152,8 @@ impl Records {
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &Record {
         let index = index as usize;
-        let chunk = self.chunks[index / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| Record::new()).collect());
+        let chunk =
+            self.chunks[index / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Record::new()).collect());
         &chunk[index % CHUNK]
     }
 }

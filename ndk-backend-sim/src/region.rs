@@ -2,6 +2,8 @@
 
 use crate::device::Device;
 use crate::mapping::Mapped;
+use crate::pace::Cancel;
+use crate::plan::Operation;
 use crate::token::Token;
 use ndk_core::mdl::MdlView;
 use ndk_core::{
@@ -25,7 +27,10 @@ pub struct SimRegion {
     /// 0 where there is none.
     token: AtomicU32,
     remote: AtomicBool,
+    /// How many pages of the registration are pinned.
+    pinned: AtomicU32,
     pages: PageList,
+    pub(crate) cancel: Cancel,
     /// There for regions made for fast registration, whose requests may run after the posting call.
     pub(crate) fast: Option<Arc<FastCore>>,
 }
@@ -43,20 +48,27 @@ impl SimRegion {
             index,
             token: AtomicU32::new(0),
             remote: AtomicBool::new(false),
+            pinned: AtomicU32::new(0),
             pages: PageList::default(),
+            cancel: Cancel::default(),
             fast,
         })
     }
 
     fn install(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
         self.check_shape(&memory)?;
+        let count = memory.page_count();
+        self.device.pin(count)?;
         let record = self.device.record(self.index);
         // SAFETY: whoever made the view promised that the region is driven as `MrProvider` says, one operation at a
         // time, so the list is this call's alone; the record is dead, so no access reads it.
-        let pages = unsafe { self.pages.fill(memory.page_count(), memory.frames()) };
+        let pages = unsafe { self.pages.fill(count, memory.frames()) };
         record.describe(self.domain, memory.base(), memory.len() as u64, pages);
-        let token = self.device.issue(self.domain, self.index)?;
+        let token =
+            self.device.issue(self.domain, self.index).inspect_err(|_| self.device.unpin(count))?;
+        self.pinned.store(count as u32, Ordering::Relaxed);
         record.enliven(access);
+        self.device.counters.registered(self.domain as usize);
         self.remote.store(access.is_remote(), Ordering::Relaxed);
         self.token.store(token.get(), Ordering::Release);
         Ok(())
@@ -91,6 +103,11 @@ impl SimRegion {
             self.device.retire(self.domain, token);
         }
         self.device.quiesce(self.index).await;
+        let pinned = self.pinned.swap(0, Ordering::Relaxed);
+        if pinned > 0 {
+            self.device.unpin(pinned as usize);
+            self.device.counters.deregistered(self.domain as usize);
+        }
     }
 
     /// The token, whatever it may do; 0 for none.
@@ -101,15 +118,18 @@ impl SimRegion {
 
 impl MrProvider for SimRegion {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
+        self.device.pace(Operation::Register, Some(&self.cancel)).await?;
         self.install(memory, access)
     }
 
     async fn deregister(&self) -> Result<()> {
+        self.device.pace(Operation::Deregister, Some(&self.cancel)).await?;
         self.withdraw().await;
         Ok(())
     }
 
     async fn initialize_fast_register(&self, _pages: u32, remote: bool) -> Result<()> {
+        self.device.pace(Operation::InitializeFastRegister, Some(&self.cancel)).await?;
         // A new token with each initialisation (E4); the old one must be dead first.
         self.withdraw().await;
         let token = self.device.issue(self.domain, self.index)?;
@@ -119,6 +139,8 @@ impl MrProvider for SimRegion {
     }
 
     async fn close(&self) {
+        // A close is late at most: it does not fail (H1).
+        let _ = self.device.pace(Operation::CloseMr, None).await;
         self.withdraw().await;
         if let Some(fast) = &self.fast {
             fast.inside.lock().mappings.clear();

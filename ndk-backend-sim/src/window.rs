@@ -54,8 +54,8 @@ impl WindowCore {
         let inside = address.wrapping_sub(reading.base);
         let fits = inside < reading.length && length <= reading.length - inside;
         // A peer can be given no right to write that the region itself does not have.
-        let allowed = !access.contains(Access::REMOTE_WRITE)
-            || reading.rights.contains(Access::LOCAL_WRITE);
+        let allowed =
+            !access.contains(Access::REMOTE_WRITE) || reading.rights.contains(Access::LOCAL_WRITE);
         if record.is_live() || !fits || !allowed || reading.domain != self.domain {
             return false;
         }

@@ -1,24 +1,43 @@
 //! Work requests as the simulator carries them out.
 
-use crate::access::{Asker, Miss, Need, Span, transfer};
+use crate::access::{Asker, Need, Span, transfer};
+use crate::counters::Miss;
 use crate::device::Device;
 use crate::mapping::Mapped;
+use crate::plan::{Decision, Operation};
 use crate::queue_pair::{Peer, Shared};
 use crate::region::{FastCore, FastRequest, SimRegion};
 use crate::window::{SimWindow, WindowCore};
 use ndk_core::{
-    Access, Error, ErrorKind, Refusal, RemoteAddress, RemoteToken, Result, Sge, WorkCompletion, WorkId,
-    WorkKind, WorkRequest,
+    Access, Error, ErrorKind, Refusal, RemoteAddress, RemoteToken, Result, Sge, WorkCompletion,
+    WorkId, WorkKind, WorkRequest,
 };
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What has to be kept in order: the requests that wait, and the connection.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) peer: Option<Peer>,
-    pub(crate) waiting: VecDeque<Work<'static>>,
+    waiting: VecDeque<Waiting>,
+    /// When the last of them is due.
+    last_due: Duration,
+}
+
+impl Queue {
+    /// The queue pair is closed: what waits never happens.
+    pub(crate) fn give_up(&mut self) {
+        self.waiting.clear();
+    }
+}
+
+/// A request that the plan delays, and what it fails with.
+#[derive(Debug)]
+struct Waiting {
+    work: Work<'static>,
+    fault: Option<ErrorKind>,
 }
 
 /// Local memory of a request; its logical addresses were resolved when it was posted (L2), and keep their mappings.
@@ -166,7 +185,8 @@ impl<'a> Work<'a> {
         shared: &Shared,
     ) -> Result<Self> {
         let kind = request.kind();
-        let wrong_kind = || Error::new(ErrorKind::InvalidDeviceState, "the region is of another kind");
+        let wrong_kind =
+            || Error::new(ErrorKind::InvalidDeviceState, "the region is of another kind");
         let step = match request {
             WorkRequest::Receive { local } => Step::Receive(Local::new(local, shared)?),
             WorkRequest::Send { local, invalidate } => {
@@ -197,9 +217,7 @@ impl<'a> Work<'a> {
                 let region = (region.index, region.key());
                 Step::Bind(window.core.clone(), region, (address, length), access)
             }
-            WorkRequest::InvalidateWindow { window } => {
-                Step::InvalidateWindow(window.core.clone())
-            }
+            WorkRequest::InvalidateWindow { window } => Step::InvalidateWindow(window.core.clone()),
         };
         Ok(Self { id, kind, step })
     }
@@ -218,6 +236,18 @@ impl<'a> Work<'a> {
         Work { id: self.id, kind: self.kind, step }
     }
 
+    fn operation(&self) -> Operation {
+        match self.kind {
+            WorkKind::Receive => Operation::Receive,
+            WorkKind::Send => Operation::Send,
+            WorkKind::FastRegister => Operation::FastRegister,
+            WorkKind::Bind => Operation::Bind,
+            WorkKind::Invalidate => Operation::Invalidate,
+            WorkKind::Read => Operation::Read,
+            WorkKind::Write => Operation::Write,
+        }
+    }
+
     fn completed(&self, result: Result<(), ErrorKind>, bytes: u32) -> WorkCompletion {
         WorkCompletion { id: self.id, kind: self.kind, result, bytes, invalidated: None }
     }
@@ -230,6 +260,7 @@ impl<'a> Work<'a> {
 
 impl Shared {
     pub(crate) fn post_receive(&self, work: Work<'_>) -> Result<()> {
+        self.device.decide_work(work.operation())?;
         let mut receives = self.receives.lock();
         if self.is_broken() {
             drop(receives);
@@ -243,26 +274,68 @@ impl Shared {
         Ok(())
     }
 
-    /// Carries the request out, in its turn.
+    /// Carries the request out, in its turn and when the plan has it.
     #[inline]
-    pub(crate) fn post(&self, work: Work<'_>) -> Result<()> {
+    pub(crate) fn post(self: &Arc<Self>, work: Work<'_>) -> Result<()> {
+        let Decision { delay, fault, .. } = self.device.decide_work(work.operation())?;
         let mut queue = self.queue.lock();
+        if delay.is_none() && queue.waiting.is_empty() {
+            self.carry_out(&mut queue, work, None);
+            return Ok(());
+        }
         if queue.waiting.len() >= self.depths.initiator as usize {
             return Err(queue_full());
         }
-        self.carry_out(&mut queue, work);
+        let due = self.device.clock.now().saturating_add(delay.unwrap_or_default());
+        queue.last_due = due.max(queue.last_due);
+        queue.waiting.push_back(Waiting { work: work.into_owned(), fault });
+        let shared = Arc::downgrade(self);
+        let next = move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.carry_out_next();
+            }
+        };
+        // Each request in the queue has one call, and calls come in the order of their deadlines.
+        self.device.clock.schedule_at(queue.last_due, Box::new(next));
         Ok(())
     }
 
-    fn carry_out(&self, queue: &mut Queue, work: Work<'_>) {
+    fn carry_out_next(&self) {
+        let mut queue = self.queue.lock();
+        if let Some(Waiting { work, fault }) = queue.waiting.pop_front() {
+            self.carry_out(&mut queue, work, fault);
+        }
+    }
+
+    #[inline]
+    fn carry_out(&self, queue: &mut Queue, work: Work<'_>, fault: Option<ErrorKind>) {
         let peer = match &queue.peer {
             Some(peer) if !self.is_broken() => peer,
             _ => return self.complete(work.flushed()),
         };
-        let Carried { result, bytes } = self.perform(peer, &work.step);
+        let Carried { result, bytes } = match fault {
+            None if self.device.is_lost() => {
+                Carried { result: Err(ErrorKind::DeviceRemoved), bytes: 0 }
+            }
+            None => self.perform(peer, &work.step),
+            Some(kind) => Carried { result: Err(kind), bytes: 0 },
+        };
+        if result.is_ok() {
+            self.count(work.kind, peer, bytes);
+        }
         self.complete(work.completed(result, bytes));
         if result.is_err() {
             self.break_connection(peer);
+        }
+    }
+
+    #[inline]
+    fn count(&self, kind: WorkKind, peer: &Peer, bytes: u32) {
+        let (counters, shard) = (&peer.shared.device.counters, peer.shared.domain as usize);
+        match kind {
+            WorkKind::Read => counters.read(shard, bytes.into()),
+            WorkKind::Write => counters.written(shard, bytes.into()),
+            _ => {}
         }
     }
 
@@ -276,7 +349,7 @@ impl Shared {
     fn perform(&self, peer: &Peer, step: &Step<'_>) -> Carried {
         let moved = |local: &Local<'_>, result: Result<(), Miss>| Carried {
             bytes: if result.is_ok() { local.length() as u32 } else { 0 },
-            result: result.map_err(Miss::kind),
+            result: result.map_err(refused),
         };
         let done = |well: bool| Carried {
             result: if well { Ok(()) } else { Err(ErrorKind::AccessViolation) },
@@ -294,9 +367,7 @@ impl Shared {
                 moved(local, result)
             }
             Step::Send(local, invalidate) => self.send(peer, local, *invalidate),
-            Step::FastRegister(core, request) => {
-                done(core.register(request.clone(), self.number))
-            }
+            Step::FastRegister(core, request) => done(core.register(request.clone(), self.number)),
             Step::Invalidate(core, token) => done(core.invalidate(*token)),
             Step::Bind(core, region, range, access) => done(core.bind(*region, *range, *access)),
             Step::InvalidateWindow(core) => done(core.invalidate()),
@@ -333,9 +404,8 @@ impl Shared {
         let target = (remote.token.get(), remote.address, bytes as u64);
         if let Ok(sink) = device.begin_access(asker, Need::RemoteWrite, target) {
             // SAFETY: as in `write`. A refusal of the source changes nothing in the outcome, which is one.
-            let _ = unsafe {
-                local.exchange((&*self.device, self.asker()), Need::LocalRead, 0, sink)
-            };
+            let _ =
+                unsafe { local.exchange((&*self.device, self.asker()), Need::LocalRead, 0, sink) };
             device.end_access(asker);
         }
     }
@@ -368,7 +438,7 @@ impl Shared {
             return refuse(ErrorKind::BufferTooSmall);
         }
         if let Err(miss) = self.deliver(peer, local, sink) {
-            return refuse(miss.kind());
+            return refuse(refused(miss));
         }
         if let Some(token) = invalidate
             && !peer.shared.invalidate(token.get())
@@ -376,7 +446,8 @@ impl Shared {
             return refuse(ErrorKind::AccessViolation);
         }
         let bytes = local.length() as u32;
-        let completion = WorkCompletion { invalidated: invalidate, ..receive.completed(Ok(()), bytes) };
+        let completion =
+            WorkCompletion { invalidated: invalidate, ..receive.completed(Ok(()), bytes) };
         peer.shared.complete(completion);
         Carried { result: Ok(()), bytes }
     }
@@ -407,6 +478,11 @@ impl Shared {
         self.device.quiesce_now(index);
         was
     }
+}
+
+/// What an initiator is told of a refused access.
+fn refused(_: Miss) -> ErrorKind {
+    ErrorKind::AccessViolation
 }
 
 fn queue_full() -> Error {

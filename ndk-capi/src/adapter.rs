@@ -3,12 +3,13 @@
 use crate::boundary::{guard, invalid, out};
 use crate::{backends, logger};
 use ndk_core::abi::{NDK_ADAPTER, NDK_VERSION, NTSTATUS};
+use ndk_core::backend::Registry;
 use ndk_core::{BoxedAdapter, CloseRefused, Error, ErrorKind, Opened, Result, Std, ThreadPool};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::mem::size_of;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// How to open an adapter.
 #[repr(C)]
@@ -26,6 +27,9 @@ const DEFAULT_THREADS: u32 = 2;
 const MOST_THREADS: u32 = 1024;
 /// No version of the structure is larger: a size above it is no size.
 const MOST_OPTIONS: usize = 4096;
+
+/// The backends of every adapter that C opens.
+static BACKENDS: LazyLock<Registry> = LazyLock::new(backends);
 
 /// What this library has opened, by the address of the C object: a pointer is looked up, never followed.
 static ADAPTERS: Mutex<BTreeMap<usize, Adapter>> = Mutex::new(BTreeMap::new());
@@ -53,7 +57,7 @@ pub unsafe extern "C" fn ndkmr_open(
         let adapter = out(adapter)?;
         // SAFETY: the caller's promises.
         let (name, threads) = unsafe { (read_name(backend)?, read_threads(options)?) };
-        let provider = backends().adapter(name)?;
+        let provider = BACKENDS.adapter(name)?;
         let executor = ThreadPool::new(threads as usize).map_err(|cause| {
             let detail = format!("{threads} threads could not be started: {cause}");
             Error::new(ErrorKind::InsufficientResources, detail)

@@ -13,7 +13,6 @@ mod boundary;
 mod logger;
 mod mdl;
 mod status;
-mod stand_in;
 
 pub use adapter::{ndkmr_close, ndkmr_open, ndkmr_options};
 pub use boundary::ndkmr_last_error;
@@ -21,9 +20,14 @@ pub use logger::{ndkmr_log_callback, ndkmr_set_log};
 pub use mdl::{ndkmr_mdl_create, ndkmr_mdl_create_chain, ndkmr_mdl_free, ndkmr_part};
 pub use status::ndkmr_status_name;
 
+use ndk_backend_sim::Fabric;
 use ndk_core::backend::Registry;
 
-/// Every backend of this project.
+/// Every backend of this project. The simulated adapters of one registry reach each other.
 pub fn backends() -> Registry {
-    Registry::new().with("sim", "a simulated adapter", stand_in::factory)
+    Registry::new().with(
+        "sim",
+        "a simulated adapter, which reaches those of the same program",
+        ndk_backend_sim::factory(Fabric::new()),
+    )
 }

@@ -53,7 +53,7 @@ fn what_opens_is_closed_once() {
     assert!(last_error().contains("that is still open"), "{}", last_error());
     assert_eq!(close(null_mut()), STATUS_INVALID_PARAMETER);
     assert!(last_error().contains("the adapter is null"), "{}", last_error());
-    assert_eq!(close(1 as *mut NDK_ADAPTER), STATUS_INVALID_PARAMETER);
+    assert_eq!(close(std::ptr::dangling_mut()), STATUS_INVALID_PARAMETER);
 }
 
 #[test]

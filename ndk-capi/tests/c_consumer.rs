@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Requests complete inline, or pend.
-const BACKENDS: [&str; 2] = ["sim?seed=7", "sim?seed=7&latency=50"];
+const BACKENDS: [&str; 2] = ["sim?seed=7", "sim?seed=7&latency=50us"];
 
 const SANITIZER: &str = "-fsanitize=address";
 

@@ -1,14 +1,4 @@
 //! The simulator's time: what waits for a moment of it, and who makes it pass.
-//!
-//! A [`Clock`] is a handle; clones of it are the same clock. Of two kinds, one mechanism:
-//!
-//! - a *manual* clock stands still until somebody calls [`Clock::advance`] or [`Clock::advance_to_next`]. Driven by one
-//!   thread, everything that depends on it happens in the same order each time;
-//! - a *real* clock follows the operating system's, with a thread of its own.
-//!
-//! Futures wait by [`Clock::sleep`], code without an executor by [`Clock::schedule`]. What is due happens in the order
-//! of deadlines, and of creation where those are equal, on the thread that makes the time pass. No lock is held
-//! meanwhile: a waker or a call may use the clock.
 
 mod sleep;
 mod timers;
@@ -28,7 +18,17 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use timers::{Action, Timers};
 
-/// A handle to a clock. See the [module's documentation](self).
+/// A handle to a clock; clones of it are the same clock. Of two kinds, one mechanism:
+///
+/// - a *manual* clock stands still until somebody calls [`advance`](Self::advance) or
+///   [`advance_to_next`](Self::advance_to_next). Driven by one thread, everything that depends on it happens in the
+///   same order each time;
+/// - a *real* clock follows the operating system's, with a thread of its own. It is never early; how late it is
+///   depends on the operating system, some 50 us on an idle machine.
+///
+/// Futures wait by [`sleep`](Self::sleep), code without an executor by [`schedule`](Self::schedule). What is due
+/// happens in the order of deadlines, and of creation where those are equal, on the thread that makes the time pass.
+/// No lock is held meanwhile: a waker or a call may use the clock.
 ///
 /// The thread of a real clock ends with the last handle, which waits for what the thread is just running. A [`Sleep`]
 /// holds a handle; a scheduled call that is still waiting is dropped with the last handle, unless it holds one itself.

@@ -111,13 +111,15 @@ impl TryFrom<Table> for Fault {
             (None, Some(n), None) => Occurrence::Every(n),
             (None, None, Some(share)) if (0.0..=1.0).contains(&share) => Occurrence::Share(share),
             (None, None, Some(_)) => return refuse("its share is not between 0 and 1"),
-            _ => return refuse("it has one of nth, every and share"),
+            _ => return refuse("it needs exactly one of nth, every and share"),
         };
         let late = table.complete_late;
         let effect = match (table.status.map(|status| status.0), table.when, late) {
             (None, None, Some(late)) => Effect::Late(late),
-            (None, None, None) => return refuse("it has a status, or complete-late, or both"),
-            (None, Some(_), _) => return refuse("when says where a status shows, and it has none"),
+            (None, None, None) => return refuse("it needs a status, or complete-late, or both"),
+            (None, Some(_), _) => {
+                return refuse("`when` says where a status shows, and it has none");
+            }
             (Some(status), Some(When::Inline) | None, None) => Effect::FailInline(status),
             (Some(_), Some(When::Inline), Some(_)) => {
                 return refuse("a failure that shows inline cannot complete late");

@@ -61,9 +61,6 @@ operations! {
 }
 
 impl Operation {
-    /// How many there are.
-    pub(super) const COUNT: usize = Self::ALL.len();
-
     /// Whether the contract lets it fail.
     pub const fn can_fail(self) -> bool {
         !matches!(self, Self::CloseMr | Self::ClosePd)

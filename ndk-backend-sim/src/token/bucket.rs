@@ -69,6 +69,11 @@ impl Bucket {
         self.0.iter().any(|slot| slot::is_moved_as(slot.load(Ordering::Acquire), token))
     }
 
+    /// Whether the token is dead here, and its tombstone not taken by another yet.
+    pub(super) fn has_retired(&self, token: u32) -> bool {
+        self.0.iter().any(|slot| slot::is_retired_as(slot.load(Ordering::Acquire), token))
+    }
+
     /// Claims a slot for a token that is nowhere else in this bucket. The caller stores the live word into it, at once:
     /// nobody else writes to a claimed slot.
     #[inline]

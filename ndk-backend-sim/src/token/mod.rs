@@ -15,6 +15,7 @@
 mod bucket;
 mod draw;
 mod epoch;
+mod history;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod levels;

@@ -69,6 +69,11 @@ pub(super) const fn is_live_as(slot: u64, token: u32) -> bool {
     slot & ALL_BUT_PAYLOAD == live(token, 0)
 }
 
+/// The token, which is not 0, is dead here.
+pub(super) const fn is_retired_as(slot: u64, token: u32) -> bool {
+    slot & ALL_BUT_PAYLOAD == retired(token, 0)
+}
+
 pub(super) const fn is_rotated_as(slot: u64, token: u32) -> bool {
     slot & ALL_BUT_PAYLOAD == rotated(token, 0)
 }

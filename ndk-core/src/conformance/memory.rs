@@ -3,7 +3,7 @@
 use super::route::{Raw, Registration};
 use crate::abi::{CSHORT, MDL, PAGE_SIZE, ULONG};
 use crate::mdl::{Buffer, Mdl, MdlBuilder};
-use std::ptr::addr_of_mut;
+use std::ptr::{addr_of_mut, without_provenance_mut};
 
 /// A buffer with a chain over it.
 pub(super) struct Memory {
@@ -55,20 +55,43 @@ impl Memory {
 
     /// Changes the flags of every MDL.
     pub(super) fn set_flags(&self, flags: CSHORT) {
-        for element in self.mdl.elements() {
-            // SAFETY: the chain is this memory's, and no request reads it now.
-            unsafe { addr_of_mut!((*element).MdlFlags).write(flags) };
+        (0..self.mdl.elements().len()).for_each(|index| self.set_flags_of(index, flags));
+    }
+
+    /// Changes the flags of one MDL.
+    pub(super) fn set_flags_of(&self, index: usize, flags: CSHORT) {
+        // SAFETY, here and below: the chain is this memory's, and no request reads it while a case changes it.
+        unsafe { addr_of_mut!((*self.element(index)).MdlFlags).write(flags) };
+    }
+
+    /// Puts one MDL at another virtual address, which is a number to everybody.
+    pub(super) fn set_start(&self, index: usize, address: usize) {
+        // SAFETY: as above.
+        unsafe {
+            addr_of_mut!((*self.element(index)).StartVa).write(without_provenance_mut(address));
         }
     }
 
-    /// Moves the virtual address of one MDL of the chain.
+    /// Moves the virtual address of one MDL.
     pub(super) fn move_element(&self, index: usize, pages: isize) {
-        let element = self.element(index);
-        // SAFETY: as above; the address is a number to everybody.
-        unsafe {
-            let start = addr_of_mut!((*element).StartVa);
-            let moved = start.read().wrapping_byte_offset(pages * PAGE_SIZE.cast_signed());
-            start.write(moved);
+        // SAFETY: as above.
+        let start = unsafe { addr_of_mut!((*self.element(index)).StartVa).read() };
+        self.set_start(index, start.addr().wrapping_add_signed(pages * PAGE_SIZE as isize));
+    }
+
+    /// Makes the last MDL lead back to the first.
+    pub(super) fn close_loop(&self) {
+        let last = self.mdl.elements().last().expect("an element of the chain");
+        // SAFETY: as above.
+        unsafe { addr_of_mut!((*last).Next).write(self.mdl.as_ptr()) };
+    }
+
+    /// Makes every MDL describe no byte, all at one address.
+    pub(super) fn empty_all(&self) {
+        for index in 0..self.mdl.elements().len() {
+            // SAFETY: as above.
+            unsafe { addr_of_mut!((*self.element(index)).ByteCount).write(0) };
+            self.set_start(index, 0);
         }
     }
 

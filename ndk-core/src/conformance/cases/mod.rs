@@ -4,6 +4,11 @@ mod a;
 mod b;
 mod b_executors;
 mod b_panics;
+mod c;
+mod c_chain;
+mod d;
+mod e;
+mod g;
 
 use super::case::Case;
 use super::env::Env;
@@ -13,7 +18,19 @@ use crate::abi::{NDK_LOGICAL_ADDRESS_MAPPING, NTSTATUS, ULONG};
 
 /// Every case, in the contract's order.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
-    [a::CASES, b::CASES, b_panics::CASES, b_executors::CASES].into_iter().flatten()
+    [
+        a::CASES,
+        b::CASES,
+        b_panics::CASES,
+        b_executors::CASES,
+        c::CASES,
+        c_chain::CASES,
+        d::CASES,
+        e::CASES,
+        g::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// What a small mapping comes to; it is released again.

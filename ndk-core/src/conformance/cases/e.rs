@@ -1,0 +1,94 @@
+//! Section E: tokens, as far as they can be judged without access through them.
+
+use super::super::case::{Case, fast_registration};
+use super::super::control::Step;
+use super::super::env::Env;
+use crate::abi::*;
+use std::collections::HashMap;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("E1", "life_of_a_token", life_of_a_token),
+    Case::new("E1", "while_pending", while_pending).own(),
+    Case::new("E1", "without_remote_rights", without_remote_rights),
+    Case::new("E1", "initialised", initialised).needs(fast_registration),
+    Case::new("E2", "no_two_alike", no_two_alike).own(),
+    Case::new("E4", "stable", stable).needs(fast_registration),
+];
+
+const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
+
+fn life_of_a_token(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
+    assert_eq!(env.tokens(mr), (0, 0), "created");
+    env.register(mr, page.all(REMOTE)).success();
+    let tokens = env.tokens(mr);
+    assert!(tokens.0 != 0 && tokens.1 != 0, "registered: {tokens:x?}");
+    for _ in 0..10 {
+        assert_eq!(env.tokens(mr), tokens, "the same at every reading");
+    }
+    env.deregister(mr).success();
+    assert_eq!(env.tokens(mr), (0, 0), "deregistered");
+}
+
+fn while_pending(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
+    for step in [Step::Register, Step::Deregister] {
+        env.control.hold(step);
+    }
+    let issued = env.start_register(mr, page.all(REMOTE));
+    assert_eq!(env.tokens(mr), (0, 0), "E1: before the registration has completed");
+    env.control.release(Step::Register);
+    env.finish(issued).has(STATUS_SUCCESS);
+    assert_ne!(env.tokens(mr).0, 0);
+    let issued = env.start_deregister(mr);
+    env.run_until_idle();
+    env.control.release(Step::Deregister);
+    env.finish(issued).has(STATUS_SUCCESS);
+    assert_eq!(env.tokens(mr), (0, 0), "E1: after the deregistration has completed");
+}
+
+fn without_remote_rights(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
+    for flags in [0, NDK_MR_FLAG_ALLOW_LOCAL_WRITE, NDK_MR_FLAG_RDMA_READ_SINK] {
+        env.register(mr, page.all(flags)).success();
+        let (local, remote) = env.tokens(mr);
+        assert!(local != 0 && remote == 0, "E1: flags {flags:#x}: {local:#x}, {remote:#x}");
+        env.deregister(mr).success();
+    }
+}
+
+fn initialised(env: &mut Env) {
+    let mr = env.fast_region();
+    assert_eq!(env.tokens(mr), (0, 0), "created");
+    for remote_access in [true, false, true] {
+        env.initialise(mr, 2, remote_access).success();
+        let (local, remote) = env.tokens(mr);
+        assert_eq!((local != 0, remote != 0), (true, remote_access), "initialised");
+    }
+}
+
+fn no_two_alike(env: &mut Env) {
+    const REGIONS: usize = 512;
+    let (pds, page) = ([env.pd(), env.pd(), env.pd()], env.page());
+    let mut owners = HashMap::new();
+    for index in 0..REGIONS {
+        let mr = env.mr(pds[index % pds.len()]);
+        env.register(mr, page.all(REMOTE)).success();
+        let (local, remote) = env.tokens(mr);
+        for token in [local, remote] {
+            let other = owners.insert(token, index).filter(|&other| other != index);
+            assert_eq!(other, None, "E2: region {index} shares {token:#x}");
+        }
+    }
+}
+
+fn stable(env: &mut Env) {
+    let mr = env.fast_region();
+    env.initialise(mr, 1, true).success();
+    let tokens = env.tokens(mr);
+    let page = env.page();
+    env.register(mr, page.all(0)).refused(STATUS_INVALID_DEVICE_STATE);
+    env.deregister(mr).refused(STATUS_INVALID_DEVICE_STATE);
+    env.initialise(mr, 0, true).refused(STATUS_INVALID_PARAMETER);
+    assert_eq!(env.tokens(mr), tokens, "E4: until the next initialisation");
+}

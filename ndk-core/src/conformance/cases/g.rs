@@ -1,0 +1,96 @@
+//! Section G: initialisation for fast registration; the rest needs work requests.
+
+use super::super::case::{Case, fast_registration};
+use super::super::control::Step;
+use super::super::env::{Env, Issued};
+use super::super::outcome::Status;
+use super::super::ticket::{Done, lock};
+use crate::abi::*;
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("G1", "conventional_region", conventional_region).raw(),
+    Case::new("G2", "page_counts", page_counts).needs(fast_registration),
+    Case::new("G3", "one_after_another", one_after_another).needs(fast_registration),
+    Case::new("G3", "in_parallel", in_parallel).own().needs(fast_registration),
+    Case::new("G3", "by_many_threads", by_many_threads).needs(fast_registration),
+];
+
+fn conventional_region(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
+    env.initialise(mr, 1, true).refused(STATUS_INVALID_DEVICE_STATE);
+    env.register(mr, page.all(0)).success();
+    let tokens = env.tokens(mr);
+    env.initialise(mr, 1, true).refused(STATUS_INVALID_DEVICE_STATE);
+    assert_eq!(env.tokens(mr), tokens, "G1: state kept");
+    env.deregister(mr).success();
+}
+
+fn page_counts(env: &mut Env) {
+    let (mr, most) = (env.fast_region(), env.device.info.FRMRPageCount);
+    env.initialise(mr, 0, true).refused(STATUS_INVALID_PARAMETER);
+    env.initialise(mr, most + 1, true).refused(STATUS_IMPLEMENTATION_LIMIT);
+    env.initialise(mr, ULONG::MAX, true).refused(STATUS_IMPLEMENTATION_LIMIT);
+    assert_eq!(env.tokens(mr), (0, 0), "B7: nothing was initialised");
+    env.initialise(mr, most, true).success();
+    let tokens = env.tokens(mr);
+    env.initialise(mr, most + 1, false).refused(STATUS_IMPLEMENTATION_LIMIT);
+    assert_eq!(env.tokens(mr), tokens, "B7: as before");
+    env.initialise(mr, 1, true).success();
+}
+
+fn one_after_another(env: &mut Env) {
+    let mr = env.fast_region();
+    for round in 0..10 {
+        let remote = round % 3 == 0;
+        env.initialise(mr, 1, remote).success();
+        assert_eq!(env.tokens(mr).1 != 0, remote, "G3: the last one decides (round {round})");
+    }
+}
+
+/// The first waits at the gate, the others behind it. Each completes once, and the last to complete decides.
+fn in_parallel(env: &mut Env) {
+    for remote in [[true, false, true, false], [false, true, false, true]] {
+        let mr = env.fast_region();
+        env.control.hold(Step::Initialise);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let issued = remote.map(|remote| {
+            let (ticket, order) = (env.ticket(), order.clone());
+            ticket.on_call(move |_| lock(&order).push(remote));
+            // SAFETY: a live region.
+            env.issue_with(ticket, |route, done| unsafe { route.initialise(mr, 1, remote, done) })
+        });
+        env.run_until_idle();
+        env.control.release(Step::Initialise);
+        for issued in issued {
+            assert_eq!(Status(issued.returned), Status(STATUS_PENDING));
+            env.finish(issued).has(STATUS_SUCCESS);
+        }
+        let last = *lock(&order).last().expect("four callbacks");
+        assert_eq!(env.tokens(mr).1 != 0, last, "G3: the last one committed decides");
+    }
+}
+
+fn by_many_threads(env: &mut Env) {
+    const THREADS: usize = 4;
+    let mr = env.fast_region();
+    for _ in 0..20 {
+        let tickets: [_; THREADS] = std::array::from_fn(|_| env.ticket());
+        let start = Barrier::new(THREADS);
+        let initialise = |ticket| {
+            start.wait();
+            // SAFETY: a live region.
+            unsafe { env.route.initialise(mr, 1, true, Done::of(ticket)) }
+        };
+        let returned = thread::scope(|scope| {
+            let handles = tickets.each_ref().map(|ticket| scope.spawn(move || initialise(ticket)));
+            handles.map(|handle| handle.join().expect("an entry does not panic"))
+        });
+        for (ticket, returned) in tickets.into_iter().zip(returned) {
+            env.settle(&ticket, returned);
+            env.finish(Issued { returned, ticket }).has(STATUS_SUCCESS);
+        }
+        assert_ne!(env.tokens(mr).1, 0);
+    }
+}
