@@ -154,7 +154,7 @@ impl AdapterProvider for SimAdapter {
     }
 
     fn cancel(&self, region: &SimRegion) {
-        region.cancel.ring();
+        self.device.cancel(&region.cancel);
     }
 
     async fn create_mr(&self, pd: &SimPd, kind: RegionKind) -> Result<SimRegion> {

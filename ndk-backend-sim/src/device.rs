@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::hazard::Hazards;
 use crate::mapping::Mappings;
+use crate::pace::Waiting;
 use crate::plan::Planner;
 use crate::profile::Profile;
 use crate::record::{Record, Records};
@@ -28,7 +29,8 @@ pub(crate) struct Device {
     tokens: TokenTable,
     records: Records,
     indices: Mutex<Indices>,
-    lost: AtomicBool,
+    pub(crate) lost: AtomicBool,
+    pub(crate) waiting: Waiting,
     pub(crate) planner: Planner,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
@@ -120,6 +122,7 @@ impl Device {
             records: Records::new(config.capacity),
             indices: Mutex::new(Indices { regions: 0, limit, ..Indices::new(config.capacity) }),
             lost: AtomicBool::new(false),
+            waiting: Waiting::default(),
             planner,
             clock,
             counters: Counters::default(),
@@ -130,13 +133,6 @@ impl Device {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
-    }
-
-    /// The device is gone from now on (H8).
-    pub(crate) fn lose(&self) {
-        if !self.lost.swap(true, Ordering::Relaxed) {
-            log::warn!("{}: the device is lost", self.name);
-        }
     }
 
     #[inline]

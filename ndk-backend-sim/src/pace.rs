@@ -4,34 +4,58 @@ use crate::device::Device;
 use crate::plan::{Decision, Operation};
 use ndk_core::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
+use slab::Slab;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
-/// By which the operations of one region are cancelled when it is closed (H2).
+/// Says that the operations of one region are to end, because it is closed (H2).
 #[derive(Debug, Default)]
-pub(crate) struct Cancel(Mutex<(bool, Option<Waker>)>);
+pub(crate) struct Cancel(AtomicBool);
 
-impl Cancel {
-    pub(crate) fn ring(&self) {
-        let waker = {
-            let mut state = self.0.lock();
-            state.0 = true;
-            state.1.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+/// The operations of a device that wait for their time: whoever ends one early wakes them all, and each looks whether
+/// it is meant. That is rare, and waiting is cheap.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting(Mutex<Slab<Waker>>);
+
+impl Waiting {
+    fn wake(&self) {
+        let wakers: Vec<Waker> = self.0.lock().iter().map(|(_, waker)| waker.clone()).collect();
+        wakers.into_iter().for_each(Waker::wake);
     }
+}
 
-    /// Whether it rang; else the waker is woken when it does.
-    fn poll(&self, waker: &Waker) -> bool {
-        let mut state = self.0.lock();
-        if !state.0 {
-            state.1 = Some(waker.clone());
+/// A place among the waiting.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    key: Option<usize>,
+}
+
+impl Place<'_> {
+    fn set(&mut self, waker: &Waker) {
+        let waker = waker.clone();
+        let mut wakers = self.waiting.0.lock();
+        let old = match self.key {
+            Some(key) => Some(std::mem::replace(&mut wakers[key], waker)),
+            None => {
+                self.key = Some(wakers.insert(waker));
+                None
+            }
+        };
+        // A waker is foreign code: not to be dropped under the lock.
+        drop(wakers);
+        drop(old);
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let waker = self.waiting.0.lock().remove(key);
+            drop(waker);
         }
-        state.0
     }
 }
 
@@ -40,6 +64,20 @@ fn planned(kind: ErrorKind) -> Error {
 }
 
 impl Device {
+    /// Ends what waits on a region that is being closed.
+    pub(crate) fn cancel(&self, cancel: &Cancel) {
+        cancel.0.store(true, Ordering::Release);
+        self.waiting.wake();
+    }
+
+    /// The device is gone from now on (H8); what waits ends.
+    pub(crate) fn lose(&self) {
+        if !self.lost.swap(true, Ordering::AcqRel) {
+            log::warn!("{}: the device is lost", self.name);
+            self.waiting.wake();
+        }
+    }
+
     /// What the plan says of the operation, which begins now.
     #[inline]
     pub(crate) fn decide(&self, operation: Operation) -> Decision {
@@ -56,19 +94,24 @@ impl Device {
         let decision = self.decide(operation);
         if let Some(delay) = decision.delay {
             let mut sleep = pin!(self.clock.sleep(delay));
-            let cancelled = poll_fn(|cx| {
-                if cancel.is_some_and(|cancel| cancel.poll(cx.waker())) {
-                    return Poll::Ready(true);
+            let mut place = Place { waiting: &self.waiting, key: None };
+            let cancelled = || cancel.is_some_and(|cancel| cancel.0.load(Ordering::Acquire));
+            poll_fn(|cx| {
+                // First the place, then the questions: what is rung in between wakes this task again.
+                place.set(cx.waker());
+                if cancelled() || self.is_lost() {
+                    return Poll::Ready(());
                 }
-                sleep.as_mut().poll(cx).map(|()| false)
+                sleep.as_mut().poll(cx)
             })
             .await;
-            if cancelled {
-                let cause = "the region is being closed";
-                return Err(Error::new(ErrorKind::Cancelled, cause).rule("H2"));
-            }
+            // The loss goes first: nothing works on a device that is gone.
             if self.is_lost() {
                 return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
+            }
+            if cancelled() {
+                let cause = "the region is being closed";
+                return Err(Error::new(ErrorKind::Cancelled, cause).rule("H2"));
             }
         }
         decision.fault.map_or(Ok(()), |kind| Err(planned(kind)))

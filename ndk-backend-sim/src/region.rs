@@ -152,7 +152,8 @@ impl MrProvider for SimRegion {
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
-        if !self.remote.load(Ordering::Relaxed) && !self.device.shape.shared_key {
+        // Also where both keys are one: who has no remote rights is given no remote token (E1).
+        if !self.remote.load(Ordering::Relaxed) {
             return None;
         }
         RemoteToken::new(self.key())

@@ -192,8 +192,11 @@ proptest! {
     }
 
     #[test]
-    fn no_options_of_the_simulator_crash(options in "[a-z]{1,8}=[a-z0-9%&=.-]{0,20}") {
-        match open(&CString::new(format!("sim?{options}")).unwrap()) {
+    fn no_options_of_the_simulator_crash(
+        key in "seed|profile|plan|latency|fault|lose-adapter|regions|pinned-pages|tokens|[a-z]{1,4}",
+        value in "[a-z0-9%&=:.,~-]{0,20}|[0-9]{1,20}(us|ms)?|register:[0-9.]{1,4}(us)?",
+    ) {
+        match open(&CString::new(format!("sim?{key}={value}")).unwrap()) {
             Ok(adapter) => prop_assert_eq!(close(adapter), STATUS_SUCCESS),
             Err(status) => prop_assert!(status < 0),
         }

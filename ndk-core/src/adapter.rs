@@ -115,6 +115,14 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
         }
     }
 
+    /// Ends the adapter, which nothing holds any more.
+    fn shut_down(self) {
+        let Adapter { name, provider, executor, .. } = self;
+        let _ = contain("shut-down", &name, || provider.shut_down());
+        let _ = contain("dropping the backend", &name, || drop(provider));
+        let _ = contain("dropping the executor", &name, || drop(executor));
+    }
+
     /// The names of what was never closed.
     fn live_children(&self) -> Vec<String> {
         let mut names = Vec::new();
@@ -147,9 +155,11 @@ unsafe impl<A: AdapterProvider, P: Platform> Send for AdapterRef<A, P> {}
 unsafe impl<A: AdapterProvider, P: Platform> Sync for AdapterRef<A, P> {}
 
 impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
+    /// The adapter behind an `NDK_ADAPTER` pointer of this framework.
+    ///
     /// # Safety
     /// `adapter` was given out by this framework for these types, and is not closed.
-    pub(crate) unsafe fn from_raw(adapter: NonNull<NDK_ADAPTER>) -> Self {
+    pub unsafe fn from_ndk(adapter: NonNull<NDK_ADAPTER>) -> Self {
         Self(adapter.cast())
     }
 
@@ -309,6 +319,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             let asked = format!("NDK {}.{} is not served", version.Major, version.Minor);
             let error = Error::new(ErrorKind::BadVersion, asked).rule("A8");
             log::warn!("{name}: open refused: {error}");
+            let _ = contain("shut-down", &name, || provider.shut_down());
             return Err(error);
         };
         let version = NDK_VERSION { Major: version.Major, Minor: minor };
@@ -333,7 +344,10 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             executor,
             provider,
         });
-        adapter.check_device()?;
+        if let Err(error) = adapter.check_device() {
+            adapter.shut_down();
+            return Err(error);
+        }
         // SAFETY: a box is not null.
         Ok(Self { adapter: AdapterRef(unsafe { NonNull::new_unchecked(Box::into_raw(adapter)) }) })
     }
@@ -414,10 +428,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
         core::mem::forget(self);
         // SAFETY: no reference is left and the opener is consumed, so the box is this call's.
         let adapter = unsafe { Box::from_raw(adapter.as_ptr()) };
-        let _ = contain("shut-down", &adapter.name, || adapter.provider.shut_down());
-        let Adapter { name, provider, executor, .. } = *adapter;
-        let _ = contain("dropping the backend", &name, || drop(provider));
-        let _ = contain("dropping the executor", &name, || drop(executor));
+        adapter.shut_down();
     }
 }
 

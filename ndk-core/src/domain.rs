@@ -202,9 +202,11 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         Self(unsafe { NonNull::new_unchecked(Box::into_raw(domain)) })
     }
 
+    /// The domain behind an `NDK_PD` pointer of this framework.
+    ///
     /// # Safety
     /// `pd` was given out by this framework for these types; the domain is not closed.
-    pub(crate) unsafe fn from_raw(pd: NonNull<NDK_PD>) -> Self {
+    pub unsafe fn from_ndk(pd: NonNull<NDK_PD>) -> Self {
         Self(pd.cast())
     }
 
@@ -218,6 +220,20 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     pub(crate) unsafe fn get<'r>(self) -> &'r Domain<A, P> {
         // SAFETY: the caller's promise; no `&mut` to a domain is made while it is shared.
         unsafe { self.0.as_ref() }
+    }
+
+    /// # Errors
+    /// INVALID_DEVICE_STATE while the domain is being closed (H7).
+    ///
+    /// # Safety
+    /// The domain is not closed.
+    pub(crate) unsafe fn check_open(self) -> Result<()> {
+        // SAFETY: the caller's promise.
+        if unsafe { self.get() }.refs.is_closing() {
+            let cause = "the domain is being closed";
+            return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("H7"));
+        }
+        Ok(())
     }
 
     /// Makes a region. C entry: `NdkCreateMr`, whose statuses it gives. A success stores the object through `out`

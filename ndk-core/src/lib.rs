@@ -2,7 +2,7 @@
 //! and the contract, enforced once.
 //!
 //! - A vendor implements [`MrProvider`] and [`AdapterProvider`], and opens it with [`Opened`].
-//! - A consumer uses the C tables of [`abi`].
+//! - A consumer uses the C tables of [`abi`] or, with `std`, the safe `consumer` module over any of them.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 extern crate alloc;
@@ -12,15 +12,21 @@ mod access;
 mod adapter;
 #[cfg(feature = "std")]
 pub mod backend;
+#[cfg(feature = "std")]
+mod call;
 mod capabilities;
 mod completion;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "std")]
+pub mod consumer;
 mod contain;
 mod dispatch;
 mod domain;
 mod error;
 mod executor;
+#[cfg(feature = "std")]
+pub mod foreign;
 mod job;
 mod mapping;
 pub mod mdl;

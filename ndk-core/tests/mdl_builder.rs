@@ -143,3 +143,32 @@ fn c6_an_mdl_of_nothing_has_no_view() {
     let empty = Buffer::with_page_offset(0, 9).unwrap();
     assert!(Mdl::new(&empty).unwrap().is_empty());
 }
+
+#[test]
+fn an_mdls_bytes_are_copied_across_its_parts() {
+    let one = Buffer::new(2 * PAGE_SIZE).unwrap();
+    let two = Buffer::new(PAGE_SIZE).unwrap();
+    let mdl = Mdl::builder()
+        .range(&one, PAGE_SIZE + 4_090..2 * PAGE_SIZE)
+        .range(&two, 0..0)
+        .range(&two, 0..PAGE_SIZE)
+        .range(&one, 0..3)
+        .split_at(5)
+        .build()
+        .unwrap();
+    assert_eq!(mdl.len(), 6 + PAGE_SIZE + 3);
+    mdl.write(4, &[1, 2, 3, 4]).unwrap();
+    assert_eq!(one.to_vec()[2 * PAGE_SIZE - 2..], [1, 2]);
+    assert_eq!(two.to_vec()[..3], [3, 4, 0]);
+    mdl.write(6 + PAGE_SIZE - 1, &[7, 8, 9, 10]).unwrap();
+    assert_eq!((two.to_vec()[PAGE_SIZE - 1], &one.to_vec()[..3]), (7, &[8, 9, 10][..]));
+    let mut all = vec![0; mdl.len()];
+    mdl.read(0, &mut all).unwrap();
+    assert_eq!(all[..9], [0, 0, 0, 0, 1, 2, 3, 4, 0]);
+    assert_eq!(all[mdl.len() - 4..], [7, 8, 9, 10]);
+    for (offset, length) in [(0, mdl.len() + 1), (mdl.len(), 1), (usize::MAX, 1)] {
+        assert!(mdl.read(offset, &mut vec![0; length]).is_err());
+        assert!(mdl.write(offset, &vec![0; length]).is_err());
+    }
+    mdl.read(mdl.len(), &mut []).unwrap();
+}

@@ -24,7 +24,7 @@ use timers::{Action, Timers};
 ///   [`advance_to_next`](Self::advance_to_next). Driven by one thread, everything that depends on it happens in the
 ///   same order each time;
 /// - a *real* clock follows the operating system's, with a thread of its own. It is never early; how late it is
-///   depends on the operating system, some 50 us on an idle machine.
+///   depends on the operating system: commonly some 70 us, now and then milliseconds.
 ///
 /// Futures wait by [`sleep`](Self::sleep), code without an executor by [`schedule`](Self::schedule). What is due
 /// happens in the order of deadlines, and of creation where those are equal, on the thread that makes the time pass.

@@ -28,8 +28,7 @@ pub(super) enum Spawning {
 
 impl Spawning {
     /// Every way but the well-behaved queue.
-    pub(super) const UNRULY: [Self; 4] =
-        [Self::Inside, Self::OtherThread, Self::Panic, Self::Drop];
+    pub(super) const UNRULY: [Self; 4] = [Self::Inside, Self::OtherThread, Self::Panic, Self::Drop];
 
     /// Whether the task is dropped unfinished, so that its request completes with CANCELLED (B9).
     pub(super) fn gives_up(self) -> bool {

@@ -6,10 +6,11 @@
 use super::case::{Device, RouteKind, Way};
 use super::control::Control;
 use super::desk::{Desk, Spawning};
+use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::{Outcome, Status};
 use super::route::{Adapter, Mr, Pd, Raw, Registration, Route};
-use super::session::{Opener, Session, Setup};
+use super::session::{Session, Setup};
 use super::ticket::{Bell, Done, Routine, Ticket, lock, take_strays};
 use crate::abi::{
     NDK_MR, NDK_PD, NDK_VERSION, NTSTATUS, PAGE_SIZE, STATUS_PENDING, STATUS_SUCCESS, ULONG,
@@ -39,7 +40,8 @@ pub(super) struct Env {
     pub(super) control: Arc<Control>,
     pub(super) desk: Arc<Desk>,
     pub(super) device: Arc<Device>,
-    opener: Arc<dyn Opener>,
+    kit: Arc<Kit>,
+    route_kind: RouteKind,
     bell: Arc<Bell>,
     session: Option<Box<dyn Session>>,
     tickets: Vec<(Arc<Ticket>, Option<NTSTATUS>)>,
@@ -57,19 +59,20 @@ pub(super) struct Nested {
 
 impl Env {
     pub(super) fn new(
-        opener: Arc<dyn Opener>,
+        kit: Arc<Kit>,
         device: Arc<Device>,
         route: RouteKind,
         way: Way,
     ) -> Result<Self> {
         let bell = Arc::<Bell>::default();
         let mut env = Self {
-            route: opener.route(route),
+            route: kit.opener.route(route),
             way,
             control: Arc::default(),
             desk: Desk::new(bell.clone()),
             device,
-            opener,
+            kit,
+            route_kind: route,
             bell,
             session: None,
             tickets: Vec::new(),
@@ -78,7 +81,7 @@ impl Env {
             memories: Vec::new(),
             leaks: 0,
         };
-        env.session = Some(env.open(env.version(), false)?);
+        env.session = Some(env.open(env.version())?);
         env.control.set_yields(way != Way::Inline);
         env.desk.set_spawning(if way == Way::Early { Spawning::Inside } else { Spawning::Queue });
         Ok(env)
@@ -90,15 +93,22 @@ impl Env {
     }
 
     /// Opens the adapter once more.
-    pub(super) fn open(&self, version: NDK_VERSION, small: bool) -> Result<Box<dyn Session>> {
-        let (desk, control) = (self.desk.clone(), self.control.clone());
-        self.opener.open(Setup { version, small, desk, control })
+    pub(super) fn open(&self, version: NDK_VERSION) -> Result<Box<dyn Session>> {
+        self.kit.opener.open(self.setup(version))
     }
 
-    /// Goes on with the adapter of the small region limit (C14).
-    pub(super) fn open_small(&mut self) {
+    /// Goes on with the adapter of the small region limit (C14); gives the limit.
+    pub(super) fn open_small(&mut self) -> usize {
         self.close_session();
-        self.session = Some(self.open(self.version(), true).expect("the small adapter opens"));
+        let (limit, opener) = self.kit.small.as_ref().expect("the case needs it");
+        let small = opener.open(self.setup(self.version())).expect("the small adapter opens");
+        let (limit, route) = (*limit, opener.route(self.route_kind));
+        (self.session, self.route) = (Some(small), route);
+        limit
+    }
+
+    fn setup(&self, version: NDK_VERSION) -> Setup {
+        Setup { version, desk: self.desk.clone(), control: self.control.clone() }
     }
 
     /// The opened adapter, for a case that closes it itself.
@@ -424,7 +434,10 @@ impl Env {
             );
         }
         let strays = take_strays();
-        assert!(strays.is_empty(), "B2: callbacks with contexts that nobody waits for: {strays:x?}");
+        assert!(
+            strays.is_empty(),
+            "B2: callbacks with contexts that nobody waits for: {strays:x?}"
+        );
     }
 
     #[track_caller]

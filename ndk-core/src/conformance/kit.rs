@@ -1,7 +1,7 @@
 //! What a vendor hands to the kit.
 
 use super::run;
-use super::session::{Factories, Factory};
+use super::session::{Factory, Opener};
 use crate::error::Result;
 use crate::provider::AdapterProvider;
 use std::fmt;
@@ -16,38 +16,52 @@ use std::sync::Arc;
 ///     ndk_core::conformance::Kit::new(open).main()
 /// }
 /// ```
-pub struct Kit<A> {
-    open: Factory<A>,
-    small: Option<(usize, Factory<A>)>,
+pub struct Kit {
+    pub(super) name: String,
+    pub(super) opener: Arc<dyn Opener>,
+    pub(super) small: Option<(usize, Arc<dyn Opener>)>,
 }
 
-impl<A: AdapterProvider> Kit<A> {
+impl Kit {
     /// A kit for the adapters that `open` makes. Every case opens one of its own, several at a time.
-    pub fn new(open: impl Fn() -> Result<A> + Send + Sync + 'static) -> Self {
-        Self { open: Arc::new(open), small: None }
+    pub fn new<A: AdapterProvider>(open: impl Fn() -> Result<A> + Send + Sync + 'static) -> Self {
+        Self { name: String::new(), opener: Arc::new(Factory(open)), small: None }
+    }
+
+    /// A name before that of every case, where one program tests several backends, or one in several shapes.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
     }
 
     /// Adds an adapter that has room for `limit` regions only, for the cases about the limit (C14).
-    pub fn region_limit(
+    pub fn region_limit<A: AdapterProvider>(
         self,
         limit: usize,
         open: impl Fn() -> Result<A> + Send + Sync + 'static,
     ) -> Self {
-        Self { small: Some((limit, Arc::new(open))), ..self }
+        Self { small: Some((limit, Arc::new(Factory(open)))), ..self }
     }
 
-    /// Runs what the command line asks for, as the standard test harness does: a filter, `--list`, `--exact`,
-    /// `--skip`, `--test-threads`. Gives the exit status.
-    ///
-    /// A backend whose factory fails is a failure, not a skip.
+    /// Runs this kit alone; see [`main`].
     pub fn main(self) -> ExitCode {
-        run::main(Arc::new(Factories { open: self.open, small: self.small }))
+        main([self])
     }
 }
 
-impl<A> fmt::Debug for Kit<A> {
+impl fmt::Debug for Kit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let limit = self.small.as_ref().map(|&(limit, _)| limit);
-        f.debug_struct("Kit").field("region_limit", &limit).finish_non_exhaustive()
+        f.debug_struct("Kit")
+            .field("name", &self.name)
+            .field("region_limit", &limit)
+            .finish_non_exhaustive()
     }
+}
+
+/// Runs what the command line asks for, as the standard test harness does: a filter, `--list`, `--exact`, `--skip`,
+/// `--test-threads`. Gives the exit status.
+///
+/// A backend whose factory fails is a failure, not a skip.
+pub fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
+    run::main(kits)
 }

@@ -30,7 +30,8 @@ impl Memory {
 
     /// `pages` pages in a chain of an MDL each.
     pub(super) fn chain(pages: usize) -> Self {
-        let shape = |builder: MdlBuilder, buffer: &Buffer| builder.buffer(buffer).at_most(PAGE_SIZE);
+        let shape =
+            |builder: MdlBuilder, buffer: &Buffer| builder.buffer(buffer).at_most(PAGE_SIZE);
         Self::shaped(pages * PAGE_SIZE, 0, shape)
     }
 
@@ -60,7 +61,7 @@ impl Memory {
 
     /// Changes the flags of one MDL.
     pub(super) fn set_flags_of(&self, index: usize, flags: CSHORT) {
-        // SAFETY, here and below: the chain is this memory's, and no request reads it while a case changes it.
+        // SAFETY: here and below, the chain is this memory's, and no request reads it while a case changes it.
         unsafe { addr_of_mut!((*self.element(index)).MdlFlags).write(flags) };
     }
 

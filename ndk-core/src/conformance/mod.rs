@@ -30,4 +30,4 @@ mod run;
 mod session;
 mod ticket;
 
-pub use kit::Kit;
+pub use kit::{Kit, main};

@@ -258,9 +258,7 @@ impl Route for Table {
         out: &mut NDK_EXTENSION_INTERFACE,
     ) -> NTSTATUS {
         let mut id = *id;
-        unsafe {
-            entry!(mr_table(mr), NdkQueryExtension(mr.0.cast(), &raw mut id, version, out))
-        }
+        unsafe { entry!(mr_table(mr), NdkQueryExtension(mr.0.cast(), &raw mut id, version, out)) }
     }
 
     unsafe fn build_mapping(
@@ -303,17 +301,17 @@ impl<A: AdapterProvider> Native<A> {
     /// The adapter is this framework's, for `A`; likewise below.
     unsafe fn adapter(adapter: Adapter) -> AdapterRef<A, Std> {
         // SAFETY: the caller's promise.
-        unsafe { AdapterRef::from_raw(NonNull::new(adapter.0).expect("an adapter")) }
+        unsafe { AdapterRef::from_ndk(NonNull::new(adapter.0).expect("an adapter")) }
     }
 
     unsafe fn domain(pd: Pd) -> DomainRef<A, Std> {
         // SAFETY: as above.
-        unsafe { DomainRef::from_raw(NonNull::new(pd.0).expect("a domain")) }
+        unsafe { DomainRef::from_ndk(NonNull::new(pd.0).expect("a domain")) }
     }
 
     unsafe fn region(mr: Mr) -> RegionRef<A, Std> {
         // SAFETY: as above.
-        unsafe { RegionRef::from_raw(NonNull::new(mr.0).expect("a region")) }
+        unsafe { RegionRef::from_ndk(NonNull::new(mr.0).expect("a region")) }
     }
 }
 

@@ -1,11 +1,12 @@
 //! From the list of cases to the output of `cargo test`.
 
-use super::case::{Case, Device, RouteKind, Way};
+use super::case::{Case, Device, RouteKind, Way, Ways};
 use super::cases;
+use super::desk::Desk;
 use super::env::Env;
+use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
-use super::desk::Desk;
 use super::session::{Opener, Session, Setup};
 use super::ticket::Bell;
 use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
@@ -15,28 +16,30 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-pub(super) fn main(opener: Arc<dyn Opener>) -> ExitCode {
+pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = match probe(&opener) {
-        Ok(device) => trials(&opener, &Arc::new(device)),
-        Err(error) => {
-            let failed = Failed::from(format!("the factory gives no usable device: {error}"));
-            vec![Trial::test("device", move || Err(failed))]
-        }
-    };
+    let trials = kits.into_iter().flat_map(trials).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trials(opener: &Arc<dyn Opener>, device: &Arc<Device>) -> Vec<Trial> {
+fn trials(kit: Kit) -> Vec<Trial> {
+    let prefix = if kit.name.is_empty() { String::new() } else { format!("{}:", kit.name) };
+    let kit = Arc::new(kit);
+    let device = match probe(&kit) {
+        Ok(device) => Arc::new(device),
+        Err(error) => {
+            let failed = Failed::from(format!("the factory gives no usable device: {error}"));
+            return vec![Trial::test(format!("{prefix}device"), move || Err(failed))];
+        }
+    };
     let mut trials = Vec::new();
     for case in cases::all() {
         for route in RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route)) {
             for &way in case.ways.list() {
-                let (opener, device, case) = (opener.clone(), device.clone(), *case);
-                let name = full_name(&case, route, way);
-                trials.push(Trial::ignorable_test(name, move || {
-                    run(opener, device, &case, route, way)
-                }));
+                let (kit, device, case) = (kit.clone(), device.clone(), *case);
+                let name = format!("{prefix}{}", full_name(&case, route, way));
+                trials
+                    .push(Trial::ignorable_test(name, move || run(kit, device, &case, route, way)));
             }
         }
     }
@@ -46,11 +49,11 @@ fn trials(opener: &Arc<dyn Opener>, device: &Arc<Device>) -> Vec<Trial> {
 /// As in `C6::length_zero/table/pending`; a case that decides itself what pends has no last part.
 fn full_name(case: &Case, route: RouteKind, way: Way) -> String {
     let name = format!("{}::{}/{}", case.id, case.name, route.name());
-    if case.ways == super::case::Ways::Own { name } else { format!("{name}/{}", way.name()) }
+    if case.ways == Ways::Own { name } else { format!("{name}/{}", way.name()) }
 }
 
 fn run(
-    opener: Arc<dyn Opener>,
+    kit: Arc<Kit>,
     device: Arc<Device>,
     case: &Case,
     route: RouteKind,
@@ -59,26 +62,26 @@ fn run(
     if let Some(reason) = case.needs.and_then(|needs| needs(&device)) {
         return Ok(Completion::ignored_with(reason));
     }
-    let mut env = Env::new(opener, device, route, way)?;
+    let mut env = Env::new(kit, device, route, way)?;
     (case.run)(&mut env);
     env.wrap_up();
     Ok(Completion::Completed)
 }
 
 /// Finds out what the device has, apart from what it declares.
-fn probe(opener: &Arc<dyn Opener>) -> Result<Device> {
-    let session = open_highest(&**opener)?;
+fn probe(kit: &Arc<Kit>) -> Result<Device> {
+    let session = open_highest(&*kit.opener)?;
     let mut device = Device {
         info: session.info(),
         capabilities: session.capabilities(),
         fast_registration: false,
         mappings: false,
         privileged_token: false,
-        small: opener.small(),
+        small: kit.small.as_ref().map(|&(limit, _)| limit),
     };
     let _ = session.try_close();
     let shown = Arc::new(Device { ..device });
-    let mut env = Env::new(opener.clone(), shown, RouteKind::Table, Way::Inline)?;
+    let mut env = Env::new(kit.clone(), shown, RouteKind::Table, Way::Inline)?;
     let (outcome, pd) = env.create_pd();
     let pd = pd.ok_or_else(|| unusable("a domain", outcome.status()))?;
     let (outcome, _) = env.create_mr(pd, RegionKind::FastRegister);
@@ -97,7 +100,7 @@ fn open_highest(opener: &dyn Opener) -> Result<Box<dyn Session>> {
     let open = |(major, minor)| {
         let version = NDK_VERSION { Major: major, Minor: minor };
         let (desk, control) = (Desk::new(Arc::<Bell>::default()), Arc::default());
-        opener.open(Setup { version, small: false, desk, control })
+        opener.open(Setup { version, desk, control })
     };
     open((2, 0)).or_else(|_| open((1, 2))).or_else(|_| open((1, 1)))
 }

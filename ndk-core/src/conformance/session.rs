@@ -8,7 +8,7 @@ use super::route::{Adapter, Native, Raw, Route, Table};
 use crate::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
 use crate::adapter::{CloseRefused, Opened};
 use crate::capabilities::Capabilities;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::platform::Std;
 use crate::provider::AdapterProvider;
 use std::sync::Arc;
@@ -16,8 +16,6 @@ use std::sync::Arc;
 /// How an adapter is to be opened.
 pub(super) struct Setup {
     pub(super) version: NDK_VERSION,
-    /// The adapter with the small region limit.
-    pub(super) small: bool,
     pub(super) desk: Arc<Desk>,
     pub(super) control: Arc<Control>,
 }
@@ -26,8 +24,6 @@ pub(super) struct Setup {
 pub(super) trait Opener: Send + Sync {
     fn open(&self, setup: Setup) -> Result<Box<dyn Session>>;
     fn route(&self, kind: RouteKind) -> Arc<dyn Route>;
-    /// The region limit of the small adapter, where there is one.
-    fn small(&self) -> Option<usize>;
 }
 
 /// A close that was refused, with the session as it was.
@@ -76,25 +72,12 @@ fn refused<A: AdapterProvider>(
     Refused { session: Box::new(adapter), error }
 }
 
-/// What makes an adapter.
-pub(super) type Factory<A> = Arc<dyn Fn() -> Result<A> + Send + Sync>;
+/// Opens what a vendor's function makes.
+pub(super) struct Factory<F>(pub(super) F);
 
-/// Opens what factories make.
-pub(super) struct Factories<A> {
-    pub(super) open: Factory<A>,
-    pub(super) small: Option<(usize, Factory<A>)>,
-}
-
-impl<A: AdapterProvider> Opener for Factories<A> {
+impl<A: AdapterProvider, F: Fn() -> Result<A> + Send + Sync> Opener for Factory<F> {
     fn open(&self, setup: Setup) -> Result<Box<dyn Session>> {
-        let factory = match &self.small {
-            Some((_, factory)) if setup.small => factory,
-            None if setup.small => {
-                return Err(Error::new(ErrorKind::NotSupported, "no small adapter was given"));
-            }
-            _ => &self.open,
-        };
-        let adapter = PacedAdapter::new(factory()?, setup.control);
+        let adapter = PacedAdapter::new((self.0)()?, setup.control);
         let opened: Under<A> = Opened::new(adapter, setup.desk, setup.version)?;
         Ok(Box::new(opened))
     }
@@ -104,9 +87,5 @@ impl<A: AdapterProvider> Opener for Factories<A> {
             RouteKind::Native => Arc::new(Native::<PacedAdapter<A>>::new()),
             RouteKind::Table => Arc::new(Table),
         }
-    }
-
-    fn small(&self) -> Option<usize> {
-        self.small.as_ref().map(|&(limit, _)| limit)
     }
 }

@@ -1,8 +1,8 @@
 //! What the harness knows of a request: its context, and every call that came back with it.
 
 use crate::abi::{
-    NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER,
-    NTSTATUS, PVOID, STATUS_SUCCESS,
+    NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION,
+    NDK_OBJECT_HEADER, NTSTATUS, PVOID, STATUS_SUCCESS,
 };
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -37,7 +37,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
 
     unsafe fn adapter(adapter: *mut NDK_ADAPTER, entry: &'static str) -> Option<AdapterRef<A, P>> {
         // SAFETY: the first of the impl's conditions.
-        unsafe { Some(AdapterRef::from_raw(check(adapter, NdkObjectTypeAdapter, entry)?)) }
+        unsafe { Some(AdapterRef::from_ndk(check(adapter, NdkObjectTypeAdapter, entry)?)) }
     }
 
     unsafe extern "system" fn query_extension(
@@ -91,7 +91,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateCq") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateCq", completion))
+        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateCq", completion, Ok(())))
     }
 
     unsafe extern "system" fn create_pd(
@@ -117,7 +117,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateSharedEndpoint") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateSharedEndpoint", completion))
+        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateSharedEndpoint", completion, Ok(())))
     }
 
     unsafe extern "system" fn create_connector(
@@ -128,7 +128,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateConnector") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateConnector", completion))
+        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateConnector", completion, Ok(())))
     }
 
     unsafe extern "system" fn create_listener(
@@ -141,7 +141,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateListener") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateListener", completion))
+        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateListener", completion, Ok(())))
     }
 
     unsafe extern "system" fn build_lam(

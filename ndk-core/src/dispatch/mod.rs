@@ -73,14 +73,19 @@ unsafe fn query_extension(
     }
 }
 
-/// What the creation of an object that the framework does not build answers: the completion is checked all the same
-/// (A7), so that a consumer finds its mistake.
-fn not_built(entry: &'static str, completion: Option<NDK_FN_CREATE_COMPLETION>) -> NTSTATUS {
-    let error = match completion {
-        None => {
+/// What the creation of an object that the framework does not build answers: the completion (A7) and the parent's
+/// state (H7) are checked all the same, so that a consumer finds its mistake.
+fn not_built(
+    entry: &'static str,
+    completion: Option<NDK_FN_CREATE_COMPLETION>,
+    parent: Result<()>,
+) -> NTSTATUS {
+    let error = match (completion, parent) {
+        (None, _) => {
             Error::new(ErrorKind::InvalidParameter, "the completion routine is null").rule("A7")
         }
-        Some(_) => Error::new(ErrorKind::NotSupported, "the framework does not build this object"),
+        (_, Err(error)) => error,
+        _ => Error::new(ErrorKind::NotSupported, "the framework does not build this object"),
     };
     log::warn!("{entry} refused: {error}");
     error.status()

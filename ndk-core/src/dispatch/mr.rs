@@ -36,7 +36,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     #[inline]
     unsafe fn region(mr: *mut NDK_MR, entry: &'static str) -> Option<RegionRef<A, P>> {
         // SAFETY: the first of the impl's conditions.
-        unsafe { Some(RegionRef::from_raw(check(mr, NdkObjectTypeMr, entry)?)) }
+        unsafe { Some(RegionRef::from_ndk(check(mr, NdkObjectTypeMr, entry)?)) }
     }
 
     unsafe extern "system" fn close(

@@ -37,7 +37,20 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
 
     unsafe fn domain(pd: *mut NDK_PD, entry: &'static str) -> Option<DomainRef<A, P>> {
         // SAFETY: the first of the impl's conditions.
-        unsafe { Some(DomainRef::from_raw(check(pd, NdkObjectTypePd, entry)?)) }
+        unsafe { Some(DomainRef::from_ndk(check(pd, NdkObjectTypePd, entry)?)) }
+    }
+
+    /// What the creation of an object that the framework does not build in a domain answers.
+    unsafe fn not_built(
+        pd: *mut NDK_PD,
+        entry: &'static str,
+        completion: Option<NDK_FN_CREATE_COMPLETION>,
+    ) -> NTSTATUS {
+        // SAFETY: the impl's conditions.
+        unsafe {
+            let Some(domain) = Self::domain(pd, entry) else { return BAD_OBJECT };
+            not_built(entry, completion, domain.check_open())
+        }
     }
 
     unsafe extern "system" fn close(
@@ -60,10 +73,11 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         unsafe {
-            let Some(_domain) = Self::domain(object.cast(), "NdkQueryExtension") else {
+            let Some(domain) = Self::domain(object.cast(), "NdkQueryExtension") else {
                 return BAD_OBJECT;
             };
             query_extension(id, out, |_| {
+                domain.check_open()?;
                 Err(Error::new(ErrorKind::NotSupported, "a domain has no extension interface")
                     .rule("A5"))
             })
@@ -93,8 +107,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         _out: *mut *mut NDK_MW,
     ) -> NTSTATUS {
         // SAFETY: as above.
-        let known = unsafe { Self::domain(pd, "NdkCreateMw") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateMw", completion))
+        unsafe { Self::not_built(pd, "NdkCreateMw", completion) }
     }
 
     unsafe extern "system" fn create_srq(
@@ -110,8 +123,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         _out: *mut *mut NDK_SRQ,
     ) -> NTSTATUS {
         // SAFETY: as above.
-        let known = unsafe { Self::domain(pd, "NdkCreateSrq") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateSrq", completion))
+        unsafe { Self::not_built(pd, "NdkCreateSrq", completion) }
     }
 
     unsafe extern "system" fn create_qp(
@@ -129,8 +141,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         _out: *mut *mut NDK_QP,
     ) -> NTSTATUS {
         // SAFETY: as above.
-        let known = unsafe { Self::domain(pd, "NdkCreateQp") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateQp", completion))
+        unsafe { Self::not_built(pd, "NdkCreateQp", completion) }
     }
 
     unsafe extern "system" fn create_qp_with_srq(
@@ -147,8 +158,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         _out: *mut *mut NDK_QP,
     ) -> NTSTATUS {
         // SAFETY: as above.
-        let known = unsafe { Self::domain(pd, "NdkCreateQpWithSrq") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateQpWithSrq", completion))
+        unsafe { Self::not_built(pd, "NdkCreateQpWithSrq", completion) }
     }
 
     unsafe extern "system" fn privileged_token(pd: *mut NDK_PD, token: *mut UINT32) {

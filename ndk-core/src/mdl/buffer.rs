@@ -101,10 +101,9 @@ impl Buffer {
     /// # Errors
     /// INVALID_PARAMETER, and nothing copied, beyond the buffer's end.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
-        let cells = self.cells(offset, into.len())?;
-        for (byte, at) in into.iter_mut().zip(cells) {
-            *byte = at.load(Ordering::Relaxed);
-        }
+        check_range(offset, into.len(), self.len())?;
+        // SAFETY: inside the allocation, which lives as long as the handle; every access to it is atomic.
+        unsafe { copy_out(self.as_ptr().add(offset), into) };
         Ok(())
     }
 
@@ -113,10 +112,9 @@ impl Buffer {
     /// # Errors
     /// INVALID_PARAMETER, and nothing copied, beyond the buffer's end.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<()> {
-        let cells = self.cells(offset, from.len())?;
-        for (byte, at) in from.iter().zip(cells) {
-            at.store(*byte, Ordering::Relaxed);
-        }
+        check_range(offset, from.len(), self.len())?;
+        // SAFETY: as above.
+        unsafe { copy_in(from, self.as_ptr().add(offset)) };
         Ok(())
     }
 
@@ -127,18 +125,40 @@ impl Buffer {
         debug_assert!(copied.is_ok(), "a buffer reaches to its end");
         bytes
     }
+}
 
-    /// The bytes as atomics, one by one: a peer's copy stands for the same accesses, and atomic accesses of
-    /// different sizes may not meet.
-    fn cells(&self, offset: usize, length: usize) -> Result<&[AtomicU8]> {
-        if offset.checked_add(length).is_none_or(|end| end > self.len()) {
-            let cause = "the range reaches beyond the buffer's end";
-            return Err(Error::new(ErrorKind::InvalidParameter, cause));
-        }
-        // SAFETY: inside the allocation, which lives as long as the handle; every access to it, a backend's
-        // included, is atomic, and an AtomicU8 allows its bytes to change.
-        Ok(unsafe { core::slice::from_raw_parts(self.as_ptr().add(offset).cast(), length) })
+pub(super) fn check_range(offset: usize, length: usize, end: usize) -> Result<()> {
+    if offset.checked_add(length).is_none_or(|last| last > end) {
+        let cause = "the range reaches beyond the memory's end";
+        return Err(Error::new(ErrorKind::InvalidParameter, cause));
     }
+    Ok(())
+}
+
+/// The bytes as atomics, one by one: a peer's copy stands for the same accesses, and atomic accesses of different
+/// sizes may not meet.
+///
+/// # Safety
+/// The bytes are valid for reads and writes while the slice is used, and all accesses meanwhile are atomic.
+unsafe fn cells<'a>(bytes: *const u8, length: usize) -> &'a [AtomicU8] {
+    // SAFETY: the caller's promise; an AtomicU8 has the layout of a byte, and allows it to change.
+    unsafe { core::slice::from_raw_parts(bytes.cast(), length) }
+}
+
+/// # Safety
+/// As for [`cells`], for as many bytes as `into` has.
+pub(super) unsafe fn copy_out(from: *const u8, into: &mut [u8]) {
+    // SAFETY: the caller's promise.
+    let cells = unsafe { cells(from, into.len()) };
+    into.iter_mut().zip(cells).for_each(|(byte, cell)| *byte = cell.load(Ordering::Relaxed));
+}
+
+/// # Safety
+/// As for [`cells`], for as many bytes as `from` has.
+pub(super) unsafe fn copy_in(from: &[u8], into: *mut u8) {
+    // SAFETY: the caller's promise.
+    let cells = unsafe { cells(into, from.len()) };
+    from.iter().zip(cells).for_each(|(&byte, cell)| cell.store(byte, Ordering::Relaxed));
 }
 
 impl Drop for Memory {

@@ -1,15 +1,20 @@
 //! MDLs for hosted programs: page-frame numbers are host addresses, shifted.
 
+use super::buffer::{check_range, copy_in, copy_out};
 use super::{Buffer, MdlView};
 use crate::abi::{MDL, MDL_PAGES_LOCKED, PAGE_SHIFT, PAGE_SIZE, PVOID, ULONG};
 use crate::error::{Error, ErrorKind, Result};
 use alloc::alloc::{alloc_zeroed, dealloc};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::fmt;
 use core::mem::size_of;
 use core::ops::Range;
-use core::ptr::{NonNull, addr_of_mut, without_provenance_mut};
+use core::ptr::{
+    NonNull, addr_of_mut, with_exposed_provenance, with_exposed_provenance_mut,
+    without_provenance_mut,
+};
 
 const OFFSET_MASK: usize = PAGE_SIZE - 1;
 /// The most bytes of one MDL, whose count has 32 bits, that leave the next one at the start of a page.
@@ -21,9 +26,13 @@ const MAX_ELEMENT: usize = ULONG::MAX as usize & !OFFSET_MASK;
 ///
 /// The chain may be used, through [`as_ptr`](Self::as_ptr), for as long as this exists. What a region is registered
 /// over must live on until the region is deregistered: the buffers do while this, or a handle of theirs, is kept.
-pub struct Mdl {
+pub struct Mdl(Box<Chain>);
+
+struct Chain {
     elements: Vec<Element>,
     length: usize,
+    /// Where the bytes are, for copying.
+    parts: Vec<(Address, usize)>,
     _buffers: Vec<Buffer>,
 }
 
@@ -53,25 +62,81 @@ impl Mdl {
         MdlBuilder::default()
     }
 
+    /// A chain of its own for what `view` covers. The memory is not kept alive, and not copied to or from.
+    pub(crate) fn like(view: MdlView<'_>) -> Result<Self> {
+        let frames: Vec<usize> = view.frames().collect();
+        let elements = chain(view.base() as usize, &frames, &[view.len()], MAX_ELEMENT)?;
+        let (parts, _buffers) = (Vec::new(), Vec::new());
+        Ok(Self(Box::new(Chain { elements, length: view.len(), parts, _buffers })))
+    }
+
     /// The head of the chain, as an entry takes it. Only reading is expected; who writes through it answers for
     /// what the readers make of it.
     pub fn as_ptr(&self) -> *mut MDL {
-        self.elements[0].mdl.as_ptr()
+        self.0.elements[0].mdl.as_ptr()
     }
 
     /// The bytes described, by all elements together.
     pub fn len(&self) -> usize {
-        self.length
+        self.0.length
     }
 
     /// Whether no byte is described.
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.0.length == 0
     }
 
     /// The elements of the chain, in order.
     pub fn elements(&self) -> impl ExactSizeIterator<Item = *mut MDL> + '_ {
-        self.elements.iter().map(|element| element.mdl.as_ptr())
+        self.0.elements.iter().map(|element| element.mdl.as_ptr())
+    }
+
+    /// Copies the bytes from `offset` on into `into`, as [`Buffer::read`] does, also while they are registered.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER, and nothing copied, beyond the end.
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
+        let mut into = into;
+        for (address, length) in self.pieces(offset, into.len())? {
+            let piece;
+            (piece, into) = into.split_at_mut(length);
+            // SAFETY: the bytes are a part's, which is valid while this exists, and reached atomically only.
+            unsafe { copy_out(with_exposed_provenance(address), piece) };
+        }
+        Ok(())
+    }
+
+    /// Copies `from` to the bytes from `offset` on, as [`Buffer::write`] does, also while they are registered.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER, and nothing copied, beyond the end.
+    pub fn write(&self, offset: usize, from: &[u8]) -> Result<()> {
+        let mut from = from;
+        for (address, length) in self.pieces(offset, from.len())? {
+            let piece;
+            (piece, from) = from.split_at(length);
+            // SAFETY: as above.
+            unsafe { copy_in(piece, with_exposed_provenance_mut(address)) };
+        }
+        Ok(())
+    }
+
+    /// The pieces of the parts that the range is made of.
+    fn pieces(
+        &self,
+        offset: usize,
+        length: usize,
+    ) -> Result<impl Iterator<Item = (Address, usize)> + '_> {
+        let end: usize = self.0.parts.iter().map(|part| part.1).sum();
+        check_range(offset, length, end)?;
+        let (mut skip, mut left) = (offset, length);
+        Ok(self.0.parts.iter().filter_map(move |&(address, part)| {
+            let skipped = skip.min(part);
+            let piece = left.min(part - skipped);
+            skip -= skipped;
+            left -= piece;
+            (piece > 0).then_some((address + skipped, piece))
+        }))
     }
 
     /// The checked view over the first `length` bytes.
@@ -123,8 +188,8 @@ impl MdlBuilder {
     /// Appends memory of the caller's, which is not kept alive.
     ///
     /// # Safety
-    /// The memory is valid for reads and writes, through pointers made from its address, for as long as a region is
-    /// registered or being registered over the MDL, and all accesses meanwhile are atomic or ordered by completions.
+    /// The memory is valid for reads and writes, through pointers made from its address, until the MDL is dropped and
+    /// no region is registered over it any more; accesses meanwhile are atomic, or ordered by completions.
     pub unsafe fn memory(mut self, memory: *mut u8, length: usize) -> Self {
         self.parts.push((memory.expose_provenance(), length));
         self
@@ -176,29 +241,34 @@ impl MdlBuilder {
             return Err(refuse("C5", "a split is beyond the end of the memory"));
         }
         cuts.push(length);
-        let most = self.most.map_or(MAX_ELEMENT, |most| most & !OFFSET_MASK);
-        let most = most.clamp(PAGE_SIZE, MAX_ELEMENT);
-        let mut elements: Vec<Element> = Vec::new();
-        let mut start = 0;
-        for cut in cuts {
-            loop {
-                let address = base + start;
-                let end = cut.min(start.saturating_add(most - (address & OFFSET_MASK)));
-                let first = ((base & OFFSET_MASK) + start) >> PAGE_SHIFT;
-                let element =
-                    Element::new(address, end - start, &frames[first.min(frames.len())..])?;
-                if let Some(before) = elements.last_mut() {
-                    before.link(&element);
-                }
-                elements.push(element);
-                start = end;
-                if end == cut {
-                    break;
-                }
+        let elements = chain(base, &frames, &cuts, self.most.unwrap_or(MAX_ELEMENT))?;
+        let (parts, _buffers) = (self.parts, self.buffers);
+        Ok(Mdl(Box::new(Chain { elements, length, parts, _buffers })))
+    }
+}
+
+/// The elements of a chain from `base` on, with an end at each cut, the last of which is the length.
+fn chain(base: usize, frames: &[usize], cuts: &[usize], most: usize) -> Result<Vec<Element>> {
+    let most = (most & !OFFSET_MASK).clamp(PAGE_SIZE, MAX_ELEMENT);
+    let mut elements: Vec<Element> = Vec::new();
+    let mut start = 0;
+    for &cut in cuts {
+        loop {
+            let address = base + start;
+            let end = cut.min(start.saturating_add(most - (address & OFFSET_MASK)));
+            let first = (((base & OFFSET_MASK) + start) >> PAGE_SHIFT).min(frames.len());
+            let element = Element::new(address, end - start, &frames[first..])?;
+            if let Some(before) = elements.last_mut() {
+                before.link(&element);
+            }
+            elements.push(element);
+            start = end;
+            if end == cut {
+                break;
             }
         }
-        Ok(Mdl { elements, length, _buffers: self.buffers })
     }
+    Ok(elements)
 }
 
 /// The frame of each page of the parts, and their length together.
@@ -290,8 +360,8 @@ impl fmt::Debug for Mdl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mdl")
             .field("head", &self.as_ptr())
-            .field("elements", &self.elements.len())
-            .field("len", &self.length)
+            .field("elements", &self.0.elements.len())
+            .field("len", &self.0.length)
             .finish()
     }
 }

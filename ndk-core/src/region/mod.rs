@@ -139,7 +139,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// As said; the region is not closed.
-    pub(crate) unsafe fn from_raw(mr: NonNull<NDK_MR>) -> Self {
+    pub unsafe fn from_ndk(mr: NonNull<NDK_MR>) -> Self {
         Self(mr.cast())
     }
 

@@ -157,8 +157,7 @@ impl AdapterProvider for Tiny {
 
     async fn create_mr(&self, _pd: &TinyPd, _kind: RegionKind) -> Result<TinyMr> {
         let take = |left: usize| left.checked_sub(1);
-        let taken =
-            self.resources.regions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        let taken = self.resources.regions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         if taken.is_err() {
             return Err(Error::new(ErrorKind::InsufficientResources, "the region limit"));
         }

@@ -173,7 +173,7 @@ fn saved_entries_work(env: &mut Env, other: *const NDK_MR_DISPATCH) {
         addr_of_mut!((*mr.0).Dispatch).write(other);
         table
     };
-    // SAFETY, for every entry below: a live region, and memory that is kept.
+    // SAFETY: for every entry below, a live region, and memory that is kept.
     let issued = env.issue(|_, Done { routine, context }| unsafe {
         entry!(table, NdkRegisterMr(mr.0, r.mdl.0, r.length, r.flags, routine, context))
     });
@@ -185,9 +185,8 @@ fn saved_entries_work(env: &mut Env, other: *const NDK_MR_DISPATCH) {
     assert!(tokens.0 != 0 && tokens.1 != 0, "a registered region has tokens: {tokens:x?}");
     let (mut id, mut out) = (UNKNOWN, NDK_EXTENSION_INTERFACE { Dispatch: null() });
     // SAFETY: as said.
-    let status = unsafe {
-        entry!(table, NdkQueryExtension(mr.0.cast(), &raw mut id, V1, &raw mut out))
-    };
+    let status =
+        unsafe { entry!(table, NdkQueryExtension(mr.0.cast(), &raw mut id, V1, &raw mut out)) };
     assert_eq!(Status(status), Status(STATUS_NOT_SUPPORTED));
     // SAFETY: as said.
     let issued = env.issue(|_, Done { routine, context }| unsafe {
@@ -280,7 +279,7 @@ fn region_entries(env: &mut Env) {
     // SAFETY: the region is alive.
     let table = unsafe { mr_table(mr) };
     for wrong in [null_mut(), pd.0.cast::<NDK_MR>(), env.adapter().0.cast()] {
-        // SAFETY, for each: null, or a live object of another type, is what is tried.
+        // SAFETY: for each, null, or a live object of another type, is what is tried.
         let issued = env.issue(|_, done| unsafe {
             entry!(
                 table,
@@ -324,7 +323,7 @@ fn domain_entries(env: &mut Env) {
     let table = unsafe { pd_table(pd) };
     for wrong in [null_mut(), mr.0.cast::<NDK_PD>(), env.adapter().0.cast()] {
         let mut out: *mut NDK_MR = null_mut();
-        // SAFETY, for each: null, or a live object of another type, is what is tried.
+        // SAFETY: for each, null, or a live object of another type, is what is tried.
         let issued = env.issue(|_, done| unsafe {
             entry!(table, NdkCreateMr(wrong, 0, done.routine, done.context, &raw mut out))
         });
@@ -355,7 +354,7 @@ fn adapter_entries(env: &mut Env) {
     let table = unsafe { *addr_of!((*adapter.0).Dispatch).read() };
     for wrong in [null_mut(), pd.0.cast::<NDK_ADAPTER>()] {
         let mut out: *mut NDK_PD = null_mut();
-        // SAFETY, for each: null, or a live object of another type, is what is tried.
+        // SAFETY: for each, null, or a live object of another type, is what is tried.
         let issued = env.issue(|_, done| unsafe {
             entry!(table, NdkCreatePd(wrong, done.routine, done.context, &raw mut out))
         });
@@ -376,7 +375,7 @@ fn null_completion(env: &mut Env) {
     let (null_request, null_close) = (env.ticket(), env.ticket());
     let refused = STATUS_INVALID_PARAMETER;
     let route = env.route.clone();
-    // SAFETY, for each: live objects; the null routine is what is tried.
+    // SAFETY: for each, live objects; the null routine is what is tried.
     let status = unsafe { route.register(mr, r, Done::null(&null_request)) };
     assert_eq!(Status(status), Status(refused));
     assert_eq!(env.tokens(mr), (0, 0), "A7: nothing was started");
@@ -430,7 +429,7 @@ fn null_completion_of_creation(env: &mut Env) {
 fn versions(env: &mut Env) {
     let open = |major, minor| {
         let version = NDK_VERSION { Major: major, Minor: minor };
-        let session = match env.open(version, false) {
+        let session = match env.open(version) {
             Ok(session) => session,
             Err(error) => return Err(Status(error.status())),
         };
@@ -452,4 +451,3 @@ fn versions(env: &mut Env) {
         assert_eq!(open(major, minor), bad, "{major}.{minor}");
     }
 }
-

@@ -83,8 +83,9 @@ fn null_context(env: &mut Env) {
     let (mr, page) = (env.region(), env.page());
     let request = env.null_ticket();
     // SAFETY: a live region, and memory that is kept.
-    let issued =
-        env.issue_with(request.clone(), |route, done| unsafe { route.register(mr, page.all(0), done) });
+    let issued = env.issue_with(request.clone(), |route, done| unsafe {
+        route.register(mr, page.all(0), done)
+    });
     env.finish(issued).success();
     request.withdraw();
     let close = env.null_ticket();
@@ -124,7 +125,7 @@ fn state_is_visible(env: &mut Env) {
     };
     let ticket = env.ticket();
     look(&ticket, env.route.clone());
-    // SAFETY, for each: a live region, and memory that is kept.
+    // SAFETY: for each, a live region, and memory that is kept.
     let issued =
         env.issue_with(ticket, |route, done| unsafe { route.register(mr, page.all(REMOTE), done) });
     env.finish(issued).success();
@@ -214,8 +215,9 @@ impl Round {
 fn initialise_inside(env: &mut Env) {
     let mr = env.fast_region();
     let outer = env.ticket();
-    // SAFETY, for each: the case closes the region at its end.
-    let inner = env.nested(&outer, move |route, done| unsafe { route.initialise(mr, 2, true, done) });
+    // SAFETY: for each, the case closes the region at its end.
+    let inner =
+        env.nested(&outer, move |route, done| unsafe { route.initialise(mr, 2, true, done) });
     // SAFETY: as said.
     let issued =
         env.issue_with(outer, |route, done| unsafe { route.initialise(mr, 1, false, done) });
@@ -246,8 +248,8 @@ fn open_after(env: &mut Env, step: Step, start: impl FnOnce(&mut Env) -> Issued)
 fn create_domain_behind_gate(env: &mut Env) {
     let adapter = env.adapter();
     let mut out: *mut NDK_PD = null_mut();
-    // SAFETY: the adapter is open; `out` need live only until the entry has returned.
     let start = |env: &mut Env| {
+        // SAFETY: the adapter is open; `out` need live only until the entry has returned.
         env.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) })
     };
     open_after(env, Step::CreatePd, start);
@@ -257,8 +259,8 @@ fn create_domain_behind_gate(env: &mut Env) {
 fn create_region_behind_gate(env: &mut Env) {
     let (pd, kind) = (env.pd(), RegionKind::Conventional);
     let mut out: *mut NDK_MR = without_provenance_mut(0x5a58);
-    // SAFETY: as above.
     let start = |env: &mut Env| {
+        // SAFETY: as above.
         env.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut out) })
     };
     open_after(env, Step::CreateMr, start);

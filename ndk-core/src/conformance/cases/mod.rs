@@ -9,6 +9,9 @@ mod c_chain;
 mod d;
 mod e;
 mod g;
+mod h;
+mod h_adapter;
+mod l;
 
 use super::case::Case;
 use super::env::Env;
@@ -28,6 +31,9 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         d::CASES,
         e::CASES,
         g::CASES,
+        h::CASES,
+        h_adapter::CASES,
+        l::CASES,
     ]
     .into_iter()
     .flatten()
@@ -47,8 +53,7 @@ pub(super) fn mapping_status(env: &mut Env, memory: &Memory) -> NTSTATUS {
         fbo: &raw mut fbo,
     };
     // SAFETY: the adapter is open, and the buffers outlive the request, which is waited for.
-    let issued =
-        env.issue(|route, done| unsafe { route.build_mapping(adapter, arguments, done) });
+    let issued = env.issue(|route, done| unsafe { route.build_mapping(adapter, arguments, done) });
     let status = env.finish(issued).status();
     if status == crate::abi::STATUS_SUCCESS {
         // SAFETY: built above, and released once.

@@ -1,0 +1,177 @@
+//! Rule H5: the close of the adapter blocks until nothing of it is left.
+
+use super::super::case::Case;
+use super::super::control::Step;
+use super::super::env::Env;
+use super::super::outcome::Status;
+use super::super::route::Raw;
+use super::super::session::Session;
+use super::super::ticket::{Done, lock};
+use crate::abi::*;
+use crate::error::ErrorKind;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("H5", "nothing_open", nothing_open),
+    Case::new("H5", "names_what_is_open", names_what_is_open).own(),
+    Case::new("H5", "waits_for_callbacks", waits_for_callbacks),
+    Case::new("H5", "waits_for_a_creation", waits_for_a_creation).own(),
+    Case::new("H5", "refused_inside_a_callback", refused_inside_a_callback).called(),
+];
+
+fn nothing_open(env: &mut Env) {
+    let pd = env.pd();
+    let mr = env.mr(pd);
+    env.close(mr).success();
+    env.close_pd(pd).success();
+    assert!(env.take_session().close().is_ok(), "H5: nothing is open");
+}
+
+fn names_what_is_open(env: &mut Env) {
+    let pd = env.pd();
+    let mr = env.mr(pd);
+    let refused = env.take_session().try_close().expect_err("H5: a region is open");
+    env.put_session(refused.session);
+    let text = refused.error.to_string();
+    assert!(text.contains("/pd") && text.contains("/mr"), "H5: what is open is named: {text}");
+    env.close(mr).success();
+    let refused = env.take_session().try_close().expect_err("H5: a domain is open");
+    env.put_session(refused.session);
+    assert_eq!(refused.error.kind(), ErrorKind::DeviceBusy);
+    env.close_pd(pd).success();
+    assert!(env.take_session().try_close().is_ok(), "H5: nothing is open");
+}
+
+/// Closes the adapter on a thread; `log` gets "adapter" when that is done.
+fn close_on_thread(
+    session: Box<dyn Session>,
+    log: Arc<Mutex<Vec<&'static str>>>,
+) -> JoinHandle<()> {
+    thread::spawn(move || {
+        assert!(session.close().is_ok(), "H5: on no callback's thread");
+        lock(&log).push("adapter");
+    })
+}
+
+impl Env {
+    /// Waits until the close of the adapter has begun, by what it does to a new domain; it must find something open.
+    fn until_adapter_closes(&mut self, adapter: Raw<NDK_ADAPTER>) {
+        loop {
+            let mut out: *mut NDK_PD = null_mut();
+            // SAFETY: something of the adapter is open, so its close cannot have ended.
+            let issued =
+                self.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) });
+            let outcome = self.finish(issued);
+            if outcome.status() == STATUS_INVALID_DEVICE_STATE {
+                return;
+            }
+            outcome.has(STATUS_SUCCESS);
+            let made = if outcome.is_called() {
+                std::ptr::with_exposed_provenance_mut(outcome.calls[0].object)
+            } else {
+                out
+            };
+            self.close_pd(Raw(made)).has(STATUS_SUCCESS);
+            thread::yield_now();
+        }
+    }
+}
+
+fn waits_for_callbacks(env: &mut Env) {
+    let (adapter, pd) = (env.adapter(), env.pd());
+    let mr = env.mr(pd);
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let closing = close_on_thread(env.take_session(), log.clone());
+    env.until_adapter_closes(adapter);
+    env.register_and_note(mr, &log);
+    env.close_and_note(mr, pd, &log);
+    assert!(closing.join().is_ok());
+    let log = lock(&log);
+    assert_eq!(log.last(), Some(&"adapter"), "H5: after every callback has returned: {log:?}");
+}
+
+impl Env {
+    /// Work goes on in what is open while the adapter waits.
+    fn register_and_note(
+        &mut self,
+        mr: super::super::route::Mr,
+        log: &Arc<Mutex<Vec<&'static str>>>,
+    ) {
+        let (page, ticket, log) = (self.page(), self.ticket(), log.clone());
+        ticket.on_call(move |_| lock(&log).push("register"));
+        // SAFETY: a live region, and memory that is kept.
+        let issued =
+            self.issue_with(ticket, |route, done| unsafe { route.register(mr, page.all(0), done) });
+        self.finish(issued).success();
+    }
+
+    fn close_and_note(
+        &mut self,
+        mr: super::super::route::Mr,
+        pd: super::super::route::Pd,
+        log: &Arc<Mutex<Vec<&'static str>>>,
+    ) {
+        let tickets = [self.ticket(), self.ticket()];
+        for (ticket, what) in tickets.iter().zip(["region", "domain"]) {
+            let log = log.clone();
+            ticket.on_call(move |_| lock(&log).push(what));
+        }
+        let [region, domain] = tickets;
+        self.forget_region(mr);
+        self.forget_domain(pd);
+        // SAFETY: for both, alive, and not used afterwards.
+        let domain = self.issue_with(domain, |route, done| unsafe { route.close_pd(pd, done) });
+        // SAFETY: as said.
+        let region = self.issue_with(region, |route, done| unsafe { route.close_mr(mr, done) });
+        self.finish(region).success();
+        self.finish(domain).has(STATUS_SUCCESS);
+    }
+}
+
+/// A domain that is being created keeps the adapter, though nothing has a name yet.
+fn waits_for_a_creation(env: &mut Env) {
+    let (adapter, log) = (env.adapter(), Arc::new(Mutex::new(Vec::new())));
+    env.control.hold(Step::CreatePd);
+    let mut out: *mut NDK_PD = null_mut();
+    // SAFETY: the adapter is open; `out` need live only until the entry has returned.
+    let create = env.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) });
+    assert_eq!(Status(create.returned), Status(STATUS_PENDING));
+    let closing = close_on_thread(env.take_session(), log.clone());
+    env.control.release(Step::CreatePd);
+    let created = env.finish(create);
+    created.has(STATUS_SUCCESS);
+    let pd = Raw(std::ptr::with_exposed_provenance_mut(created.calls[0].object));
+    assert!(lock(&log).is_empty(), "H5: a domain is open");
+    env.close_pd(pd).has(STATUS_SUCCESS);
+    assert!(closing.join().is_ok());
+    assert_eq!(*lock(&log), ["adapter"]);
+}
+
+/// Both the blocking close and, where it finds something open, the trying one.
+fn refused_inside_a_callback(env: &mut Env) {
+    let (mr, page, ticket) = (env.region(), env.page(), env.ticket());
+    let session = Arc::new(Mutex::new(Some(env.take_session())));
+    let (inside, refused) = (session.clone(), Arc::new(AtomicBool::new(false)));
+    let seen = refused.clone();
+    ticket.on_call(move |_| {
+        let session = lock(&inside).take().expect("the adapter is open");
+        let back = session.close().expect_err("H5: refused inside a callback");
+        assert_eq!(back.error.kind(), ErrorKind::InvalidDeviceState);
+        let back = back.session.try_close().expect_err("H5: a region is open");
+        *lock(&inside) = Some(back.session);
+        seen.store(true, Ordering::SeqCst);
+    });
+    let returned = {
+        let (route, done) = (env.route.clone(), Done::of(&ticket));
+        // SAFETY: a live region, and memory that is kept.
+        ticket.enter(|| unsafe { route.register(mr, page.all(0), done) })
+    };
+    env.settle(&ticket, returned);
+    env.finish(super::super::env::Issued { returned, ticket }).success();
+    assert!(refused.load(Ordering::SeqCst));
+    let session = lock(&session).take().expect("the adapter is still open");
+    env.put_session(session);
+}

@@ -1,0 +1,239 @@
+//! Section L: logical addresses and the privileged token, as far as they can be judged without work requests.
+
+use super::super::case::{Case, Device, mappings};
+use super::super::control::{Fault, Step};
+use super::super::env::{Env, Issued};
+use super::super::memory::Memory;
+use super::super::outcome::Status;
+use super::super::route::Mapped;
+use super::super::ticket::Done;
+use crate::abi::*;
+use crate::error::ErrorKind;
+use std::mem::offset_of;
+use std::ptr::null_mut;
+
+pub(super) const CASES: &[Case] = &[
+    Case::new("L1", "adjacent_pages", adjacent_pages).raw().needs(mappings),
+    Case::new("L4", "page_count", page_count).raw().needs(mappings),
+    Case::new("L4", "too_small", too_small).raw().needs(mappings),
+    Case::new("L4", "failed_build", failed_build).raw().needs(mappings),
+    Case::new("L4", "bad_arguments", bad_arguments).raw().needs(mappings),
+    Case::new("L5", "privileged_token", privileged_token).own().needs(has_privileged_token),
+    Case::new("L6", "null_completion", null_completion).raw().own().needs(mappings),
+    Case::new("L6", "null_completion_of_pending", null_completion_of_pending)
+        .raw()
+        .own()
+        .needs(mappings),
+];
+
+const HEADER: usize = offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray);
+/// What an unwritten word of a mapping's buffer holds.
+const UNTOUCHED: u64 = 0x5a5a_5a5a_5a5a_5a5a;
+
+/// A consumer's buffer for a mapping.
+struct Lam {
+    words: Vec<u64>,
+    size: ULONG,
+    fbo: ULONG,
+}
+
+impl Lam {
+    fn for_pages(pages: usize) -> Self {
+        let size = bytes_for(pages);
+        Self { words: vec![UNTOUCHED; size.div_ceil(8)], size: size as ULONG, fbo: ULONG::MAX }
+    }
+
+    fn pointer(&mut self) -> *mut NDK_LOGICAL_ADDRESS_MAPPING {
+        self.words.as_mut_ptr().cast()
+    }
+
+    fn arguments(&mut self, memory: &Memory, length: usize) -> Mapped {
+        let (lam, size, fbo) = (self.pointer(), &raw mut self.size, &raw mut self.fbo);
+        Mapped { mdl: memory.mdl(), length, lam, size, fbo }
+    }
+
+    /// The logical addresses of a mapping that was built.
+    fn pages(&mut self) -> Vec<u64> {
+        let lam = self.pointer();
+        // SAFETY: the buffer holds a built mapping; its fields are read one by one.
+        unsafe {
+            let count = (&raw const (*lam).AdapterPageCount).read() as usize;
+            let array = lam.cast::<u8>().add(HEADER).cast::<NDK_LOGICAL_ADDRESS>();
+            (0..count).map(|index| array.add(index).read().quad()).collect()
+        }
+    }
+
+    fn is_untouched(&self) -> bool {
+        self.words.iter().all(|&word| word == UNTOUCHED)
+    }
+}
+
+fn bytes_for(pages: usize) -> usize {
+    size_of::<NDK_LOGICAL_ADDRESS_MAPPING>() + (pages - 1) * size_of::<NDK_LOGICAL_ADDRESS>()
+}
+
+impl Env {
+    fn start_build(&mut self, arguments: Mapped) -> Issued {
+        let adapter = self.adapter();
+        // SAFETY: the adapter is open; the cases keep memory and buffers until the request is over.
+        self.issue(|route, done| unsafe { route.build_mapping(adapter, arguments, done) })
+    }
+
+    fn release(&self, lam: &mut Lam) {
+        let (adapter, lam) = (self.adapter(), lam.pointer());
+        // SAFETY: the adapter is open, and the mapping was built and is released once.
+        let status = unsafe { self.route.release_mapping(adapter, lam) };
+        assert_eq!(Status(status), Status(STATUS_SUCCESS));
+    }
+}
+
+fn adjacent_pages(env: &mut Env) {
+    let memory = env.memory(4 * PAGE_SIZE, 0);
+    let mut lam = Lam::for_pages(4);
+    let issued = env.start_build(lam.arguments(&memory, memory.len()));
+    env.finish(issued).has(STATUS_SUCCESS);
+    let pages = lam.pages();
+    assert!(
+        pages.windows(2).all(|pair| pair[1] == pair[0] + PAGE_SIZE as u64),
+        "L1: a contiguous buffer gives contiguous addresses: {pages:x?}"
+    );
+    let mut other = Lam::for_pages(4);
+    let issued = env.start_build(other.arguments(&memory, memory.len()));
+    env.finish(issued).has(STATUS_SUCCESS);
+    assert!(pages.iter().all(|page| !other.pages().contains(page)), "L1: two live mappings");
+    env.release(&mut lam);
+    env.release(&mut other);
+}
+
+fn page_count(env: &mut Env) {
+    let page = PAGE_SIZE;
+    for (offset, length, pages) in [
+        (0, 1, 1),
+        (0, page, 1),
+        (0, page + 1, 2),
+        (page - 1, 1, 1),
+        (page - 1, 2, 2),
+        (100, 3 * page, 4),
+    ] {
+        let memory = env.memory(length, offset);
+        let mut lam = Lam::for_pages(pages + 1);
+        let issued = env.start_build(lam.arguments(&memory, length));
+        env.finish(issued).has(STATUS_SUCCESS);
+        assert_eq!(lam.pages().len(), pages, "L4: {length} bytes at {offset}");
+        assert_eq!(lam.fbo as usize, offset, "L4: the offset in the first page");
+        assert!(lam.pages().iter().all(|page| page % PAGE_SIZE as u64 == 0), "L3: whole pages");
+        env.release(&mut lam);
+    }
+}
+
+fn too_small(env: &mut Env) {
+    let memory = env.memory(3 * PAGE_SIZE, 0);
+    for given in [0, 1, bytes_for(1), bytes_for(3) - 1] {
+        let mut lam = Lam::for_pages(3);
+        lam.size = given as ULONG;
+        let issued = env.start_build(lam.arguments(&memory, memory.len()));
+        env.finish(issued).refused(STATUS_BUFFER_TOO_SMALL);
+        assert_eq!(lam.size as usize, bytes_for(3), "L4: the size needed");
+        assert!(lam.is_untouched(), "L4: nothing is built");
+    }
+    let mut lam = Lam::for_pages(3);
+    let arguments = Mapped { lam: null_mut(), ..lam.arguments(&memory, memory.len()) };
+    let issued = env.start_build(arguments);
+    env.finish(issued).refused(STATUS_BUFFER_TOO_SMALL);
+    assert_eq!(lam.size as usize, bytes_for(3), "L4: the size needed");
+}
+
+/// Fails inside the backend; afterwards nothing keeps the adapter, and a retry works.
+fn failed_build(env: &mut Env) {
+    let memory = env.memory(PAGE_SIZE, 0);
+    let mut lam = Lam::for_pages(1);
+    env.control.plan(Step::BuildMapping, Fault::Fail(ErrorKind::InsufficientResources));
+    let issued = env.start_build(lam.arguments(&memory, memory.len()));
+    env.finish(issued).has(STATUS_INSUFFICIENT_RESOURCES);
+    assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
+    env.control.plan(Step::BuildMapping, Fault::PanicAtFirstPoll);
+    let issued = env.start_build(lam.arguments(&memory, memory.len()));
+    env.finish(issued).has(STATUS_INTERNAL_ERROR);
+    assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
+    let issued = env.start_build(lam.arguments(&memory, memory.len()));
+    env.finish(issued).has(STATUS_SUCCESS);
+    env.release(&mut lam);
+}
+
+fn bad_arguments(env: &mut Env) {
+    let memory = env.memory(PAGE_SIZE, 0);
+    for length in [0, PAGE_SIZE + 1, usize::MAX] {
+        let mut lam = Lam::for_pages(4);
+        let issued = env.start_build(lam.arguments(&memory, length));
+        env.finish(issued).refused(STATUS_INVALID_PARAMETER);
+        assert!(lam.is_untouched());
+    }
+    let mut lam = Lam::for_pages(1);
+    let good = lam.arguments(&memory, PAGE_SIZE);
+    for bad in [
+        Mapped { mdl: super::super::route::Raw(null_mut()), ..good },
+        Mapped { size: null_mut(), ..good },
+        Mapped { fbo: null_mut(), ..good },
+    ] {
+        let issued = env.start_build(bad);
+        env.finish(issued).refused(STATUS_INVALID_PARAMETER);
+    }
+    assert!(lam.is_untouched());
+    memory.set_flags(0);
+    let issued = env.start_build(good);
+    env.finish(issued).refused(STATUS_INVALID_PARAMETER);
+}
+
+fn has_privileged_token(device: &Device) -> Option<&'static str> {
+    (!device.privileged_token).then_some("the backend has no privileged token")
+}
+
+fn privileged_token(env: &mut Env) {
+    let pds = [env.pd(), env.pd()];
+    // SAFETY: the domains are open.
+    let tokens = pds.map(|pd| unsafe { env.route.privileged_token(pd) });
+    assert!(tokens[0] != 0 && tokens[1] != 0, "L5: {tokens:x?}");
+    assert_ne!(tokens[0], tokens[1], "L5: a token for each domain");
+    let (mr, page) = (env.mr(pds[0]), env.page());
+    for _ in 0..10 {
+        env.register(mr, page.all(NDK_MR_FLAG_ALLOW_REMOTE_WRITE)).success();
+        let (local, remote) = env.tokens(mr);
+        assert!(!tokens.contains(&local) && !tokens.contains(&remote), "E2: {local:#x}");
+        // SAFETY: as above.
+        let again = pds.map(|pd| unsafe { env.route.privileged_token(pd) });
+        assert_eq!(again, tokens, "L5: for as long as the domain lives");
+        env.deregister(mr).success();
+    }
+}
+
+/// Shipped consumers pass a completion that they cannot stand to have called; a null one is legal too (A7).
+fn null_completion(env: &mut Env) {
+    let memory = env.memory(PAGE_SIZE, 5);
+    let (mut lam, ticket) = (Lam::for_pages(2), env.ticket());
+    let arguments = lam.arguments(&memory, PAGE_SIZE);
+    // SAFETY: the adapter is open, the buffers are kept.
+    let returned =
+        unsafe { env.route.build_mapping(env.adapter(), arguments, Done::null(&ticket)) };
+    assert_eq!(Status(returned), Status(STATUS_SUCCESS), "L6: inline");
+    env.settle(&ticket, returned);
+    assert_eq!(lam.pages().len(), 2);
+    env.release(&mut lam);
+    let issued = env.start_build(lam.arguments(&memory, PAGE_SIZE));
+    env.finish(issued).refused(STATUS_SUCCESS);
+    env.release(&mut lam);
+}
+
+/// A backend that would have to wait cannot, where nobody can be told.
+fn null_completion_of_pending(env: &mut Env) {
+    env.control.set_yields(true);
+    let memory = env.memory(PAGE_SIZE, 0);
+    let (mut lam, ticket) = (Lam::for_pages(1), env.ticket());
+    let arguments = lam.arguments(&memory, PAGE_SIZE);
+    // SAFETY: as above.
+    let returned =
+        unsafe { env.route.build_mapping(env.adapter(), arguments, Done::null(&ticket)) };
+    assert_eq!(Status(returned), Status(STATUS_INVALID_PARAMETER), "A7");
+    env.settle(&ticket, returned);
+    env.run_until_idle();
+    assert!(lam.is_untouched(), "L4: no mapping");
+}
