@@ -311,7 +311,10 @@ fn fast_registration(owner: &End, peer: &End, content: &[u8]) -> Outcome {
     succeed(&here)?;
     // SAFETY: the region is open.
     let (_, token) = unsafe { table::tokens(mr) };
-    println!("owner: fast-registered {length} bytes in {} pages: remote token {token:#010x}", mapping.pages().len());
+    println!(
+        "owner: fast-registered {length} bytes in {} pages: remote token {token:#010x}",
+        mapping.pages().len()
+    );
     let remote = RemoteAddress {
         address: buffer.address() as u64,
         token: RemoteToken::new(token).ok_or("a fast-registered region has a remote token")?,
@@ -341,7 +344,10 @@ fn close(owner: End, peer: End, regions: [Region; 2]) -> Outcome {
     // SAFETY: each object is open, and not used afterwards.
     unsafe {
         let domain = table::close_pd(owner.pd);
-        println!("owner: closed the domain first: {}", if domain.is_pending() { "PENDING" } else { "done" });
+        println!(
+            "owner: closed the domain first: {}",
+            if domain.is_pending() { "PENDING" } else { "done" }
+        );
         if !domain.is_pending() {
             return Err("the domain's close did not wait for its regions".into());
         }

@@ -3,8 +3,8 @@
 //! `cargo run --example swap_backends -- "sim?latency=1ms"`
 
 use common::table;
-use ndk_core::abi::{NDK_MR_FLAG_ALLOW_REMOTE_READ, NDK_VERSION};
 use ndk_core::ThreadPool;
+use ndk_core::abi::{NDK_MR_FLAG_ALLOW_REMOTE_READ, NDK_VERSION};
 use ndk_core::mdl::{Buffer, Mdl};
 use std::sync::Arc;
 

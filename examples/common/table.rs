@@ -258,7 +258,9 @@ impl LogicalMapping {
     pub fn pages(&self) -> &[u64] {
         let start = std::mem::offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray) / 8;
         // SAFETY: the buffer was filled by a successful build.
-        let count = unsafe { (*self.buffer.as_ptr().cast::<NDK_LOGICAL_ADDRESS_MAPPING>()).AdapterPageCount };
+        let count = unsafe {
+            (*self.buffer.as_ptr().cast::<NDK_LOGICAL_ADDRESS_MAPPING>()).AdapterPageCount
+        };
         &self.buffer[start..start + count as usize]
     }
 }

@@ -88,8 +88,14 @@ impl Device {
         decision
     }
 
-    /// Waits and fails as the plan has it; with no plan for the operation it does neither.
+    /// Whether the plan says anything of the operation: where it does not, `pace` has nothing to do, and a future less
+    /// on the way is some instructions less.
     #[inline]
+    pub(crate) fn plans(&self, operation: Operation) -> bool {
+        self.planner.affects(operation)
+    }
+
+    /// Waits and fails as the plan has it; with no plan for the operation it does neither.
     pub(crate) async fn pace(&self, operation: Operation, cancel: Option<&Cancel>) -> Result<()> {
         let decision = self.decide(operation);
         if let Some(delay) = decision.delay {

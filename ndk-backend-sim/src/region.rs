@@ -98,13 +98,29 @@ impl SimRegion {
 
     /// Stops new accesses, then waits for those at work.
     async fn withdraw(&self) {
+        if self.stop() {
+            self.device.quiesce(self.index).await;
+        }
+        self.unpin();
+    }
+
+    /// Stops new accesses; true where some are at work still.
+    #[inline]
+    fn stop(&self) -> bool {
         self.device.record(self.index).kill();
-        if let Some(token) = Token::new(self.token.swap(0, Ordering::Relaxed)) {
+        if let Some(token) = Token::new(self.key()) {
+            self.token.store(0, Ordering::Relaxed);
             self.device.retire(self.domain, token);
         }
-        self.device.quiesce(self.index).await;
-        let pinned = self.pinned.swap(0, Ordering::Relaxed);
+        self.device.hazards.is_busy(self.index)
+    }
+
+    /// The registration is over.
+    #[inline]
+    fn unpin(&self) {
+        let pinned = self.pinned.load(Ordering::Relaxed);
         if pinned > 0 {
+            self.pinned.store(0, Ordering::Relaxed);
             self.device.unpin(pinned as usize);
             self.device.counters.deregistered(self.domain as usize);
         }
@@ -118,13 +134,20 @@ impl SimRegion {
 
 impl MrProvider for SimRegion {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
-        self.device.pace(Operation::Register, Some(&self.cancel)).await?;
+        if self.device.plans(Operation::Register) {
+            self.device.pace(Operation::Register, Some(&self.cancel)).await?;
+        }
         self.install(memory, access)
     }
 
     async fn deregister(&self) -> Result<()> {
-        self.device.pace(Operation::Deregister, Some(&self.cancel)).await?;
-        self.withdraw().await;
+        if self.device.plans(Operation::Deregister) {
+            self.device.pace(Operation::Deregister, Some(&self.cancel)).await?;
+        }
+        if self.stop() {
+            self.device.quiesce(self.index).await;
+        }
+        self.unpin();
         Ok(())
     }
 

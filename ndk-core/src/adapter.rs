@@ -291,13 +291,11 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
 ///
 /// Dropped without a close, it frees the adapter where nothing of it is left open, and else leaks it with a log line
 /// that names what is open: a drop cannot wait.
-#[derive(Debug)]
 pub struct Opened<A: AdapterProvider, P: Platform> {
     adapter: AdapterRef<A, P>,
 }
 
 /// A close that was refused, with the adapter still open.
-#[derive(Debug)]
 pub struct CloseRefused<A: AdapterProvider, P: Platform> {
     /// The adapter, as it was.
     pub adapter: Opened<A, P>,
@@ -451,5 +449,17 @@ impl<A: AdapterProvider, P: Platform> Drop for Opened<A, P> {
 impl<A: AdapterProvider, P: Platform> core::fmt::Debug for AdapterRef<A, P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_tuple("AdapterRef").field(&self.0).finish()
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> core::fmt::Debug for Opened<A, P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Opened").field("name", &self.shared().name).finish_non_exhaustive()
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> core::fmt::Debug for CloseRefused<A, P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("CloseRefused").field("error", &self.error).finish_non_exhaustive()
     }
 }

@@ -33,8 +33,10 @@ fn report(
         })
         .unwrap_or("no message");
     log::error!("{name}: {what} panicked: {message} [B8]");
-    // A payload whose own drop panics must not get past this frame.
-    core::mem::forget(payload);
+    // A payload whose own drop panics must not get past this frame, nor what comes of that.
+    if let Err(again) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload))) {
+        core::mem::forget(again);
+    }
     Panicked
 }
 

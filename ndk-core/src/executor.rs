@@ -79,10 +79,10 @@ impl core::fmt::Debug for Task {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 pub use pool::ThreadPool;
 
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 mod pool {
     extern crate std;
     use super::{Executor, Task};

@@ -43,7 +43,7 @@ pub use capabilities::{
 };
 pub use domain::DomainRef;
 pub use error::{Error, ErrorKind, Result, status_name};
-#[cfg(feature = "std")]
+#[cfg(all(feature = "std", not(loom)))]
 pub use executor::ThreadPool;
 pub use executor::{Executor, Task};
 #[cfg(feature = "std")]

@@ -9,7 +9,8 @@ use ndk_core::{Access, ErrorKind};
 use soft::provider::{Mode, World};
 use soft::run::{Dropping, How, Manual, poll_once};
 use soft::{LAYERS, open};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 const ALL: Access = Access::REMOTE_WRITE;
 
@@ -251,6 +252,40 @@ fn h5_the_adapters_close_blocks_until_the_last_region_is_closed() {
     });
 }
 
+/// Closes an adapter from inside a provider's callback, where wakers are called.
+struct Closer(Mutex<(Option<Adapter>, Option<ErrorKind>)>);
+
+impl Wake for Closer {
+    fn wake(self: Arc<Self>) {
+        let mut state = self.0.lock().unwrap();
+        if let Some(adapter) = state.0.take()
+            && let Err(Failed { object, error }) = adapter.close()
+        {
+            *state = (Some(object), Some(error.kind()));
+        }
+    }
+}
+
+#[test]
+fn h5_an_adapter_is_not_closed_inside_a_callback_of_its_own() {
+    Bench::each(|Bench { world, executor, adapter, domain }| {
+        let region = domain.create_region_blocking().unwrap();
+        world.set_mode(Mode::Pending);
+        let closer = Arc::new(Closer(Mutex::new((Some(adapter), None))));
+        let waker = Waker::from(closer.clone());
+        let mut registering = Box::pin(region.register(mdl(), ALL));
+        let poll = registering.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(poll.is_pending());
+        executor.run();
+        let (adapter, error) = std::mem::take(&mut *closer.0.lock().unwrap());
+        assert_eq!(error, Some(ErrorKind::InvalidDeviceState));
+        drop((registering, domain));
+        executor.run();
+        adapter.unwrap().close().unwrap();
+        assert!(world.is_shut_down());
+    });
+}
+
 #[test]
 fn b9_an_executor_that_drops_or_panics_cancels_and_gives_the_region_back() {
     for layers in LAYERS {
@@ -285,4 +320,28 @@ fn b9_an_executor_that_drops_or_panics_cancels_and_gives_the_region_back() {
             world.assert_nothing_left();
         }
     }
+}
+
+#[test]
+fn b2_drops_meet_callbacks_at_any_moment() {
+    soft::everywhere(|adapter, world| {
+        let domain = adapter.create_domain_blocking().unwrap();
+        for round in 0..400 {
+            let region = domain.create_region_blocking().unwrap();
+            let mut registering = Box::pin(region.register(mdl(), ALL));
+            // The drop comes before, while or after the pool's threads complete.
+            if poll_once(&mut registering).is_none() {
+                (0..round % 40 * 10).for_each(|_| std::hint::spin_loop());
+            }
+            drop(registering);
+            if round % 3 == 0 {
+                drop(domain.create_region());
+                let mut creating = Box::pin(domain.create_region());
+                let _ = poll_once(&mut creating);
+            }
+        }
+        domain.close_blocking().unwrap();
+        assert_eq!((world.live("mr"), world.registered()), (0, 0));
+        adapter.close().unwrap();
+    });
 }

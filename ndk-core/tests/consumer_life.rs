@@ -253,3 +253,28 @@ fn l1_l4_mappings_are_built_and_released() {
         adapter.close().unwrap();
     });
 }
+
+#[test]
+fn objects_and_futures_go_from_thread_to_thread() {
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+    fn sync<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    everywhere(|adapter, _world| {
+        let adapter = sync(adapter);
+        let domain = sync(block_on(send(adapter.create_domain())).unwrap());
+        let fast = block_on(send(domain.create_fast_region())).unwrap();
+        let fast = sync(block_on(send(sync(fast).initialize(1, true))).unwrap());
+        block_on(send(fast.close())).unwrap();
+        let region = sync(block_on(send(domain.create_region())).unwrap());
+        let (_buffer, chain) = sync(mdl(10));
+        let region = sync(block_on(send(region.register(chain, ALL))).unwrap());
+        let (region, chain) = block_on(send(region.deregister())).unwrap();
+        block_on(send(region.close())).unwrap();
+        drop(sync(block_on(send(adapter.build_mapping(chain))).unwrap()));
+        block_on(send(domain.close())).unwrap();
+        std::thread::spawn(move || adapter.close().unwrap()).join().unwrap();
+    });
+}

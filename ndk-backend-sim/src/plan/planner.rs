@@ -88,10 +88,16 @@ impl Planner {
         self.affected == 0
     }
 
+    /// Whether the plan says anything of this operation.
+    #[inline]
+    pub fn affects(&self, operation: Operation) -> bool {
+        self.affected & (1 << operation as u32) != 0
+    }
+
     /// Counts the operation, and says what it is to do. Costs a load and a branch where the plan says nothing about it.
     #[inline]
     pub fn decide(&self, operation: Operation) -> Decision {
-        if self.affected & (1 << operation as u32) == 0 {
+        if !self.affects(operation) {
             return Decision { delay: None, fault: None, lose_adapter: false };
         }
         self.follow(operation)

@@ -23,11 +23,14 @@ mod desk;
 mod env;
 mod kit;
 mod memory;
+mod native;
 mod outcome;
 mod paced;
+mod requests;
 mod route;
 mod run;
 mod session;
+mod table;
 mod ticket;
 
 pub use kit::{Kit, main};

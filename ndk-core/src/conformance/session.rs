@@ -3,8 +3,10 @@
 use super::case::RouteKind;
 use super::control::Control;
 use super::desk::Desk;
+use super::native::Native;
 use super::paced::PacedAdapter;
-use super::route::{Adapter, Native, Raw, Route, Table};
+use super::route::{Adapter, Raw, Route};
+use super::table::Table;
 use crate::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
 use crate::adapter::{CloseRefused, Opened};
 use crate::capabilities::Capabilities;

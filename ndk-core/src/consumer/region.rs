@@ -50,6 +50,24 @@ pub struct Facts {
 /// A memory region for conventional registration, in the state `S`: [`Created`] or [`Registered`].
 ///
 /// Dropped in any state, it is closed without waiting, and what it was registered over is freed when that is over.
+///
+/// What a state does not allow does not compile:
+///
+/// ```compile_fail,E0599
+/// # use ndk_core::consumer::{Created, Region};
+/// fn deregister_what_is_not_registered(region: Region<Created>) {
+///     let _ = region.deregister_blocking();
+/// }
+/// ```
+///
+/// ```compile_fail,E0308
+/// # use ndk_core::{LocalToken, RemoteToken, consumer::{Region, Registered}};
+/// fn tell_the_peer(token: RemoteToken) {}
+///
+/// fn mix_up(region: &Region<Registered>) {
+///     tell_the_peer(region.local_token().unwrap());
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Region<S: sealed::State = Created> {
     object: Object<S::Memory>,

@@ -17,6 +17,7 @@ use std::thread::{self, JoinHandle};
 pub(super) const CASES: &[Case] = &[
     Case::new("H5", "nothing_open", nothing_open),
     Case::new("H5", "names_what_is_open", names_what_is_open).own(),
+    Case::new("H5", "asked_while_domains_close", asked_while_domains_close),
     Case::new("H5", "waits_for_callbacks", waits_for_callbacks),
     Case::new("H5", "waits_for_a_creation", waits_for_a_creation).own(),
     Case::new("H5", "refused_inside_a_callback", refused_inside_a_callback).called(),
@@ -45,6 +46,29 @@ fn names_what_is_open(env: &mut Env) {
     assert!(env.take_session().try_close().is_ok(), "H5: nothing is open");
 }
 
+/// The names of what is open are read on one thread while domains come and go on another.
+fn asked_while_domains_close(env: &mut Env) {
+    let (adapter, anchor) = (env.adapter(), env.pd());
+    let over = Arc::new(AtomicBool::new(false));
+    let (mut session, asked_enough) = (env.take_session(), over.clone());
+    let asker = thread::spawn(move || {
+        while !asked_enough.load(Ordering::SeqCst) {
+            session = session.try_close().expect_err("H5: the anchor is open").session;
+        }
+        session
+    });
+    for _ in 0..200 {
+        let pd = env.pd_of(adapter);
+        let mr = env.mr(pd);
+        env.close(mr).success();
+        env.close_pd(pd).success();
+    }
+    over.store(true, Ordering::SeqCst);
+    let session = asker.join().expect("the asking thread does not panic");
+    env.put_session(session);
+    env.close_pd(anchor).success();
+}
+
 /// Closes the adapter on a thread; `log` gets "adapter" when that is done.
 fn close_on_thread(
     session: Box<dyn Session>,
@@ -60,21 +84,12 @@ impl Env {
     /// Waits until the close of the adapter has begun, by what it does to a new domain; it must find something open.
     fn until_adapter_closes(&mut self, adapter: Raw<NDK_ADAPTER>) {
         loop {
-            let mut out: *mut NDK_PD = null_mut();
-            // SAFETY: something of the adapter is open, so its close cannot have ended.
-            let issued =
-                self.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) });
-            let outcome = self.finish(issued);
-            if outcome.status() == STATUS_INVALID_DEVICE_STATE {
+            let (outcome, made) = self.create_pd_of(adapter);
+            let Some(made) = made else {
+                outcome.has(STATUS_INVALID_DEVICE_STATE);
                 return;
-            }
-            outcome.has(STATUS_SUCCESS);
-            let made = if outcome.is_called() {
-                std::ptr::with_exposed_provenance_mut(outcome.calls[0].object)
-            } else {
-                out
             };
-            self.close_pd(Raw(made)).has(STATUS_SUCCESS);
+            self.close_pd(made).has(STATUS_SUCCESS);
             thread::yield_now();
         }
     }

@@ -1,6 +1,7 @@
 //! The cases, a file for each section of the contract or a part of one.
 
 mod a;
+mod a_arguments;
 mod b;
 mod b_executors;
 mod b_panics;
@@ -23,6 +24,7 @@ use crate::abi::{NDK_LOGICAL_ADDRESS_MAPPING, NTSTATUS, ULONG};
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
     [
         a::CASES,
+        a_arguments::CASES,
         b::CASES,
         b_panics::CASES,
         b_executors::CASES,

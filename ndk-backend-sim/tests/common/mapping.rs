@@ -1,0 +1,81 @@
+//! Logical address mappings through the adapter's table.
+
+use super::{Host, Memory, entry};
+use ndk_core::abi::*;
+use ndk_core::{FastMemory, LocalToken};
+use std::mem::{offset_of, size_of};
+use std::ptr::{addr_of, null_mut};
+
+/// A mapping that is built, with the buffer that the table filled.
+pub struct Lam {
+    /// Aligned as the structure is.
+    buffer: Vec<u64>,
+    pub first_byte: u32,
+    pub pages: Vec<u64>,
+    length: u64,
+}
+
+impl Host {
+    /// Builds a mapping of all of the memory, in two calls as consumers do: the first asks for the size (L4).
+    pub fn map(&self, memory: &Memory) -> Lam {
+        let (mut size, mut fbo) = (0, u32::MAX);
+        let status = self.build(memory, null_mut(), &mut size, &mut fbo);
+        assert_eq!(status, STATUS_BUFFER_TOO_SMALL, "L4");
+        assert_eq!(fbo, u32::MAX, "L4: nothing is told by a build that failed");
+        let mut buffer = vec![u64::MAX; (size as usize).div_ceil(size_of::<u64>())];
+        let lam = buffer.as_mut_ptr().cast();
+        assert_eq!(self.build(memory, lam, &mut size, &mut fbo), STATUS_SUCCESS);
+        // SAFETY: the table has filled the structure and the addresses behind it.
+        let pages = unsafe {
+            let count = addr_of!((*lam).AdapterPageCount).read() as usize;
+            let first = offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray);
+            let array = lam.cast::<u8>().add(first).cast::<u64>();
+            (0..count).map(|index| array.add(index).read()).collect()
+        };
+        Lam { buffer, first_byte: fbo, pages, length: memory.len() as u64 }
+    }
+
+    fn build(
+        &self,
+        memory: &Memory,
+        lam: *mut NDK_LOGICAL_ADDRESS_MAPPING,
+        size: &mut ULONG,
+        fbo: &mut ULONG,
+    ) -> NTSTATUS {
+        let (adapter, mdl) = (self.raw().as_ptr(), memory.mdl().as_ptr());
+        // SAFETY: the adapter is open, the chain alive, the buffer as long as its size says; without a completion
+        // nothing pends (L6).
+        unsafe {
+            let build = entry!(self.raw(), NdkBuildLAM);
+            build(adapter, mdl, memory.len(), None, null_mut(), lam, size, fbo)
+        }
+    }
+
+    pub fn release(&self, mut lam: Lam) {
+        let mapping = lam.buffer.as_mut_ptr().cast();
+        // SAFETY: the adapter is open, and the mapping released once.
+        unsafe { entry!(self.raw(), NdkReleaseLAM)(self.raw().as_ptr(), mapping) };
+    }
+}
+
+impl Lam {
+    /// All of the memory, for a fast registration that counts from `page` plus its offset.
+    pub fn memory(&self, page: u64) -> FastMemory<'_> {
+        FastMemory {
+            pages: &self.pages,
+            first_byte: self.first_byte,
+            length: self.length,
+            base: page + u64::from(self.first_byte),
+        }
+    }
+
+    /// The logical address of a byte, where pages have adjacent addresses (L1).
+    pub fn address(&self, at: usize) -> u64 {
+        self.pages[0] + u64::from(self.first_byte) + at as u64
+    }
+}
+
+/// A privileged token as work requests take it.
+pub fn privileged(token: u32) -> LocalToken {
+    LocalToken::new(token).expect("a privileged token")
+}

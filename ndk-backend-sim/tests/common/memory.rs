@@ -1,0 +1,121 @@
+//! Memory to register, wherever its pages lie, with what surrounds it.
+
+use ndk_core::abi::PAGE_SIZE;
+use ndk_core::mdl::{Buffer, Mdl};
+
+/// Whole pages, and a chain of MDLs over some bytes of them, page after page in any order.
+pub struct Memory {
+    pages: Buffer,
+    order: Vec<usize>,
+    offset: usize,
+    length: usize,
+    mdl: Mdl,
+    base: u64,
+}
+
+/// How a chain is made over the pages.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// The offset of the first byte in its page.
+    pub offset: usize,
+    /// Which page comes when; as they lie where this is empty.
+    pub order: Vec<usize>,
+    /// Where a new MDL of the chain starts.
+    pub cuts: Vec<usize>,
+    /// The virtual address of the first byte; the host's where there is none.
+    pub address: Option<usize>,
+}
+
+impl Memory {
+    /// As many bytes, from the start of a page on, as they lie in the host's memory.
+    pub fn new(length: usize) -> Self {
+        Self::shaped(length, Shape::default())
+    }
+
+    /// `length` bytes whose pages lie in reverse order, from the middle of a page on, in a chain with a joint inside a
+    /// page: whatever walks them has to look at every frame.
+    pub fn scattered(length: usize) -> Self {
+        let offset = 0x123;
+        let count = (offset + length).div_ceil(PAGE_SIZE);
+        let cuts = vec![length / 3, length / 2];
+        let address = Some(0x7000_0000 + offset);
+        Self::shaped(length, Shape { offset, order: (0..count).rev().collect(), cuts, address })
+    }
+
+    pub fn shaped(length: usize, shape: Shape) -> Self {
+        let Shape { offset, mut order, cuts, address } = shape;
+        let count = (offset + length).div_ceil(PAGE_SIZE);
+        if order.is_empty() {
+            order = (0..count).collect();
+        }
+        let highest = order.iter().max().expect("at least one page");
+        let pages = Buffer::new((highest + 1) * PAGE_SIZE).expect("memory for a test");
+        let mut builder = Mdl::builder();
+        for (index, page) in order.iter().enumerate() {
+            let start = page * PAGE_SIZE + if index == 0 { offset } else { 0 };
+            let left = offset + length - index * PAGE_SIZE;
+            builder = builder.range(&pages, start..page * PAGE_SIZE + left.min(PAGE_SIZE));
+        }
+        for cut in cuts {
+            builder = builder.split_at(cut);
+        }
+        let base = address.unwrap_or(pages.address() + order[0] * PAGE_SIZE + offset);
+        let mdl = builder.address(base).build().expect("an MDL for a test");
+        Self { pages, order, offset, length, mdl, base: base as u64 }
+    }
+
+    pub fn mdl(&self) -> &Mdl {
+        &self.mdl
+    }
+
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// The address that the bytes count from.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Where a byte of the chain lies in the pages.
+    fn place(&self, at: usize) -> usize {
+        let position = self.offset + at;
+        self.order[position / PAGE_SIZE] * PAGE_SIZE + position % PAGE_SIZE
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let pages = self.pages.to_vec();
+        (0..self.length).map(|at| pages[self.place(at)]).collect()
+    }
+
+    /// Every byte of the pages that is none of the chain's.
+    pub fn surroundings(&self) -> Vec<u8> {
+        let mut pages: Vec<_> = self.pages.to_vec().into_iter().map(Some).collect();
+        (0..self.length).for_each(|at| pages[self.place(at)] = None);
+        pages.into_iter().flatten().collect()
+    }
+
+    pub fn write(&self, at: usize, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().enumerate() {
+            self.pages.write(self.place(at + index), &[*byte]).expect("inside the pages");
+        }
+    }
+
+    /// Fills the chain's bytes with a pattern, and what surrounds them with another, and gives the former.
+    pub fn fill(&self, salt: u8) -> Vec<u8> {
+        self.pages.write(0, &vec![!salt; self.pages.len()]).expect("all pages");
+        let bytes: Vec<_> = (0..self.length).map(|at| pattern(at, salt)).collect();
+        self.write(0, &bytes);
+        bytes
+    }
+
+    /// Whether what surrounds the chain's bytes is as `fill` left it.
+    pub fn surroundings_are(&self, salt: u8) -> bool {
+        self.surroundings().iter().all(|byte| *byte == !salt)
+    }
+}
+
+/// Bytes in which neither neighbours nor pages look alike.
+fn pattern(at: usize, salt: u8) -> u8 {
+    ((at.wrapping_mul(0x9E37_79B1) >> 11) as u8) ^ ((at >> 12) as u8) ^ salt
+}

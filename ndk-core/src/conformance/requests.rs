@@ -1,0 +1,135 @@
+//! The requests of a case: each started, and waited for, on the case's route.
+
+use super::env::{Env, Issued};
+use super::outcome::Outcome;
+use super::route::{Adapter, Mr, Pd, Raw, Registration};
+use crate::abi::{NDK_MR, NDK_PD, STATUS_SUCCESS, ULONG};
+use crate::provider::RegionKind;
+use std::ptr::without_provenance_mut;
+
+/// What an out pointer points to before the call.
+const UNTOUCHED: usize = 0x5a5a_5a58;
+
+impl Env {
+    /// Starts a registration.
+    pub(super) fn start_register(&mut self, mr: Mr, registration: Registration) -> Issued {
+        // SAFETY: the case has a live region, and keeps chain and memory; likewise below.
+        self.issue(|route, done| unsafe { route.register(mr, registration, done) })
+    }
+
+    #[track_caller]
+    pub(super) fn register(&mut self, mr: Mr, registration: Registration) -> Outcome {
+        let issued = self.start_register(mr, registration);
+        self.finish(issued)
+    }
+
+    pub(super) fn start_deregister(&mut self, mr: Mr) -> Issued {
+        // SAFETY: as above.
+        self.issue(|route, done| unsafe { route.deregister(mr, done) })
+    }
+
+    #[track_caller]
+    pub(super) fn deregister(&mut self, mr: Mr) -> Outcome {
+        let issued = self.start_deregister(mr);
+        self.finish(issued)
+    }
+
+    pub(super) fn start_initialise(&mut self, mr: Mr, pages: ULONG, remote: bool) -> Issued {
+        // SAFETY: as above.
+        self.issue(|route, done| unsafe { route.initialise(mr, pages, remote, done) })
+    }
+
+    #[track_caller]
+    pub(super) fn initialise(&mut self, mr: Mr, pages: ULONG, remote: bool) -> Outcome {
+        let issued = self.start_initialise(mr, pages, remote);
+        self.finish(issued)
+    }
+
+    /// Starts a close. The kit then takes the region for closed, unless the call is refused.
+    pub(super) fn start_close(&mut self, mr: Mr) -> Issued {
+        // SAFETY: as above; the case does not use the region once the close is over.
+        let issued = self.issue(|route, done| unsafe { route.close_mr(mr, done) });
+        if issued.returned >= 0 {
+            self.forget_region(mr);
+        }
+        issued
+    }
+
+    #[track_caller]
+    pub(super) fn close(&mut self, mr: Mr) -> Outcome {
+        let issued = self.start_close(mr);
+        self.finish(issued)
+    }
+
+    pub(super) fn start_close_pd(&mut self, pd: Pd) -> Issued {
+        // SAFETY: as for a region.
+        let issued = self.issue(|route, done| unsafe { route.close_pd(pd, done) });
+        if issued.returned >= 0 {
+            self.forget_domain(pd);
+        }
+        issued
+    }
+
+    #[track_caller]
+    pub(super) fn close_pd(&mut self, pd: Pd) -> Outcome {
+        let issued = self.start_close_pd(pd);
+        self.finish(issued)
+    }
+
+    /// The region's tokens: local, remote.
+    pub(super) fn tokens(&self, mr: Mr) -> (u32, u32) {
+        // SAFETY: the case has a live region.
+        unsafe { self.route.tokens(mr) }
+    }
+
+    /// Creates a domain, and checks A1 on the way.
+    #[track_caller]
+    pub(super) fn create_pd(&mut self) -> (Outcome, Option<Pd>) {
+        let adapter = self.adapter();
+        self.create_pd_of(adapter)
+    }
+
+    /// As `create_pd`, on an adapter that another thread has, and that something keeps open.
+    #[track_caller]
+    pub(super) fn create_pd_of(&mut self, adapter: Adapter) -> (Outcome, Option<Pd>) {
+        let mut out: *mut NDK_PD = without_provenance_mut(UNTOUCHED);
+        // SAFETY: the adapter is open, and `out` lives longer than the call.
+        let issued =
+            self.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) });
+        let outcome = self.finish(issued);
+        let pd = created(&outcome, out);
+        pd.into_iter().for_each(|pd| self.adopt_domain(pd));
+        (outcome, pd)
+    }
+
+    /// Creates a region, and checks A1 on the way.
+    #[track_caller]
+    pub(super) fn create_mr(&mut self, pd: Pd, kind: RegionKind) -> (Outcome, Option<Mr>) {
+        let mut out: *mut NDK_MR = without_provenance_mut(UNTOUCHED);
+        // SAFETY: the case has a live domain, and `out` lives longer than the call.
+        let issued =
+            self.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut out) });
+        let outcome = self.finish(issued);
+        let mr = created(&outcome, out);
+        mr.into_iter().for_each(|mr| self.adopt_region(mr));
+        (outcome, mr)
+    }
+}
+
+/// Rule A1: an inline success is stored through the out pointer; everything else leaves that alone.
+#[track_caller]
+fn created<T>(outcome: &Outcome, out: *mut T) -> Option<Raw<T>> {
+    if outcome.returned == STATUS_SUCCESS {
+        assert_ne!(out.addr(), UNTOUCHED, "A1: a success stores the object");
+        assert!(!out.is_null(), "A1: a success stores the object");
+        return Some(Raw(out));
+    }
+    assert_eq!(out.addr(), UNTOUCHED, "A1: only an inline success touches the out pointer");
+    let call = outcome.calls.first()?;
+    if call.status != STATUS_SUCCESS {
+        assert_eq!(call.object, 0, "A1: a failed creation has no object");
+        return None;
+    }
+    assert_ne!(call.object, 0, "A1: the completion delivers the object");
+    Some(Raw(std::ptr::with_exposed_provenance_mut(call.object)))
+}
