@@ -467,6 +467,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         };
         // SAFETY: the domain's reference keeps the adapter until its release below.
         let shared = unsafe { adapter.as_ref() };
+        // Off the list first: whoever reads the names of what is open looks into the domains there.
+        shared.forget_child(child);
         // SAFETY: nobody else has the domain.
         let mut domain = unsafe { Box::from_raw(self.0.as_ptr()) };
         match result {
@@ -477,14 +479,11 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 });
             },
             Err(error) => {
-                let name = domain.name();
-                log::error!(
-                    "{name}: the backend's close did not end ({error}); what the domain holds stays leaked"
-                );
+                let cause = "the backend's close did not end";
+                log::error!("{}: {cause} ({error}); what the domain holds stays leaked", domain.name());
+                core::mem::forget(domain);
             }
         }
-        drop(domain);
-        shared.forget_child(child);
         if tell {
             done.call::<P>(shared.key());
         }

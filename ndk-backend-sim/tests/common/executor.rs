@@ -16,7 +16,7 @@ type Ready = Arc<Mutex<VecDeque<Arc<Cell>>>>;
 
 /// An executor that runs tasks in the order in which they became ready, when it is told to, on that thread.
 #[derive(Clone, Default)]
-pub struct Queue(Ready);
+pub(crate) struct Queue(Ready);
 
 struct Cell {
     /// Taken out while it is polled.
@@ -53,7 +53,7 @@ impl Queue {
 
 /// What makes pending things go on.
 #[derive(Clone)]
-pub enum Pump {
+pub(crate) enum Pump {
     /// This thread, and the manual clock that stands still otherwise.
     Own(Queue, Clock),
     /// The threads of an executor.
@@ -62,15 +62,15 @@ pub enum Pump {
 
 impl Pump {
     /// A queue on this thread, with a manual clock.
-    pub fn own() -> Self {
+    pub(crate) fn own() -> Self {
         Self::Own(Queue::default(), Clock::manual())
     }
 
-    pub fn threads(count: usize) -> Self {
+    pub(crate) fn threads(count: usize) -> Self {
         Self::Threads(Arc::new(ThreadPool::new(count).expect("threads")))
     }
 
-    pub fn executor(&self) -> Arc<dyn Executor> {
+    pub(crate) fn executor(&self) -> Arc<dyn Executor> {
         match self {
             Self::Own(queue, _) => Arc::new(queue.clone()),
             Self::Threads(pool) => Arc::new(pool.clone()),
@@ -78,7 +78,7 @@ impl Pump {
     }
 
     /// The clock for an adapter that this drives.
-    pub fn clock(&self) -> Clock {
+    pub(crate) fn clock(&self) -> Clock {
         match self {
             Self::Own(_, clock) => clock.clone(),
             Self::Threads(_) => Clock::real(),
@@ -86,14 +86,14 @@ impl Pump {
     }
 
     /// Runs what is ready, without letting time pass.
-    pub fn run_ready(&self) {
+    pub(crate) fn run_ready(&self) {
         if let Self::Own(queue, _) = self {
             while queue.run_one() {}
         }
     }
 
     /// Runs what is ready, and else lets time pass to the next deadline; false where nothing is left to wait for.
-    pub fn turn(&self) -> bool {
+    pub(crate) fn turn(&self) -> bool {
         match self {
             Self::Own(queue, clock) => queue.run_one() || clock.advance_to_next(),
             Self::Threads(_) => {
@@ -104,7 +104,7 @@ impl Pump {
     }
 
     /// Goes on until `done`, which must come.
-    pub fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
+    pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let start = Instant::now();
         while !done() {
             assert!(self.turn(), "{what}: never happens, since nothing is left to run");
@@ -113,7 +113,7 @@ impl Pump {
     }
 
     /// Runs a future to its end.
-    pub fn block_on<F: Future>(&self, what: &str, future: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, what: &str, future: F) -> F::Output {
         let mut future = pin!(future);
         let mut output = None;
         self.until(what, || {

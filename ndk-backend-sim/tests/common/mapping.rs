@@ -7,17 +7,17 @@ use std::mem::{offset_of, size_of};
 use std::ptr::{addr_of, null_mut};
 
 /// A mapping that is built, with the buffer that the table filled.
-pub struct Lam {
+pub(crate) struct Lam {
     /// Aligned as the structure is.
     buffer: Vec<u64>,
-    pub first_byte: u32,
-    pub pages: Vec<u64>,
+    pub(crate) first_byte: u32,
+    pub(crate) pages: Vec<u64>,
     length: u64,
 }
 
 impl Host {
     /// Builds a mapping of all of the memory, in two calls as consumers do: the first asks for the size (L4).
-    pub fn map(&self, memory: &Memory) -> Lam {
+    pub(crate) fn map(&self, memory: &Memory) -> Lam {
         let (mut size, mut fbo) = (0, u32::MAX);
         let status = self.build(memory, null_mut(), &mut size, &mut fbo);
         assert_eq!(status, STATUS_BUFFER_TOO_SMALL, "L4");
@@ -51,7 +51,7 @@ impl Host {
         }
     }
 
-    pub fn release(&self, mut lam: Lam) {
+    pub(crate) fn release(&self, mut lam: Lam) {
         let mapping = lam.buffer.as_mut_ptr().cast();
         // SAFETY: the adapter is open, and the mapping released once.
         unsafe { entry!(self.raw(), NdkReleaseLAM)(self.raw().as_ptr(), mapping) };
@@ -60,7 +60,7 @@ impl Host {
 
 impl Lam {
     /// All of the memory, for a fast registration that counts from `page` plus its offset.
-    pub fn memory(&self, page: u64) -> FastMemory<'_> {
+    pub(crate) fn memory(&self, page: u64) -> FastMemory<'_> {
         FastMemory {
             pages: &self.pages,
             first_byte: self.first_byte,
@@ -70,12 +70,12 @@ impl Lam {
     }
 
     /// The logical address of a byte, where pages have adjacent addresses (L1).
-    pub fn address(&self, at: usize) -> u64 {
+    pub(crate) fn address(&self, at: usize) -> u64 {
         self.pages[0] + u64::from(self.first_byte) + at as u64
     }
 }
 
 /// A privileged token as work requests take it.
-pub fn privileged(token: u32) -> LocalToken {
+pub(crate) fn privileged(token: u32) -> LocalToken {
     LocalToken::new(token).expect("a privileged token")
 }

@@ -4,7 +4,7 @@ use ndk_core::abi::PAGE_SIZE;
 use ndk_core::mdl::{Buffer, Mdl};
 
 /// Whole pages, and a chain of MDLs over some bytes of them, page after page in any order.
-pub struct Memory {
+pub(crate) struct Memory {
     pages: Buffer,
     order: Vec<usize>,
     offset: usize,
@@ -15,26 +15,26 @@ pub struct Memory {
 
 /// How a chain is made over the pages.
 #[derive(Clone, Debug, Default)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// The offset of the first byte in its page.
-    pub offset: usize,
+    pub(crate) offset: usize,
     /// Which page comes when; as they lie where this is empty.
-    pub order: Vec<usize>,
+    pub(crate) order: Vec<usize>,
     /// Where a new MDL of the chain starts.
-    pub cuts: Vec<usize>,
+    pub(crate) cuts: Vec<usize>,
     /// The virtual address of the first byte; the host's where there is none.
-    pub address: Option<usize>,
+    pub(crate) address: Option<usize>,
 }
 
 impl Memory {
     /// As many bytes, from the start of a page on, as they lie in the host's memory.
-    pub fn new(length: usize) -> Self {
+    pub(crate) fn new(length: usize) -> Self {
         Self::shaped(length, Shape::default())
     }
 
     /// `length` bytes whose pages lie in reverse order, from the middle of a page on, in a chain with a joint inside a
     /// page: whatever walks them has to look at every frame.
-    pub fn scattered(length: usize) -> Self {
+    pub(crate) fn scattered(length: usize) -> Self {
         let offset = 0x123;
         let count = (offset + length).div_ceil(PAGE_SIZE);
         let cuts = vec![length / 3, length / 2];
@@ -42,7 +42,7 @@ impl Memory {
         Self::shaped(length, Shape { offset, order: (0..count).rev().collect(), cuts, address })
     }
 
-    pub fn shaped(length: usize, shape: Shape) -> Self {
+    pub(crate) fn shaped(length: usize, shape: Shape) -> Self {
         let Shape { offset, mut order, cuts, address } = shape;
         let count = (offset + length).div_ceil(PAGE_SIZE);
         if order.is_empty() {
@@ -64,16 +64,16 @@ impl Memory {
         Self { pages, order, offset, length, mdl, base: base as u64 }
     }
 
-    pub fn mdl(&self) -> &Mdl {
+    pub(crate) fn mdl(&self) -> &Mdl {
         &self.mdl
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// The address that the bytes count from.
-    pub fn base(&self) -> u64 {
+    pub(crate) fn base(&self) -> u64 {
         self.base
     }
 
@@ -83,26 +83,26 @@ impl Memory {
         self.order[position / PAGE_SIZE] * PAGE_SIZE + position % PAGE_SIZE
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let pages = self.pages.to_vec();
         (0..self.length).map(|at| pages[self.place(at)]).collect()
     }
 
     /// Every byte of the pages that is none of the chain's.
-    pub fn surroundings(&self) -> Vec<u8> {
+    pub(crate) fn surroundings(&self) -> Vec<u8> {
         let mut pages: Vec<_> = self.pages.to_vec().into_iter().map(Some).collect();
         (0..self.length).for_each(|at| pages[self.place(at)] = None);
         pages.into_iter().flatten().collect()
     }
 
-    pub fn write(&self, at: usize, bytes: &[u8]) {
+    pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
         for (index, byte) in bytes.iter().enumerate() {
             self.pages.write(self.place(at + index), &[*byte]).expect("inside the pages");
         }
     }
 
     /// Fills the chain's bytes with a pattern, and what surrounds them with another, and gives the former.
-    pub fn fill(&self, salt: u8) -> Vec<u8> {
+    pub(crate) fn fill(&self, salt: u8) -> Vec<u8> {
         self.pages.write(0, &vec![!salt; self.pages.len()]).expect("all pages");
         let bytes: Vec<_> = (0..self.length).map(|at| pattern(at, salt)).collect();
         self.write(0, &bytes);
@@ -110,7 +110,7 @@ impl Memory {
     }
 
     /// Whether what surrounds the chain's bytes is as `fill` left it.
-    pub fn surroundings_are(&self, salt: u8) -> bool {
+    pub(crate) fn surroundings_are(&self, salt: u8) -> bool {
         self.surroundings().iter().all(|byte| *byte == !salt)
     }
 }

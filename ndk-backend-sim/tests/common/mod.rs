@@ -8,11 +8,11 @@ mod memory;
 mod queue_pair;
 mod ticket;
 
-pub use executor::{Pump, Queue};
-pub use mapping::Lam;
-pub use memory::{Memory, Shape};
-pub use queue_pair::{Qp, Window, connect, loopback, sge};
-pub use ticket::{Request, close_completed, create_completed, request_completed, strays};
+pub(crate) use executor::{Pump, Queue};
+pub(crate) use mapping::{Lam, privileged};
+pub(crate) use memory::{Memory, Shape};
+pub(crate) use queue_pair::{Qp, Window, connect, loopback, sge, window};
+pub(crate) use ticket::{Request, close_completed, create_completed, request_completed, strays};
 
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
@@ -20,7 +20,7 @@ use ndk_core::abi::*;
 use ndk_core::{DomainRef, LocalToken, Opened, RegionRef, RemoteToken, Std};
 use std::ptr::{NonNull, addr_of, null_mut};
 
-pub const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
+pub(crate) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
 
 /// The entry of an object's table, by which everything is called here.
 macro_rules! entry {
@@ -33,25 +33,25 @@ macro_rules! entry {
 pub(crate) use entry;
 
 /// An opened adapter.
-pub struct Host {
+pub(crate) struct Host {
     opened: Opened<SimAdapter, Std>,
-    pub pump: Pump,
+    pub(crate) pump: Pump,
 }
 
 impl Host {
-    pub fn new(config: Config, pump: &Pump) -> Self {
+    pub(crate) fn new(config: Config, pump: &Pump) -> Self {
         let sim = SimAdapter::new(config).expect("an adapter");
         let opened = Opened::new(sim, pump.executor(), VERSION).expect("an open adapter");
         Self { opened, pump: pump.clone() }
     }
 
     /// Two adapters of one profile that reach each other, driven by one thread.
-    pub fn pair(profile: &Profile) -> (Self, Self) {
+    pub(crate) fn pair(profile: &Profile) -> (Self, Self) {
         Self::planned_pair(profile, &Plan::default(), &Plan::default())
     }
 
     /// As `pair`, each with a plan; both have the same manual clock.
-    pub fn planned_pair(profile: &Profile, first: &Plan, second: &Plan) -> (Self, Self) {
+    pub(crate) fn planned_pair(profile: &Profile, first: &Plan, second: &Plan) -> (Self, Self) {
         let (pump, fabric) = (Pump::own(), Fabric::new());
         let host = |name: &str, plan: &Plan| {
             let config = Config {
@@ -68,21 +68,21 @@ impl Host {
     }
 
     /// One adapter with a plan, driven by this thread.
-    pub fn planned(plan: &str) -> Self {
+    pub(crate) fn planned(plan: &str) -> Self {
         let pump = Pump::own();
         let plan = plan.parse().expect("a plan");
         Self::new(Config { plan, clock: pump.clock(), ..Config::default() }, &pump)
     }
 
-    pub fn sim(&self) -> &SimAdapter {
+    pub(crate) fn sim(&self) -> &SimAdapter {
         self.opened.provider()
     }
 
-    pub fn raw(&self) -> NonNull<NDK_ADAPTER> {
+    pub(crate) fn raw(&self) -> NonNull<NDK_ADAPTER> {
         self.opened.adapter().as_ndk()
     }
 
-    pub fn begin_pd(&self, out: &mut *mut NDK_PD) -> Request {
+    pub(crate) fn begin_pd(&self, out: &mut *mut NDK_PD) -> Request {
         // SAFETY: the adapter is open, and the out pointer valid during the call.
         Request::begin(|context| unsafe {
             entry!(self.raw(), NdkCreatePd)(
@@ -94,7 +94,7 @@ impl Host {
         })
     }
 
-    pub fn pd(&self) -> Pd {
+    pub(crate) fn pd(&self) -> Pd {
         let mut out = null_mut();
         let call = self.begin_pd(&mut out).finish_with_object(&self.pump);
         assert_eq!(call.status, STATUS_SUCCESS);
@@ -103,7 +103,7 @@ impl Host {
     }
 
     /// Closes the adapter, of which nothing may be left.
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         self.pump.run_ready();
         let counters = self.sim().counters();
         assert_eq!(self.sim().live_records(), 0, "records are left: {counters}");
@@ -115,18 +115,18 @@ impl Host {
 
 /// A protection domain. A copy of a pointer: closing it is the test's.
 #[derive(Clone)]
-pub struct Pd {
-    pub raw: NonNull<NDK_PD>,
-    pub pump: Pump,
+pub(crate) struct Pd {
+    pub(crate) raw: NonNull<NDK_PD>,
+    pub(crate) pump: Pump,
 }
 
 impl Pd {
-    pub fn domain(&self) -> DomainRef<SimAdapter, Std> {
+    pub(crate) fn domain(&self) -> DomainRef<SimAdapter, Std> {
         // SAFETY: the framework gave it out for these types, and it is not closed.
         unsafe { DomainRef::from_ndk(self.raw) }
     }
 
-    pub fn begin_mr(&self, fast: bool, out: &mut *mut NDK_MR) -> Request {
+    pub(crate) fn begin_mr(&self, fast: bool, out: &mut *mut NDK_MR) -> Request {
         // SAFETY: the domain is not closed, and the out pointer valid during the call.
         Request::begin(|context| unsafe {
             let completion = Some(create_completed as _);
@@ -141,7 +141,7 @@ impl Pd {
     }
 
     /// A region, or the status that there is none for.
-    pub fn try_mr(&self, fast: bool) -> Result<Mr, NTSTATUS> {
+    pub(crate) fn try_mr(&self, fast: bool) -> Result<Mr, NTSTATUS> {
         let mut out = null_mut();
         let call = self.begin_mr(fast, &mut out).finish_with_object(&self.pump);
         if call.status != STATUS_SUCCESS {
@@ -152,25 +152,25 @@ impl Pd {
     }
 
     /// A region for conventional registration.
-    pub fn mr(&self) -> Mr {
+    pub(crate) fn mr(&self) -> Mr {
         self.try_mr(false).expect("a region")
     }
 
     /// A region for fast registration, initialised.
-    pub fn fast_mr(&self, pages: u32, remote: bool) -> Mr {
+    pub(crate) fn fast_mr(&self, pages: u32, remote: bool) -> Mr {
         let mr = self.try_mr(true).expect("a region");
         assert_eq!(mr.initialise(pages, remote), STATUS_SUCCESS);
         mr
     }
 
     /// A region over all of the memory.
-    pub fn registered(&self, memory: &Memory, flags: ULONG) -> Mr {
+    pub(crate) fn registered(&self, memory: &Memory, flags: ULONG) -> Mr {
         let mr = self.mr();
         assert_eq!(mr.register(memory, flags), STATUS_SUCCESS);
         mr
     }
 
-    pub fn privileged_token(&self) -> u32 {
+    pub(crate) fn privileged_token(&self) -> u32 {
         let mut token = 0;
         // SAFETY: as above.
         unsafe {
@@ -179,32 +179,32 @@ impl Pd {
         token
     }
 
-    pub fn begin_close(&self) -> Request {
+    pub(crate) fn begin_close(&self) -> Request {
         // SAFETY: the domain is not closed.
         Request::begin(|context| unsafe {
             entry!(self.raw, NdkClosePd)(self.raw.as_ptr().cast(), Some(close_completed), context)
         })
     }
 
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         assert_eq!(self.begin_close().finish(&self.pump), STATUS_SUCCESS);
     }
 }
 
 /// A region. A copy of a pointer: closing it is the test's.
 #[derive(Clone)]
-pub struct Mr {
-    pub raw: NonNull<NDK_MR>,
-    pub pump: Pump,
+pub(crate) struct Mr {
+    pub(crate) raw: NonNull<NDK_MR>,
+    pub(crate) pump: Pump,
 }
 
 impl Mr {
-    pub fn region(&self) -> RegionRef<SimAdapter, Std> {
+    pub(crate) fn region(&self) -> RegionRef<SimAdapter, Std> {
         // SAFETY: the framework gave it out for these types, and it is not closed.
         unsafe { RegionRef::from_ndk(self.raw) }
     }
 
-    pub fn begin_register(&self, memory: &Memory, length: usize, flags: ULONG) -> Request {
+    pub(crate) fn begin_register(&self, memory: &Memory, length: usize, flags: ULONG) -> Request {
         let (raw, mdl) = (self.raw.as_ptr(), memory.mdl().as_ptr());
         // SAFETY: the region is not closed, and the chain lives until the test is over.
         Request::begin(|context| unsafe {
@@ -219,22 +219,22 @@ impl Mr {
         })
     }
 
-    pub fn register(&self, memory: &Memory, flags: ULONG) -> NTSTATUS {
+    pub(crate) fn register(&self, memory: &Memory, flags: ULONG) -> NTSTATUS {
         self.begin_register(memory, memory.len(), flags).finish(&self.pump)
     }
 
-    pub fn begin_deregister(&self) -> Request {
+    pub(crate) fn begin_deregister(&self) -> Request {
         // SAFETY: the region is not closed.
         Request::begin(|context| unsafe {
             entry!(self.raw, NdkDeregisterMr)(self.raw.as_ptr(), Some(request_completed), context)
         })
     }
 
-    pub fn deregister(&self) -> NTSTATUS {
+    pub(crate) fn deregister(&self) -> NTSTATUS {
         self.begin_deregister().finish(&self.pump)
     }
 
-    pub fn begin_initialise(&self, pages: u32, remote: bool) -> Request {
+    pub(crate) fn begin_initialise(&self, pages: u32, remote: bool) -> Request {
         let (raw, completion) = (self.raw.as_ptr(), Some(request_completed as _));
         // SAFETY: the region is not closed.
         Request::begin(|context| unsafe {
@@ -248,38 +248,38 @@ impl Mr {
         })
     }
 
-    pub fn initialise(&self, pages: u32, remote: bool) -> NTSTATUS {
+    pub(crate) fn initialise(&self, pages: u32, remote: bool) -> NTSTATUS {
         self.begin_initialise(pages, remote).finish(&self.pump)
     }
 
     /// The local token, or 0.
-    pub fn local_value(&self) -> u32 {
+    pub(crate) fn local_value(&self) -> u32 {
         // SAFETY: the region is not closed.
         unsafe { entry!(self.raw, NdkGetLocalTokenFromMr)(self.raw.as_ptr()) }
     }
 
     /// The remote token, or 0.
-    pub fn remote_value(&self) -> u32 {
+    pub(crate) fn remote_value(&self) -> u32 {
         // SAFETY: as above.
         unsafe { entry!(self.raw, NdkGetRemoteTokenFromMr)(self.raw.as_ptr()) }
     }
 
-    pub fn local(&self) -> LocalToken {
+    pub(crate) fn local(&self) -> LocalToken {
         LocalToken::new(self.local_value()).expect("a local token")
     }
 
-    pub fn remote(&self) -> RemoteToken {
+    pub(crate) fn remote(&self) -> RemoteToken {
         RemoteToken::new(self.remote_value()).expect("a remote token")
     }
 
-    pub fn begin_close(&self) -> Request {
+    pub(crate) fn begin_close(&self) -> Request {
         // SAFETY: the region is not closed.
         Request::begin(|context| unsafe {
             entry!(self.raw, NdkCloseMr)(self.raw.as_ptr().cast(), Some(close_completed), context)
         })
     }
 
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         assert_eq!(self.begin_close().finish(&self.pump), STATUS_SUCCESS, "H1");
     }
 }

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 /// A queue pair, with what makes its requests go on.
-pub struct Qp {
+pub(crate) struct Qp {
     inner: QueuePair<SimAdapter, Std>,
     pump: Pump,
 }
@@ -24,18 +24,18 @@ impl Deref for Qp {
     }
 }
 
-pub type Window = MemoryWindow<SimAdapter, Std>;
+pub(crate) type Window = MemoryWindow<SimAdapter, Std>;
 
-pub fn sge(token: LocalToken, address: u64, length: u32) -> Sge {
+pub(crate) fn sge(token: LocalToken, address: u64, length: u32) -> Sge {
     Sge { address, length, token }
 }
 
 impl Qp {
-    pub fn new(pd: &Pd) -> Self {
+    pub(crate) fn new(pd: &Pd) -> Self {
         Self::with_depths(pd, QueueDepths::default())
     }
 
-    pub fn with_depths(pd: &Pd, depths: QueueDepths) -> Self {
+    pub(crate) fn with_depths(pd: &Pd, depths: QueueDepths) -> Self {
         // SAFETY: the domain is not closed.
         let make = unsafe { pd.domain().create_qp(depths) };
         let inner = pd.pump.block_on("a queue pair", make).expect("a queue pair");
@@ -43,7 +43,7 @@ impl Qp {
     }
 
     /// The next completion, which must come.
-    pub fn next(&self) -> WorkCompletion {
+    pub(crate) fn next(&self) -> WorkCompletion {
         let mut completion = None;
         self.pump.until("a completion of work", || {
             completion = completion.take().or_else(|| self.inner.poll());
@@ -53,14 +53,14 @@ impl Qp {
     }
 
     /// The outcome of the one request that is in progress.
-    pub fn outcome(&self) -> Result<u32, ErrorKind> {
+    pub(crate) fn outcome(&self) -> Result<u32, ErrorKind> {
         let completion = self.next();
         assert!(self.inner.poll().is_none(), "one completion for one request");
         completion.result.map(|()| completion.bytes)
     }
 
     /// Writes from one place to another, and waits.
-    pub fn write_through(
+    pub(crate) fn write_through(
         &self,
         from: Sge,
         token: RemoteToken,
@@ -71,7 +71,7 @@ impl Qp {
     }
 
     /// Reads from one place into another, and waits.
-    pub fn read_through(
+    pub(crate) fn read_through(
         &self,
         into: Sge,
         token: RemoteToken,
@@ -82,25 +82,25 @@ impl Qp {
     }
 
     /// Posts a fast registration.
-    pub fn fast_register(&self, mr: &Mr, memory: FastMemory<'_>, access: Access) -> Result<()> {
+    pub(crate) fn fast_register(&self, mr: &Mr, memory: FastMemory<'_>, access: Access) -> Result<()> {
         // SAFETY: the region is not closed, and the tests' memory outlives their regions.
         unsafe { self.inner.fast_register(2, mr.region(), memory, access) }
     }
 
     /// Posts an invalidation.
-    pub fn invalidate(&self, mr: &Mr) -> Result<()> {
+    pub(crate) fn invalidate(&self, mr: &Mr) -> Result<()> {
         // SAFETY: the region is not closed.
         unsafe { self.inner.invalidate(3, mr.region()) }
     }
 
     /// Posts the bind of a window.
-    pub fn bind(&self, mr: &Mr, window: &Window, range: (u64, u64), access: Access) -> Result<()> {
+    pub(crate) fn bind(&self, mr: &Mr, window: &Window, range: (u64, u64), access: Access) -> Result<()> {
         // SAFETY: the region is not closed.
         unsafe { self.inner.bind(4, mr.region(), window, range, access) }
     }
 
     /// Whether the queue pair is in error: a request then completes with CANCELLED (F6).
-    pub fn is_broken(&self) -> bool {
+    pub(crate) fn is_broken(&self) -> bool {
         let probe = self.inner.receive(99, &[]);
         assert!(probe.is_ok(), "F6: requests are posted also in error");
         match self.inner.poll() {
@@ -112,13 +112,13 @@ impl Qp {
         }
     }
 
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         self.pump.block_on("the close of a queue pair", self.inner.close());
     }
 }
 
 /// Two queue pairs that are connected to each other.
-pub fn connect(here: &Pd, there: &Pd) -> (Qp, Qp) {
+pub(crate) fn connect(here: &Pd, there: &Pd) -> (Qp, Qp) {
     let (a, b) = (Qp::new(here), Qp::new(there));
     {
         let (to_b, to_a) = (b.endpoint(), a.endpoint());
@@ -132,7 +132,7 @@ pub fn connect(here: &Pd, there: &Pd) -> (Qp, Qp) {
 }
 
 /// A queue pair that is connected to itself.
-pub fn loopback(pd: &Pd) -> Qp {
+pub(crate) fn loopback(pd: &Pd) -> Qp {
     let qp = Qp::new(pd);
     let own = qp.endpoint();
     pd.pump.block_on("the connection", qp.inner.connect(&own)).expect("connected");
@@ -140,7 +140,7 @@ pub fn loopback(pd: &Pd) -> Qp {
 }
 
 /// A memory window of a domain.
-pub fn window(pd: &Pd) -> Result<Window> {
+pub(crate) fn window(pd: &Pd) -> Result<Window> {
     // SAFETY: the domain is not closed.
     pd.pump.block_on("a window", unsafe { pd.domain().create_window() })
 }

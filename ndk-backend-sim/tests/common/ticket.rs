@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 /// One call of a completion routine.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
-    pub status: NTSTATUS,
+pub(crate) struct Call {
+    pub(crate) status: NTSTATUS,
     object: *mut NDK_OBJECT_HEADER,
 }
 
@@ -25,15 +25,15 @@ static STRAYS: AtomicUsize = AtomicUsize::new(0);
 
 /// A request that was made of an entry, with the status that the entry returned.
 #[must_use = "a request that is not looked at may never have completed"]
-pub struct Request {
-    pub inline: NTSTATUS,
+pub(crate) struct Request {
+    pub(crate) inline: NTSTATUS,
     context: usize,
     calls: Calls,
 }
 
 impl Request {
     /// Makes a request: `entry` is called with a context.
-    pub fn begin(entry: impl FnOnce(PVOID) -> NTSTATUS) -> Self {
+    pub(crate) fn begin(entry: impl FnOnce(PVOID) -> NTSTATUS) -> Self {
         let context = NEXT.fetch_add(1, Ordering::Relaxed);
         let calls = Calls::default();
         OPEN.lock().unwrap().insert(context, calls.clone());
@@ -41,21 +41,21 @@ impl Request {
         Self { inline, context, calls }
     }
 
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.inline != STATUS_PENDING || self.calls() > 0
     }
 
     /// How often its completion routine was called.
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.lock().unwrap().len()
     }
 
     /// The final status, once the request is over (B1, B2).
-    pub fn finish(self, pump: &Pump) -> NTSTATUS {
+    pub(crate) fn finish(self, pump: &Pump) -> NTSTATUS {
         self.finish_with_object(pump).status
     }
 
-    pub fn finish_with_object(self, pump: &Pump) -> Call {
+    pub(crate) fn finish_with_object(self, pump: &Pump) -> Call {
         if self.inline != STATUS_PENDING {
             pump.run_ready();
             assert_eq!(self.calls(), 0, "B1: no call after an inline status");
@@ -71,7 +71,7 @@ impl Request {
 }
 
 impl Call {
-    pub fn object(self) -> *mut NDK_OBJECT_HEADER {
+    pub(crate) fn object(self) -> *mut NDK_OBJECT_HEADER {
         self.object
     }
 }
@@ -84,7 +84,7 @@ impl Drop for Request {
 }
 
 /// How often a routine was called for a request that was over.
-pub fn strays() -> usize {
+pub(crate) fn strays() -> usize {
     STRAYS.load(Ordering::Relaxed)
 }
 
@@ -98,15 +98,15 @@ fn called(context: PVOID, call: Call) {
     }
 }
 
-pub unsafe extern "system" fn request_completed(context: PVOID, status: NTSTATUS) {
+pub(crate) unsafe extern "system" fn request_completed(context: PVOID, status: NTSTATUS) {
     called(context, Call { status, object: null_mut() });
 }
 
-pub unsafe extern "system" fn close_completed(context: PVOID) {
+pub(crate) unsafe extern "system" fn close_completed(context: PVOID) {
     called(context, Call { status: STATUS_SUCCESS, object: null_mut() });
 }
 
-pub unsafe extern "system" fn create_completed(
+pub(crate) unsafe extern "system" fn create_completed(
     context: PVOID,
     status: NTSTATUS,
     object: *mut NDK_OBJECT_HEADER,

@@ -1,0 +1,11 @@
+//! The data path: work requests against regions that were registered through the C table.
+#[path = "../common/mod.rs"]
+mod common;
+
+//mod fast;
+mod moves;
+//mod profiles;
+//mod random;
+//mod refusals;
+//mod withdrawal;
+//mod windows;
