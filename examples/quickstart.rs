@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 type Queue = QueuePair<BoxedAdapter, Std>;
+type Post<'a> = &'a dyn Fn(&Queue) -> ndk_core::Result<()>;
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Where a progress bar begins to be of use.
@@ -236,7 +237,7 @@ fn refusals(owner: &End, peer: &End, file: &Region, answer: &Region) -> Outcome 
     unsafe { table::deregister(stale.mr)? };
     let here = scratch.local(0, 16);
     let beyond = file.remote(file.buffer.len() - 15)?;
-    let cases: [(&str, &dyn Fn(&Queue) -> ndk_core::Result<()>); 3] = [
+    let cases: [(&str, Post<'_>); 3] = [
         ("reads with the token of an ended registration", &|queue| queue.read(0, &[here], old)),
         ("reads one byte past the end of the file", &|queue| queue.read(0, &[here], beyond)),
         ("reads where it may only write", &|queue| {
@@ -302,10 +303,9 @@ fn fast_registration(owner: &End, peer: &End, content: &[u8]) -> Outcome {
         length: length as u64,
         base: buffer.address() as u64,
     };
-    let region = RegionRef::<BoxedAdapter, Std>::clone(
-        // SAFETY: the region is open, and was made by this framework for these types.
-        &unsafe { RegionRef::from_ndk(NonNull::new(mr).expect("a region was created")) },
-    );
+    let pointer = NonNull::new(mr).expect("a region was created");
+    // SAFETY: the region is open, and was made by this framework for these types.
+    let region = unsafe { RegionRef::from_ndk(pointer) };
     // SAFETY: the region is open, and the memory outlives the registration.
     unsafe { here.fast_register(0, region, memory, Access::REMOTE_READ)? };
     succeed(&here)?;

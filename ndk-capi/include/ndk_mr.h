@@ -97,6 +97,33 @@ NTSTATUS ndkmr_mdl_create_chain(const ndkmr_part *parts, SIZE_T count,
  * STATUS_INVALID_PARAMETER: null, or no such MDL; the pointer is not followed. */
 NTSTATUS ndkmr_mdl_free(MDL *mdl);
 
+/* ---- What a device can do -------------------------------------------------------------------- */
+
+/* An adapter's NdkQueryExtension gives, for NDKMR_CAPABILITIES_GUID and version 1.0, a Dispatch that
+ * points to an NDKMR_CAPABILITIES. It is valid until the adapter is closed. */
+static const GUID NDKMR_CAPABILITIES_GUID = {
+    0x6E646B6D, 0x7263, 0x6170, {0x80, 0, 0, 0, 0, 0, 0, 1}};
+
+/* Fields are 0 or 1 unless they say otherwise. Later minor versions add fields at the end. */
+typedef struct NDKMR_CAPABILITIES {
+    UINT32 Size;                     /* The size of the structure in bytes. */
+    UINT32 AnyBaseAddress;           /* A region's addresses may start anywhere; else at its host address only. */
+    UINT32 ScatteredPages;           /* Its pages need not be adjacent in host memory. */
+    UINT32 ByteExact;                /* Access is exact to the byte. */
+    UINT32 RemoteReadEnforced;       /* A peer's read is refused without the right. */
+    UINT32 ReadSinkGrantsWrite;      /* RDMA_READ_SINK gives peers remote write. */
+    UINT32 RefusalByCompletion;      /* A refusal is a completion with an error; else the connection is lost. */
+    UINT32 PartialWrites;            /* Bytes inside the bounds may change when an access is refused. */
+    UINT32 TokenReuseDistance;       /* Deregistrations before a token may come back; 0: nothing is said. */
+    UINT32 TokensUnpredictable;      /* Tokens cannot be guessed from earlier ones. */
+    UINT32 SharedKey;                /* Local and remote token of a region are one key. */
+    UINT32 FastRegistrationPages;    /* The most pages of a fast registration; 0: there is none. */
+    UINT32 FastRegistrationRotates;  /* The low 8 bits of its token change with each round. */
+    UINT32 FastRegistrationEmulated; /* A memory window emulates it. */
+    UINT32 TokenOfOneQueuePair;      /* Its token works on one queue pair only. */
+    UINT32 Windows;                  /* Memory windows can be bound. */
+} NDKMR_CAPABILITIES;
+
 /* ---- What happened --------------------------------------------------------------------------- */
 
 /* The name of a status, as in "STATUS_PENDING", or "(unknown status)": a constant, never null. */

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{CXX, Link, Workbench, check, include, library};
+use ndk_core::NDKMR_CAPABILITIES;
 use ndkmr::{ndkmr_options, ndkmr_part};
 use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSymbol};
@@ -72,11 +73,27 @@ fn the_static_library_has_what_the_header_declares_and_no_name_of_ndks_own() {
     assert_eq!(ours, declared());
 }
 
+/// Size and offsets of `NDKMR_CAPABILITIES`, each after a space.
+fn capabilities() -> String {
+    macro_rules! offsets {
+        ($($field:ident)*) => {
+            [size_of::<NDKMR_CAPABILITIES>(), $(offset_of!(NDKMR_CAPABILITIES, $field),)*]
+        };
+    }
+    let figures = offsets! {
+        AnyBaseAddress ScatteredPages ByteExact RemoteReadEnforced
+        ReadSinkGrantsWrite RefusalByCompletion PartialWrites TokenReuseDistance
+        TokensUnpredictable SharedKey FastRegistrationPages FastRegistrationRotates
+        FastRegistrationEmulated TokenOfOneQueuePair Windows
+    };
+    figures.iter().map(|figure| format!(" {figure}")).collect()
+}
+
 #[test]
 fn c_and_cxx_call_every_function_and_see_the_same_layout() {
     assert_eq!(functions(&code(&every_call())), declared(), "not every function is called");
     let expected = format!(
-        "ndkmr_options {} {} {} {}\nndkmr_part {} {} {}\n",
+        "ndkmr_options {} {} {} {}\nndkmr_part {} {} {}\nNDKMR_CAPABILITIES{}\n",
         size_of::<ndkmr_options>(),
         offset_of!(ndkmr_options, size),
         offset_of!(ndkmr_options, executor_threads),
@@ -84,6 +101,7 @@ fn c_and_cxx_call_every_function_and_see_the_same_layout() {
         size_of::<ndkmr_part>(),
         offset_of!(ndkmr_part, memory),
         offset_of!(ndkmr_part, length),
+        capabilities(),
     );
     for flags in [&[][..], &[CXX, "-xc++"][..]] {
         let bench = Workbench::new();

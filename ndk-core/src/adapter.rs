@@ -12,6 +12,7 @@ use crate::dispatch;
 use crate::domain::{Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Executor, Task};
+use crate::extension::NDKMR_CAPABILITIES;
 use crate::job::{self, Started};
 use crate::platform::{Platform, Waits};
 use crate::provider::AdapterProvider;
@@ -34,6 +35,7 @@ pub(crate) struct Adapter<A: AdapterProvider, P: Platform> {
     ids: AtomicU64,
     version: NDK_VERSION,
     info: NDK_ADAPTER_INFO,
+    declared: NDKMR_CAPABILITIES,
     name: String,
     domains: Mutex<P, Slab<NonNull<Domain<A, P>>>>,
     executor: Arc<dyn Executor>,
@@ -52,6 +54,11 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
 
     pub(crate) fn info(&self) -> &NDK_ADAPTER_INFO {
         &self.info
+    }
+
+    /// The backend's declaration in C.
+    pub(crate) fn declared(&self) -> &NDKMR_CAPABILITIES {
+        &self.declared
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -321,6 +328,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             return Err(error);
         };
         let version = NDK_VERSION { Major: version.Major, Minor: minor };
+        let declared = NDKMR_CAPABILITIES::from(&provider.capabilities());
         let mut info = provider.info();
         info.Version = version;
         let header = NDK_OBJECT_HEADER {
@@ -337,6 +345,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             ids: AtomicU64::new(1),
             version,
             info,
+            declared,
             name,
             domains: Mutex::new(Slab::new()),
             executor,

@@ -480,7 +480,10 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             },
             Err(error) => {
                 let cause = "the backend's close did not end";
-                log::error!("{}: {cause} ({error}); what the domain holds stays leaked", domain.name());
+                log::error!(
+                    "{}: {cause} ({error}); what the domain holds stays leaked",
+                    domain.name()
+                );
                 core::mem::forget(domain);
             }
         }

@@ -25,6 +25,7 @@ mod dispatch;
 mod domain;
 mod error;
 mod executor;
+mod extension;
 #[cfg(feature = "std")]
 pub mod foreign;
 mod job;
@@ -46,6 +47,7 @@ pub use error::{Error, ErrorKind, Result, status_name};
 #[cfg(all(feature = "std", not(loom)))]
 pub use executor::ThreadPool;
 pub use executor::{Executor, Task};
+pub use extension::{NDKMR_CAPABILITIES, NDKMR_CAPABILITIES_GUID, NDKMR_CAPABILITIES_VERSION};
 #[cfg(feature = "std")]
 pub use platform::Std;
 pub use platform::{Platform, Waits};

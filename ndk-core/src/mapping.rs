@@ -8,6 +8,7 @@ use crate::adapter::AdapterRef;
 use crate::completion::RequestCompletion;
 use crate::contain::contain;
 use crate::error::{Error, ErrorKind, Result};
+use crate::extension::{self, NDKMR_CAPABILITIES, NDKMR_CAPABILITIES_GUID};
 use crate::job::{self, Started};
 use crate::mdl::MdlView;
 use crate::platform::Platform;
@@ -189,7 +190,8 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
             .map_err(|_| Error::new(ErrorKind::Internal, "the backend panicked").rule("B8"))
     }
 
-    /// A vendor's extension interface on the adapter. C entry: `NdkQueryExtension`. Changes nothing.
+    /// An extension interface on the adapter: the framework's own ([`NDKMR_CAPABILITIES_GUID`]), or a vendor's. C entry:
+    /// `NdkQueryExtension`. Changes nothing.
     ///
     /// # Errors
     /// NOT_SUPPORTED (A5), INTERNAL_ERROR where the backend panics.
@@ -203,6 +205,10 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     ) -> Result<NDK_EXTENSION_INTERFACE> {
         // SAFETY: the caller's promise.
         let adapter = unsafe { self.get() };
+        if *id == NDKMR_CAPABILITIES_GUID && extension::serves(version) {
+            let declared: *const NDKMR_CAPABILITIES = adapter.declared();
+            return Ok(NDK_EXTENSION_INTERFACE { Dispatch: declared.cast() });
+        }
         contain("query-extension", adapter.name(), || {
             adapter.provider().query_extension(id, version)
         })

@@ -52,7 +52,38 @@ mod hosted {
     pub struct Std;
 
     std::thread_local! {
-        static CALLBACKS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+        static CALLBACKS: RefCell<Callbacks> = const { RefCell::new(Callbacks::NONE) };
+    }
+
+    /// The adapters in whose callbacks a thread is: the first few without an allocation, since callbacks inside
+    /// callbacks are rare.
+    struct Callbacks {
+        open: usize,
+        first: [usize; Callbacks::FEW],
+        more: Vec<usize>,
+    }
+
+    impl Callbacks {
+        const FEW: usize = 8;
+        const NONE: Self = Self { open: 0, first: [0; Self::FEW], more: Vec::new() };
+
+        fn push(&mut self, key: usize) {
+            match self.first.get_mut(self.open) {
+                Some(place) => *place = key,
+                None => self.more.push(key),
+            }
+            self.open += 1;
+        }
+
+        fn pop(&mut self) {
+            self.open -= 1;
+            self.more.truncate(self.open.saturating_sub(Self::FEW));
+        }
+
+        fn contains(&self, key: usize) -> bool {
+            let first = &self.first[..self.open.min(Self::FEW)];
+            first.contains(&key) || self.more.contains(&key)
+        }
     }
 
     impl Platform for Std {
@@ -74,7 +105,7 @@ mod hosted {
         }
 
         fn in_callback(key: usize) -> bool {
-            CALLBACKS.try_with(|open| open.borrow().contains(&key)).unwrap_or(false)
+            CALLBACKS.try_with(|open| open.borrow().contains(key)).unwrap_or(false)
         }
     }
 

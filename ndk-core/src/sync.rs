@@ -3,11 +3,49 @@
 //! Nothing else in the crate names `core::sync::atomic`, `UnsafeCell` or a lock.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use core::sync::atomic::AtomicU64;
+pub(crate) use core::sync::atomic::Ordering;
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use modelled::AtomicU64;
 
 use crate::platform::Platform;
+
+#[cfg(loom)]
+mod modelled {
+    extern crate std;
+
+    /// In a model an atomic stands for the object it is a field of: that is freed once, and what any thread did with
+    /// the atomic happens before. So loom finds a leaked object, and a count whose ordering is too weak to free by.
+    pub(crate) struct AtomicU64 {
+        value: loom::sync::atomic::AtomicU64,
+        _leak: loom::alloc::Track<()>,
+    }
+
+    impl AtomicU64 {
+        #[track_caller]
+        pub(crate) fn new(value: u64) -> Self {
+            let value = loom::sync::atomic::AtomicU64::new(value);
+            Self { value, _leak: loom::alloc::Track::new(()) }
+        }
+    }
+
+    impl core::ops::Deref for AtomicU64 {
+        type Target = loom::sync::atomic::AtomicU64;
+
+        fn deref(&self) -> &Self::Target {
+            &self.value
+        }
+    }
+
+    impl Drop for AtomicU64 {
+        fn drop(&mut self) {
+            // A model that failed already is not to fail in its unwinding, too: that would hide why.
+            if !std::thread::panicking() {
+                self.value.with_mut(|_| ());
+            }
+        }
+    }
+}
 
 /// A cell whose users promise exclusive access by a protocol of their own; under loom the promise is checked.
 #[cfg(not(loom))]

@@ -6,7 +6,7 @@ mod soft;
 use futures_lite::future::block_on;
 use ndk_core::abi::{GUID, NDK_VERSION, PAGE_SIZE};
 use ndk_core::foreign::{ForeignAdapter, ForeignPd, ForeignRegion};
-use ndk_core::mdl::{Buffer, Mdl};
+use ndk_core::mdl::{Buffer, Mdl, MdlView};
 use ndk_core::{
     Access, AdapterProvider, ErrorKind, MrProvider, Opened, RegionKind, Std, ThreadPool,
 };
@@ -15,6 +15,11 @@ use soft::provider::{Mode, Op, World};
 use soft::run::{Manual, poll_once};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+fn view(chain: &Mdl, length: usize) -> MdlView<'_> {
+    // SAFETY: the test's regions are driven as they must be, and the chain outlives them.
+    unsafe { chain.view(length) }.unwrap()
+}
 
 struct Bench {
     world: Arc<World>,
@@ -54,7 +59,7 @@ impl Bench {
     }
 
     fn register(&self) -> impl Future<Output = ndk_core::Result<()>> + '_ {
-        self.region.register(self.chain.view(self.chain.len()).unwrap(), Access::REMOTE_WRITE)
+        self.region.register(view(&self.chain, self.chain.len()), Access::REMOTE_WRITE)
     }
 
     fn end(self) {
@@ -72,7 +77,7 @@ fn the_seven_operations_go_through() {
     assert_eq!(bench.region.local_token(), None);
     bench.finish(bench.register()).unwrap();
     assert!(bench.region.local_token().is_some());
-    let base = bench.chain.view(1).unwrap().base();
+    let base = view(&bench.chain, 1).base();
     assert!(bench.world.peer_write(bench.region.remote_token(), base + 4_095, b"page"));
     let unknown = bench.region.query_extension(&GUID::default(), NDK_VERSION::default());
     assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotSupported);
@@ -211,7 +216,7 @@ fn b9_what_dropped_creations_make_is_closed() {
 #[test]
 fn l4_mappings_go_through() {
     let bench = Bench::new();
-    let view = bench.chain.view(PAGE_SIZE + 1).unwrap();
+    let view = view(&bench.chain, PAGE_SIZE + 1);
     let mut pages = [0; 2];
     let mapping = bench.finish(bench.adapter.build_mapping(view, &mut pages)).unwrap();
     let expected: Vec<u64> = view.frames().map(|frame| (frame as u64) << 12 | 1 << 60).collect();
@@ -289,7 +294,7 @@ fn closing_under_callers_on_other_threads_is_orderly() {
             }
             scope.spawn(|| {
                 for _ in 0..20 {
-                    let view = chain.view(100).unwrap();
+                    let view = view(&chain, 100);
                     let _ = block_on(region.register(view, Access::REMOTE_READ));
                     let _ = block_on(region.deregister());
                 }

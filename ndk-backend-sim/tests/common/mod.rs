@@ -5,12 +5,14 @@
 mod executor;
 mod mapping;
 mod memory;
+mod net;
 mod queue_pair;
 mod ticket;
 
 pub(crate) use executor::{Pump, Queue};
 pub(crate) use mapping::{Lam, privileged};
 pub(crate) use memory::{Memory, Shape};
+pub(crate) use net::Net;
 pub(crate) use queue_pair::{Qp, Window, connect, loopback, sge, window};
 pub(crate) use ticket::{Request, close_completed, create_completed, request_completed, strays};
 
@@ -22,13 +24,12 @@ use std::ptr::{NonNull, addr_of, null_mut};
 
 pub(crate) const VERSION: NDK_VERSION = NDK_VERSION { Major: 2, Minor: 0 };
 
-/// The entry of an object's table, by which everything is called here.
+/// The entry of an object's table, by which everything is called here. For an object that is not closed, whose table is
+/// its provider's.
 macro_rules! entry {
-    ($object:expr, $entry:ident) => {{
-        // SAFETY: the object is not closed, and its table is its provider's.
-        let entry = unsafe { (*addr_of!((*$object.as_ptr()).Dispatch).read()).$entry };
-        entry.expect(stringify!($entry))
-    }};
+    ($object:expr, $entry:ident) => {
+        (*addr_of!((*$object.as_ptr()).Dispatch).read()).$entry.expect(stringify!($entry))
+    };
 }
 pub(crate) use entry;
 
@@ -130,13 +131,7 @@ impl Pd {
         // SAFETY: the domain is not closed, and the out pointer valid during the call.
         Request::begin(|context| unsafe {
             let completion = Some(create_completed as _);
-            entry!(self.raw, NdkCreateMr)(
-                self.raw.as_ptr(),
-                fast.into(),
-                completion,
-                context,
-                out,
-            )
+            entry!(self.raw, NdkCreateMr)(self.raw.as_ptr(), fast.into(), completion, context, out)
         })
     }
 

@@ -82,7 +82,12 @@ impl Qp {
     }
 
     /// Posts a fast registration.
-    pub(crate) fn fast_register(&self, mr: &Mr, memory: FastMemory<'_>, access: Access) -> Result<()> {
+    pub(crate) fn fast_register(
+        &self,
+        mr: &Mr,
+        memory: FastMemory<'_>,
+        access: Access,
+    ) -> Result<()> {
         // SAFETY: the region is not closed, and the tests' memory outlives their regions.
         unsafe { self.inner.fast_register(2, mr.region(), memory, access) }
     }
@@ -94,7 +99,13 @@ impl Qp {
     }
 
     /// Posts the bind of a window.
-    pub(crate) fn bind(&self, mr: &Mr, window: &Window, range: (u64, u64), access: Access) -> Result<()> {
+    pub(crate) fn bind(
+        &self,
+        mr: &Mr,
+        window: &Window,
+        range: (u64, u64),
+        access: Access,
+    ) -> Result<()> {
         // SAFETY: the region is not closed.
         unsafe { self.inner.bind(4, mr.region(), window, range, access) }
     }

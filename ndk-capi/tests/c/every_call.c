@@ -30,6 +30,9 @@ int main(void)
     NDK_ADAPTER *adapter = NULL;
     ndkmr_options options;
     ndkmr_part part[2];
+    GUID id;
+    NDK_EXTENSION_INTERFACE interface;
+    const NDKMR_CAPABILITIES *declared;
     MDL *mdl = NULL;
     MDL *chain = NULL;
     char why[256];
@@ -48,6 +51,16 @@ int main(void)
     REQUIRE(ndkmr_last_error(why, sizeof why) > 0 && strstr(why, "nonesuch") != NULL);
     REQUIRE(ndkmr_open("sim", version, &options, &adapter) == STATUS_SUCCESS);
     REQUIRE(adapter->Header.ObjectType == NdkObjectTypeAdapter);
+    id = NDKMR_CAPABILITIES_GUID;
+    version.Major = 1;
+    REQUIRE(adapter->Dispatch->NdkQueryExtension(&adapter->Header, &id, version, &interface) ==
+            STATUS_SUCCESS);
+    declared = (const NDKMR_CAPABILITIES *)interface.Dispatch;
+    REQUIRE(declared->Size == sizeof *declared);
+    REQUIRE(declared->FastRegistrationPages == 511 && declared->Windows == 1);
+    version.Minor = 1;
+    REQUIRE(adapter->Dispatch->NdkQueryExtension(&adapter->Header, &id, version, &interface) ==
+            STATUS_NOT_SUPPORTED);
     REQUIRE(ndkmr_close(adapter) == STATUS_SUCCESS);
 
     REQUIRE(ndkmr_mdl_create(memory, sizeof memory, &mdl) == STATUS_SUCCESS);
@@ -70,5 +83,21 @@ int main(void)
            (unsigned)offsetof(ndkmr_options, reserved));
     printf("ndkmr_part %u %u %u\n", (unsigned)sizeof(ndkmr_part),
            (unsigned)offsetof(ndkmr_part, memory), (unsigned)offsetof(ndkmr_part, length));
+    printf("NDKMR_CAPABILITIES %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u %u\n", (unsigned)sizeof(NDKMR_CAPABILITIES),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, AnyBaseAddress),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, ScatteredPages),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, ByteExact),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, RemoteReadEnforced),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, ReadSinkGrantsWrite),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, RefusalByCompletion),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, PartialWrites),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, TokenReuseDistance),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, TokensUnpredictable),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, SharedKey),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, FastRegistrationPages),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, FastRegistrationRotates),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, FastRegistrationEmulated),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, TokenOfOneQueuePair),
+           (unsigned)offsetof(NDKMR_CAPABILITIES, Windows));
     return 0;
 }

@@ -28,9 +28,11 @@ mod outcome;
 mod paced;
 mod requests;
 mod route;
+mod rules;
 mod run;
 mod session;
 mod table;
 mod ticket;
 
 pub use kit::{Kit, main};
+pub use rules::{Coverage, Rule, rules};

@@ -49,7 +49,9 @@ impl Request for Building {
 
 impl LogicalMapping {
     pub(super) async fn build(adapter: &Arc<Open>, memory: Mdl) -> Result<Self, Failed<Mdl>> {
-        let prepared = memory.view(memory.len()).and_then(|view| Lam::new(view.page_count()));
+        // SAFETY: the view is only looked at.
+        let view = unsafe { memory.view(memory.len()) };
+        let prepared = view.and_then(|view| Lam::new(view.page_count()));
         let mut lam = match prepared {
             Ok(lam) => lam,
             Err(error) => return Err(Failed { object: memory, error }),

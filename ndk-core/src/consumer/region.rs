@@ -132,7 +132,8 @@ impl Region<Created> {
         length: usize,
         access: Access,
     ) -> Result<Region<Registered>, Failed<(Self, Mdl)>> {
-        let base = match memory.view(length) {
+        // SAFETY: the view is only looked at.
+        let base = match unsafe { memory.view(length) } {
             Ok(view) => view.base(),
             Err(error) => return Err(Failed { object: (self, memory), error }),
         };

@@ -143,8 +143,13 @@ impl Mdl {
     ///
     /// # Errors
     /// INVALID_PARAMETER for a length of 0 (C6) or beyond the chain (C5).
-    pub fn view(&self, length: usize) -> Result<MdlView<'_>> {
-        // SAFETY: the chain is well formed, and lives and stays as it is while it is borrowed.
+    ///
+    /// # Safety
+    /// The second part of what [`MdlView::new`] asks: where a region gets the view, it is driven as it must be, and
+    /// the memory outlives the registration. Just to look at, any view will do.
+    pub unsafe fn view(&self, length: usize) -> Result<MdlView<'_>> {
+        // SAFETY: the chain is well formed, and lives and stays as it is while it is borrowed; the rest is the
+        // caller's promise.
         unsafe { MdlView::new(self.as_ptr(), length) }
     }
 }

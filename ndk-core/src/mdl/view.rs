@@ -83,8 +83,11 @@ impl<'a> MdlView<'a> {
     /// frames differ (C3), a chain that is not locked (C15).
     ///
     /// # Safety
-    /// `head` is null, or points to a chain of MDLs, each with the page-frame numbers that its byte count asks for,
-    /// that stays readable and unchanged for `'a`.
+    /// - `head` is null, or points to a chain of MDLs, each with the page-frame numbers that its byte count asks for,
+    ///   that stays readable and unchanged for `'a`.
+    /// - A region that the view is given to is driven as [`MrProvider`](crate::MrProvider) asks of its caller, and the
+    ///   memory that the chain describes stays valid, and is shared with nothing that forbids a peer's accesses, until
+    ///   the region's registration has ended.
     pub unsafe fn new(head: *const MDL, length: usize) -> Result<Self> {
         if head.is_null() {
             return Err(refuse("A6", "the MDL is null"));

@@ -1,5 +1,6 @@
 //! The smallest provider that keeps the contract without a data path: tokens from a counter, everything inline.
 //! With it the framework's own rules are tested apart from any backend.
+#![allow(dead_code)] // each test program uses a part
 
 use ndk_core::abi::{
     NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED, NDK_ADAPTER_INFO, NDK_VERSION, NdkRoCE,
@@ -10,11 +11,52 @@ use ndk_core::{
     LocalToken, Mapping, MrProvider, NoQueuePair, NoWindow, Refusal, RegionKind, RemoteToken,
     Result, TokenReuse, TokenScope,
 };
+use std::future::poll_fn;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::task::Poll;
 
 /// The most pages of a fast registration.
 pub(crate) const FAST_PAGES: u32 = 16;
+
+/// How the provider behaves from now on.
+#[derive(Debug, Default)]
+pub(crate) struct Mood {
+    /// The device is gone.
+    pub(crate) lost: AtomicBool,
+    /// Operations give way once, and so pend.
+    pub(crate) yields: AtomicBool,
+    /// The next registration, deregistration or initialisation panics.
+    pub(crate) panics: AtomicBool,
+    /// The next one fails, for want of memory.
+    pub(crate) fails: AtomicBool,
+}
+
+impl Mood {
+    async fn wait(&self) {
+        let mut waited = !self.yields.load(Ordering::Relaxed);
+        poll_fn(|cx| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    async fn pass(&self) -> Result<()> {
+        self.wait().await;
+        if self.panics.swap(false, Ordering::Relaxed) {
+            resume_unwind(Box::new("planted"));
+        }
+        if self.fails.swap(false, Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::InsufficientResources, "planted"));
+        }
+        Ok(())
+    }
+}
 
 /// Shared by everything of an adapter: what is left of each resource, and the next token.
 #[derive(Debug)]
@@ -22,6 +64,7 @@ struct Resources {
     regions: AtomicUsize,
     next_token: AtomicU32,
     next_page: AtomicUsize,
+    mood: Arc<Mood>,
 }
 
 impl Resources {
@@ -33,6 +76,7 @@ impl Resources {
 
 #[derive(Debug)]
 pub(crate) struct Tiny {
+    pub(crate) max_registration: usize,
     resources: Arc<Resources>,
 }
 
@@ -46,8 +90,13 @@ impl Tiny {
             regions: AtomicUsize::new(limit),
             next_token: AtomicU32::new(0x100),
             next_page: AtomicUsize::new(1),
+            mood: Arc::default(),
         };
-        Self { resources: Arc::new(resources) }
+        Self { max_registration: 1 << 30, resources: Arc::new(resources) }
+    }
+
+    pub(crate) fn mood(&self) -> Arc<Mood> {
+        self.resources.mood.clone()
     }
 }
 
@@ -77,22 +126,26 @@ impl Drop for TinyMr {
 
 impl MrProvider for TinyMr {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
+        self.resources.mood.pass().await?;
         assert_eq!(memory.frames().count(), memory.page_count());
         self.grant(access.is_remote());
         Ok(())
     }
 
     async fn deregister(&self) -> Result<()> {
+        self.resources.mood.pass().await?;
         self.token.store(0, Ordering::Release);
         Ok(())
     }
 
     async fn initialize_fast_register(&self, _pages: u32, remote: bool) -> Result<()> {
+        self.resources.mood.pass().await?;
         self.grant(remote);
         Ok(())
     }
 
     async fn close(&self) {
+        self.resources.mood.wait().await;
         self.token.store(0, Ordering::Release);
     }
 
@@ -119,7 +172,7 @@ impl AdapterProvider for Tiny {
     fn info(&self) -> NDK_ADAPTER_INFO {
         NDK_ADAPTER_INFO {
             Version: NDK_VERSION { Major: 0, Minor: 0 },
-            MaxRegistrationSize: 1 << 30,
+            MaxRegistrationSize: self.max_registration,
             FRMRPageCount: FAST_PAGES,
             AdapterFlags: NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED,
             RdmaTechnology: NdkRoCE,
@@ -149,13 +202,19 @@ impl AdapterProvider for Tiny {
         }
     }
 
+    fn is_lost(&self) -> bool {
+        self.resources.mood.lost.load(Ordering::Relaxed)
+    }
+
     async fn create_pd(&self) -> Result<TinyPd> {
+        self.resources.mood.wait().await;
         Ok(TinyPd(self.resources.token()))
     }
 
     async fn close_pd(&self, _pd: &TinyPd) {}
 
     async fn create_mr(&self, _pd: &TinyPd, _kind: RegionKind) -> Result<TinyMr> {
+        self.resources.mood.wait().await;
         let take = |left: usize| left.checked_sub(1);
         let taken = self.resources.regions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         if taken.is_err() {
@@ -173,6 +232,7 @@ impl AdapterProvider for Tiny {
     }
 
     async fn build_mapping(&self, memory: MdlView<'_>, pages: &mut [u64]) -> Result<Mapping> {
+        self.resources.mood.wait().await;
         let count = memory.page_count();
         let first = self.resources.next_page.fetch_add(count + 1, Ordering::Relaxed);
         for (index, page) in pages.iter_mut().enumerate() {

@@ -1,0 +1,194 @@
+//! Every rule of the contract, and what the kit does about it.
+
+use super::case::{Case, RouteKind, Ways};
+use super::cases;
+use std::collections::BTreeSet;
+
+/// How far cases go into a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// All that can be seen from outside.
+    Cases,
+    /// A part; the text says what is left, and why.
+    Partly(&'static str),
+    /// Nothing yet: it takes access through tokens, which takes work requests.
+    WorkRequests,
+    /// Nothing, and the text says why.
+    NotObservable(&'static str),
+}
+
+/// A rule of the contract.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The stable ID, as in `C6`.
+    pub id: &'static str,
+    /// What it is about.
+    pub subject: &'static str,
+    /// How far the cases go.
+    pub coverage: Coverage,
+    /// The names of its cases.
+    pub cases: Vec<&'static str>,
+    /// The routes that they take; a rule about the table has no native one.
+    pub routes: Vec<&'static str>,
+    /// The ways of completing that they try; empty where each case has its own.
+    pub ways: Vec<&'static str>,
+}
+
+use Coverage::{Cases, NotObservable, Partly, WorkRequests};
+
+const ACCESS: &str = "access to the bytes needs work requests";
+
+const RULES: &[(&str, &str, Coverage)] = &[
+    ("A1", "where a created object is delivered", Cases),
+    ("A2", "the header and the table of a fresh object", Cases),
+    ("A3", "the reserved block belongs to the consumer", Cases),
+    ("A4", "a replaced Dispatch member", Cases),
+    ("A5", "unknown extensions", Partly("a newer version than served needs an extension that is")),
+    ("A6", "null and wrong-typed objects", Cases),
+    ("A7", "null completion routines", Cases),
+    ("A8", "the versions that open", Cases),
+    ("B1", "no callback after an inline status", Cases),
+    ("B2", "one callback after PENDING, with its context", Cases),
+    ("B3", "a callback before the entry has returned", Cases),
+    (
+        "B4",
+        "closing and registering inside a callback",
+        Partly("what the provider touches after the callback has started is seen by sanitizers"),
+    ),
+    ("B5", "no entry blocks", Cases),
+    ("B6", "short resources, and the retry", Cases),
+    (
+        "B7",
+        "a failed request leaves everything as it was",
+        Partly("pins and counters are the backend's to show"),
+    ),
+    (
+        "B8",
+        "a provider that panics",
+        Partly("a panic of the consumer's callback ends the program, so no case can do it"),
+    ),
+    ("B9", "PENDING under misbehaving executors", Cases),
+    ("C1", "legal and illegal flags", Cases),
+    ("C2", "the virtual address is an index only", Partly(ACCESS)),
+    ("C3", "chains and their joints", Partly(ACCESS)),
+    ("C4", "holes and wrong order", Cases),
+    ("C5", "a length beyond the chain", Cases),
+    ("C6", "a length of zero", Partly("that addresses count from the MDL's is seen by access")),
+    ("C7", "addresses that wrap", Cases),
+    ("C8", "the largest registration", Cases),
+    ("C9", "byte-exact access", WorkRequests),
+    ("C10", "RDMA_READ_SINK", Partly(ACCESS)),
+    ("C11", "Register on a fast-register region", Cases),
+    ("C12", "Register on a registered region", Partly(ACCESS)),
+    (
+        "C13",
+        "one buffer in several regions",
+        Partly("access needs work requests; no attribute of an adapter tells its pin limit"),
+    ),
+    ("C14", "the region limit", Cases),
+    ("C15", "locked chains, not used afterwards", Cases),
+    ("D1", "when Deregister is legal", Cases),
+    ("D2", "Deregister with a bound window", WorkRequests),
+    ("D3", "nothing moves after Deregister", WorkRequests),
+    ("D4", "registering again; how soon a token comes back", Partly(ACCESS)),
+    ("D5", "registering changes no byte", Cases),
+    ("E1", "when tokens can be read", Cases),
+    ("E2", "no two regions share a token", Cases),
+    ("E3", "without remote rights no token reaches a region", WorkRequests),
+    ("E4", "tokens of a fast-register region", Partly("rounds need work requests")),
+    (
+        "E5",
+        "tokens cannot be guessed",
+        NotObservable("no finite sample shows it; the simulator's tests try predictors"),
+    ),
+    ("E6", "the privileged token grants nothing remotely", WorkRequests),
+    ("F1", "bounds", WorkRequests),
+    ("F2", "accesses that wrap", WorkRequests),
+    ("F3", "accesses of zero length", WorkRequests),
+    ("F4", "all rights needed, not any", WorkRequests),
+    ("F5", "tokens of another domain", WorkRequests),
+    ("F6", "what a refusal does to the queue pairs", WorkRequests),
+    ("G1", "initialising a conventional region", Cases),
+    ("G2", "page counts of an initialisation", Cases),
+    ("G3", "many initialisations", Partly("a valid fast registration needs work requests")),
+    ("G4", "arguments of a fast registration", WorkRequests),
+    ("G5", "remote flags without remote access", WorkRequests),
+    ("G6", "a queue pair that is not connected", WorkRequests),
+    ("G7", "fast-registering a valid region", WorkRequests),
+    ("G8", "invalidation", WorkRequests),
+    ("G9", "send-and-invalidate", WorkRequests),
+    ("G10", "a flushed fast registration", WorkRequests),
+    ("G11", "the queue pairs on which a token works", WorkRequests),
+    ("H1", "Close succeeds", Cases),
+    ("H2", "Close while requests are pending", Cases),
+    ("H3", "Close of a registered region", Partly(ACCESS)),
+    ("H4", "a domain closes after its regions", Cases),
+    ("H5", "the adapter closes last", Partly("what waits for ever is no test")),
+    ("H6", "consumers that never wait", Cases),
+    ("H7", "entries while Close pends", Cases),
+    ("H8", "a lost device", Cases),
+    ("K1", "declarations", Partly("each is tried by the cases that need it; F and G need access")),
+    ("K2", "NOT_SUPPORTED before anything is registered", Partly("by the inverse of C2 and C3")),
+    ("L1", "logical addresses", Partly("when an address may come back needs work requests")),
+    ("L2", "pages outside every mapping", WorkRequests),
+    ("L3", "page-granular access", WorkRequests),
+    ("L4", "building and releasing mappings", Partly("a release while in use needs work requests")),
+    ("L5", "the privileged token of a domain", Partly(ACCESS)),
+    ("L6", "BuildLAM completes inline", Cases),
+];
+
+/// Every rule, in the contract's order.
+pub fn rules() -> Vec<Rule> {
+    RULES.iter().map(|&(id, subject, coverage)| rule(id, subject, coverage)).collect()
+}
+
+fn rule(id: &'static str, subject: &'static str, coverage: Coverage) -> Rule {
+    let cases: Vec<&Case> = cases::all().filter(|case| case.id == id).collect();
+    let routes = RouteKind::ALL.into_iter();
+    let routes = routes.filter(|&route| cases.iter().any(|case| case.routes.has(route)));
+    let ways: BTreeSet<_> = cases
+        .iter()
+        .filter(|case| case.ways != Ways::Own)
+        .flat_map(|case| case.ways.list())
+        .collect();
+    Rule {
+        id,
+        subject,
+        coverage,
+        routes: routes.map(RouteKind::name).collect(),
+        ways: ways.into_iter().map(|way| way.name()).collect(),
+        cases: cases.into_iter().map(|case| case.name).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_is_of_a_rule_and_has_a_name_of_its_own() {
+        let mut names = BTreeSet::new();
+        for case in cases::all() {
+            assert!(RULES.iter().any(|rule| rule.0 == case.id), "{} is no rule", case.id);
+            assert!(names.insert((case.id, case.name)), "{}::{} twice", case.id, case.name);
+        }
+    }
+
+    #[test]
+    fn every_rule_has_cases_or_a_reason() {
+        for rule in rules() {
+            let wants_cases = matches!(rule.coverage, Cases | Partly(_));
+            let by_others = ["K1", "K2"].contains(&rule.id);
+            assert_eq!(!rule.cases.is_empty(), wants_cases && !by_others, "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn the_rules_are_those_of_the_contract() {
+        let sections =
+            [('A', 8), ('B', 9), ('C', 15), ('D', 5), ('E', 6), ('F', 6), ('G', 11), ('H', 8)];
+        let sections = sections.into_iter().chain([('K', 2), ('L', 6)]);
+        let ids = sections.flat_map(|(name, count)| (1..=count).map(move |n| format!("{name}{n}")));
+        assert!(ids.eq(RULES.iter().map(|rule| rule.0.to_string())));
+    }
+}

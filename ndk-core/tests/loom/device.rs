@@ -1,0 +1,239 @@
+//! A backend whose regions note, in a cell that loom watches, that the framework runs one operation at a time.
+
+use core::future::poll_fn;
+use core::task::Poll;
+use loom::cell::UnsafeCell;
+use loom::future::AtomicWaker;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, Ordering};
+use ndk_core::abi::NDK_ADAPTER_INFO;
+use ndk_core::mdl::MdlView;
+use ndk_core::{
+    Access, AdapterProvider, BaseAddress, Capabilities, Error, ErrorKind, LocalToken, MrProvider,
+    NoQueuePair, NoWindow, Platform, Refusal, RegionKind, RemoteToken, Result, TokenReuse, Waits,
+};
+
+/// How an operation ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// In the entry.
+    Inline,
+    /// At its second poll, by which an executor runs it.
+    Later,
+    /// With CANCELLED, once the framework asks for that.
+    Cancelled,
+}
+
+/// The device; each kind of operation has its pace.
+#[derive(Clone, Copy)]
+pub(crate) struct Device {
+    pub(crate) requests: Pace,
+    pub(crate) closes: Pace,
+    pub(crate) creations: Pace,
+}
+
+impl Device {
+    /// Everything but requests is inline.
+    pub(crate) fn with(requests: Pace) -> Self {
+        Self { requests, closes: Pace::Inline, creations: Pace::Inline }
+    }
+}
+
+pub(crate) struct Region {
+    device: Device,
+    hardware: Hardware,
+    /// A leaked region is a leaked `Arc`, which loom reports.
+    cancel: Arc<Cancel>,
+}
+
+/// What one operation at a time may change.
+struct Hardware(UnsafeCell<()>);
+
+// SAFETY: that only one thread at a time gets in is the framework's promise, and what loom checks here.
+unsafe impl Sync for Hardware {}
+
+impl Hardware {
+    fn change(&self) {
+        self.0.with_mut(|_| ());
+    }
+}
+
+#[derive(Default)]
+struct Cancel {
+    asked: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Cancel {
+    fn ask(&self) {
+        self.asked.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    async fn wait(&self) {
+        poll_fn(|cx| {
+            self.waker.register_by_ref(cx.waker());
+            if self.asked.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+async fn later() {
+    let mut polled = false;
+    poll_fn(|_| {
+        let ready = core::mem::replace(&mut polled, true);
+        if ready { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+impl Region {
+    async fn operate(&self, pace: Pace) -> Result<()> {
+        self.hardware.change();
+        match pace {
+            Pace::Inline => {}
+            Pace::Later => later().await,
+            Pace::Cancelled => {
+                self.cancel.wait().await;
+                return Err(Error::new(ErrorKind::Cancelled, "cancelled by the model"));
+            }
+        }
+        self.hardware.change();
+        Ok(())
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.hardware.change();
+        }
+    }
+}
+
+impl MrProvider for Region {
+    async fn register(&self, _memory: MdlView<'_>, _access: Access) -> Result<()> {
+        self.operate(self.device.requests).await
+    }
+
+    async fn deregister(&self) -> Result<()> {
+        self.operate(self.device.requests).await
+    }
+
+    async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {
+        self.operate(self.device.requests).await
+    }
+
+    async fn close(&self) {
+        let _ = self.operate(self.device.closes).await;
+    }
+
+    fn local_token(&self) -> Option<LocalToken> {
+        LocalToken::new(1)
+    }
+
+    fn remote_token(&self) -> Option<RemoteToken> {
+        None
+    }
+}
+
+impl AdapterProvider for Device {
+    type Pd = ();
+    type Mr = Region;
+    type Qp = NoQueuePair<Region>;
+    type Window = NoWindow;
+
+    fn name(&self) -> &str {
+        "model"
+    }
+
+    fn info(&self) -> NDK_ADAPTER_INFO {
+        NDK_ADAPTER_INFO {
+            MaxRegistrationSize: 1 << 20,
+            FRMRPageCount: 16,
+            ..NDK_ADAPTER_INFO::default()
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            base_address: BaseAddress::Any,
+            scattered_pages: true,
+            byte_exact: true,
+            remote_read_enforced: true,
+            read_sink_grants_write: false,
+            refusal: Refusal::Completion,
+            partial_writes: false,
+            token_reuse: TokenReuse::Unknown,
+            tokens_unpredictable: false,
+            shared_key: true,
+            fast_registration: None,
+            windows: false,
+        }
+    }
+
+    async fn create_pd(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close_pd(&self, _pd: &()) {
+        if let Pace::Later = self.closes {
+            later().await;
+        }
+    }
+
+    async fn create_mr(&self, _pd: &(), _kind: RegionKind) -> Result<Region> {
+        if let Pace::Later = self.creations {
+            later().await;
+        }
+        Ok(Region {
+            device: *self,
+            hardware: Hardware(UnsafeCell::new(())),
+            cancel: Arc::default(),
+        })
+    }
+
+    fn cancel(&self, region: &Region) {
+        region.cancel.ask();
+    }
+}
+
+/// Loom's locks replace the platform's, so the one named here is never used.
+pub(crate) struct Modelled;
+
+pub(crate) struct NoLock;
+
+// SAFETY: it is never locked, since every method panics.
+unsafe impl lock_api::RawMutex for NoLock {
+    const INIT: Self = Self;
+    type Guard = ();
+
+    fn lock(&self) {
+        unreachable!()
+    }
+
+    fn try_lock(&self) -> Option<()> {
+        unreachable!()
+    }
+
+    unsafe fn unlock(&self, _guard: ()) {
+        unreachable!()
+    }
+
+    fn is_locked(&self) -> bool {
+        unreachable!()
+    }
+}
+
+impl Platform for Modelled {
+    type RawMutex = NoLock;
+}
+
+impl Waits for Modelled {
+    fn wait(_key: usize, still: &dyn Fn() -> bool) {
+        if still() {
+            loom::thread::yield_now();
+        }
+    }
+}
