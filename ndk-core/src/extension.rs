@@ -7,12 +7,8 @@ use crate::capabilities::{BaseAddress, Capabilities, Refusal, TokenReuse, TokenS
 ///
 /// `NdkQueryExtension` of an adapter gives a pointer to an [`NDKMR_CAPABILITIES`] in `Dispatch`, valid until the
 /// adapter is closed.
-pub const NDKMR_CAPABILITIES_GUID: GUID = GUID {
-    Data1: 0x6E64_6B6D,
-    Data2: 0x7263,
-    Data3: 0x6170,
-    Data4: [0x80, 0, 0, 0, 0, 0, 0, 1],
-};
+pub const NDKMR_CAPABILITIES_GUID: GUID =
+    GUID { Data1: 0x6E64_6B6D, Data2: 0x7263, Data3: 0x6170, Data4: [0x80, 0, 0, 0, 0, 0, 0, 1] };
 
 /// The version of the interface; an older one with the same major number is served too.
 pub const NDKMR_CAPABILITIES_VERSION: NDK_VERSION = NDK_VERSION { Major: 1, Minor: 0 };
@@ -77,7 +73,9 @@ impl From<&Capabilities> for NDKMR_CAPABILITIES {
             FastRegistrationPages: fast.map_or(0, |fast| fast.pages),
             FastRegistrationRotates: fast.is_some_and(|fast| fast.rotating).into(),
             FastRegistrationEmulated: fast.is_some_and(|fast| fast.emulated).into(),
-            TokenOfOneQueuePair: fast.is_some_and(|fast| fast.scope == TokenScope::QueuePair).into(),
+            TokenOfOneQueuePair: fast
+                .is_some_and(|fast| fast.scope == TokenScope::QueuePair)
+                .into(),
             Windows: from.windows.into(),
         }
     }

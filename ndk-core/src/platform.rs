@@ -127,3 +127,21 @@ mod hosted {
         }
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::{Platform, Std};
+
+    #[test]
+    fn a_thread_knows_in_whose_callbacks_it_is_however_deep() {
+        let inside = || (1..=20).filter(|&key| Std::in_callback(key)).count();
+        for depth in 1..=20 {
+            Std::enter_callback(depth);
+            assert_eq!(inside(), depth);
+        }
+        for depth in (0..20).rev() {
+            Std::leave_callback(depth + 1);
+            assert_eq!((inside(), Std::in_callback(depth + 1)), (depth, false));
+        }
+    }
+}

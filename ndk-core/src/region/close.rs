@@ -1,6 +1,6 @@
 //! The end of a region: who runs the backend's close, and when the consumer hears of it.
 
-use super::request::{First, Kind, Request};
+use super::request::{Device, First, Kind, Request};
 use super::slot::Outcome;
 use super::word::wrong_state;
 use super::{Progress, RegionRef};
@@ -11,6 +11,7 @@ use crate::domain::Domain;
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, MrProvider};
+use crate::sync::Ordering;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::addr_of_mut;
 
@@ -79,7 +80,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             return Progress::Pending;
         }
         // SAFETY: the last reference: slot and region are this call's alone.
-        match unsafe { self.attempt("close", MrProvider::close) } {
+        match unsafe { self.attempt("close", Device::NotNeeded, MrProvider::close) } {
             First::Ready(outcome) => {
                 // SAFETY: as above.
                 unsafe { self.finish_close(outcome, false) };
@@ -148,7 +149,13 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         };
         // Off the list first: who looks there finds only regions that are not freed.
         // SAFETY: the region's reference keeps the domain.
-        unsafe { domain.as_ref() }.forget_child(child);
+        unsafe {
+            let listed = self.get().listed.load(Ordering::Acquire) as u32;
+            if listed != 0 {
+                domain.as_ref().forget_token(listed);
+            }
+            domain.as_ref().forget_child(child);
+        }
         match outcome {
             // SAFETY: nobody else has the region.
             Ok(()) => unsafe { self.free() },

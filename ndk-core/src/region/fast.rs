@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, RegionKind};
 use crate::sync::Ordering;
+use crate::work::Tracked;
 
 /// # Safety
 /// Of every function here: the region is alive, be it that it is not closed, that the caller has a reference, or
@@ -52,6 +53,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(crate) unsafe fn post_fast_register(self) -> Result<()> {
         // SAFETY: as above.
         unsafe { self.get() }.word.post_fast_register()
+    }
+
+    /// A peer can invalidate the registration by this token from now on, until the region is closed.
+    pub(crate) unsafe fn list_token(self, token: u32, note: Tracked) {
+        // SAFETY: as above; the region's reference keeps the domain.
+        let (region, domain) = unsafe { (self.get(), self.get().domain.as_ref()) };
+        let before = region.listed.swap(token.into(), Ordering::AcqRel) as u32;
+        if before != token {
+            domain.forget_token(before);
+        }
+        domain.note_token(token, note);
     }
 
     pub(crate) unsafe fn post_invalidate(self) -> Result<()> {

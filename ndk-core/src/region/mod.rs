@@ -49,6 +49,8 @@ struct Region<A: AdapterProvider, P: Platform> {
     initialised: AtomicU64,
     /// Which initialisation that was, by a number that no other region or window of the adapter has.
     round: AtomicU64,
+    /// The token by which the domain's list of invalidatable tokens names the region; 0 for none.
+    listed: AtomicU64,
     domain: NonNull<Domain<A, P>>,
     /// The name's number, and the place in the domain's list of children.
     id: u64,
@@ -122,6 +124,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             word: Word::new(kind == RegionKind::FastRegister),
             initialised: AtomicU64::new(0),
             round: AtomicU64::new(0),
+            listed: AtomicU64::new(0),
             domain,
             id,
             child,
@@ -334,37 +337,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         context: PVOID,
     ) -> Result<RequestCompletion> {
         // SAFETY: the caller's promises.
-        unsafe { self.accepted(op, routine, context) }
+        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)) };
+        done.and_then(|done| region.word.claim(op).map(|_| done))
             // SAFETY: the region is alive.
             .inspect_err(|error| unsafe { self.log_refusal(what, error) })
-    }
-
-    /// # Safety
-    /// As for `accept`.
-    unsafe fn accepted(
-        self,
-        op: Op,
-        routine: Option<NDK_FN_REQUEST_COMPLETION>,
-        context: PVOID,
-    ) -> Result<RequestCompletion> {
-        // SAFETY: the caller's promises.
-        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)?) };
-        // SAFETY: the region is alive.
-        unsafe { self.check_device()? };
-        region.word.claim(op)?;
-        Ok(done)
-    }
-
-    /// # Safety
-    /// The region is alive.
-    unsafe fn check_device(self) -> Result<()> {
-        // SAFETY: the caller's promise.
-        let (region, adapter) = unsafe { (self.get(), self.adapter()) };
-        if adapter.is_lost() {
-            region.word.load().check_alive()?;
-            return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
-        }
-        Ok(())
     }
 
     /// # Safety

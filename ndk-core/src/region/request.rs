@@ -71,6 +71,18 @@ pub(super) enum First {
     Pending(Operation),
 }
 
+/// Whether an operation makes sense on a device that is gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Device {
+    Needed,
+    NotNeeded,
+}
+
+#[cold]
+fn lost() -> Error {
+    Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8")
+}
+
 /// What a task does after a request is over.
 enum Next {
     /// The region is somebody else's, or gone.
@@ -101,7 +113,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         F: Future<Output = Outcome>,
     {
         // SAFETY: the claim makes the slot this call's alone.
-        match unsafe { self.attempt("a request", make) } {
+        match unsafe { self.attempt("a request", Device::Needed, make) } {
             // SAFETY: the claim is still held, and the slot empty.
             First::Ready(outcome) => unsafe { self.finish_inline(op, outcome) },
             First::Pending(operation) => {
@@ -118,6 +130,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(super) unsafe fn attempt<F>(
         self,
         what: &'static str,
+        device: Device,
         make: impl FnOnce(&'static A::Mr) -> F,
     ) -> First
     where
@@ -127,6 +140,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let slot = self.slot().cast::<F>();
         let mut occupied = false;
         let polled = contain(what, self.name(), || {
+            // SAFETY: the region is alive.
+            if device == Device::Needed && unsafe { self.adapter() }.provider().is_lost() {
+                return Poll::Ready(Err(lost()));
+            }
             // SAFETY: the slot has room for every future of this backend, and is empty. The borrow of the backend's
             // region lives in the region's own slot, which is emptied before the region is dropped; it is what the
             // lifetime is erased for.
@@ -409,7 +426,6 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let what = Initialised { pages, remote };
         // SAFETY: the region is alive.
         unsafe {
-            self.check_device()?;
             region.word.load().admit(Op::Initialise)?;
             self.check_initialisation(pages)?;
         }
@@ -427,7 +443,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
         // SAFETY: the claim makes slot and operation this call's.
         match unsafe {
-            self.attempt("a request", |region| region.initialize_fast_register(pages, remote))
+            self.attempt("a request", Device::Needed, |region| {
+                region.initialize_fast_register(pages, remote)
+            })
         } {
             First::Ready(outcome) => {
                 // SAFETY: the claim is held.
@@ -511,6 +529,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         if state.is_poisoned() {
             return Err(poisoned());
         }
+        // SAFETY: as above.
+        unsafe { self.adapter() }.check_device()?;
         let Initialised { pages, remote } = next.what;
         let kind = Kind::Initialise(next.done, next.what);
         // SAFETY: slot and request cell are the caller's.

@@ -35,6 +35,11 @@ const MAX_BINDS: u64 = (1 << 10) - 1;
 const FAST_STATE_SHIFT: u32 = 30;
 const REF: u64 = 1 << 32;
 
+/// What a claim adds to the word: the operation, and its reference.
+const fn started(op: Op) -> u64 {
+    REF + ((op as u64) << OP_SHIFT)
+}
+
 /// What the requests posted so far made of a region for fast registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -74,6 +79,20 @@ impl Snapshot {
             0 => FastState::Free,
             1 => FastState::Valid,
             _ => FastState::Stale,
+        }
+    }
+
+    /// Whether `admit` lets the operation start at once, for the two that are frequent: one comparison.
+    #[inline]
+    fn is_ready_for(self, op: Op) -> bool {
+        const PHASE_AND_OP: u64 = 0xFFFF;
+        const NEVER: u64 = CLOSING | POISONED;
+        match op {
+            Op::Register => self.0 & (PHASE_AND_OP | FAST | NEVER) == Phase::Created as u64,
+            Op::Deregister => {
+                self.0 & (PHASE_AND_OP | (MAX_BINDS * BIND) | NEVER) == Phase::Registered as u64
+            }
+            _ => false,
         }
     }
 
@@ -222,13 +241,23 @@ impl Word {
     /// Starts `op` and takes a reference for it, where the state allows it.
     #[inline]
     pub(crate) fn claim(&self, op: Op) -> Result<Claim> {
+        let now = self.load();
+        if now.is_ready_for(op) && self.exchange(now, now.0 + started(op)).is_ok() {
+            return Ok(Claim::Mine);
+        }
+        self.claim_slowly(op)
+    }
+
+    /// For a claim that is refused, contended, or of a kind that is rare.
+    #[cold]
+    fn claim_slowly(&self, op: Op) -> Result<Claim> {
         let mut now = self.load();
         loop {
             now.admit(op)?;
             if now.op() != Op::None {
                 return Ok(Claim::Queue);
             }
-            match self.exchange(now, now.0 + REF + ((op as u64) << OP_SHIFT)) {
+            match self.exchange(now, now.0 + started(op)) {
                 Ok(()) => return Ok(Claim::Mine),
                 Err(seen) => now = seen,
             }

@@ -172,7 +172,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         // SAFETY: the caller's promise, for each use of the region below.
         unsafe {
             self.check_domain(region)?;
-            let allowed = region.initialised();
+            let (round, allowed) = (region.round(), region.initialised());
             if region.kind() == RegionKind::FastRegister {
                 check::fast_memory(&memory, allowed.pages)?;
                 if access.is_remote() && !allowed.remote {
@@ -181,14 +181,20 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 }
             }
             region.post_fast_register()?;
-            let note = Tracked { child: region.child(), round: region.round() };
+            if region.round() != round {
+                // What was checked was another initialisation's.
+                region.set_fast_state(FastState::Free);
+                let cause = "the region was initialised anew meanwhile";
+                return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("G3"));
+            }
+            let note = Tracked { child: region.child(), round };
             let request = WorkRequest::FastRegister { region: region.provider(), memory, access };
             if let Err(error) = self.post(WorkId { context, tag: note.pack() }, request) {
                 region.set_fast_state(FastState::Free);
                 return Err(error);
             }
             if let Some(token) = region.remote_token() {
-                self.domain().note_token(token.get(), note);
+                region.list_token(token.get(), note);
             }
             Ok(())
         }

@@ -135,6 +135,19 @@ impl<A: AdapterProvider, P: Platform> MemoryWindow<A, P> {
         contain("a window's token", "a window", || self.provider().remote_token()).unwrap_or(None)
     }
 
+    /// The name in log lines.
+    pub fn name(&self) -> impl fmt::Display + '_ {
+        struct Name<'a, A: AdapterProvider, P: Platform>(&'a MemoryWindow<A, P>);
+        impl<A: AdapterProvider, P: Platform> fmt::Display for Name<'_, A, P> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                // SAFETY: the window's reference keeps the domain.
+                let domain = unsafe { self.0.inner().domain.get() };
+                write!(f, "{}/mw{}", domain.name(), self.0.state.id)
+            }
+        }
+        Name(self)
+    }
+
     /// Closes the window; a binding ends with it.
     pub async fn close(mut self) {
         if let Some(inner) = self.inner.take() {
@@ -148,12 +161,16 @@ impl<A: AdapterProvider, P: Platform> Inner<A, P> {
     /// The window is closed: its binding, its place in the domain, and its reference go.
     fn forget(self, state: &WindowState<A, P>) {
         let Self { domain, child, provider } = self;
+        let token = contain("a window's token", "a window", || provider.remote_token());
         let _ = contain("dropping a window", "a window", || drop(provider));
         let bound = state.round().and_then(|round| state.unbind(round));
         // SAFETY: the binding's reference to the region, then the window's to the domain.
         unsafe {
             if let Some(region) = bound {
                 region.unbind();
+            }
+            if let Ok(Some(token)) = token {
+                domain.get().forget_token(token.get());
             }
             domain.get().forget_child(child);
             Domain::release(domain.pointer());
