@@ -129,7 +129,8 @@ impl Device {
         let reading = self.record(index).read(token);
         let checked = match &reading {
             Some(reading) => self.check(asker, need, reading, address, length),
-            None => Err((self.no_token(token), 0)),
+            // The token has its region still, and nothing is registered with it any more.
+            None => Err((Miss::Retired, 0)),
         };
         checked.map_err(|(miss, before)| {
             self.hazards.withdraw(asker.place);

@@ -19,7 +19,7 @@ use crate::token::SHARDS;
 pub enum Miss {
     /// No region has it, and none had it lately.
     Unknown,
-    /// A region had it until lately.
+    /// A region had it until lately, or has it and nothing registered with it: invalidated, say.
     Retired,
     /// Its region is in another protection domain (F5).
     OtherDomain,

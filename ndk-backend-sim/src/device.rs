@@ -7,7 +7,7 @@ use crate::mapping::Mappings;
 use crate::pace::Waiting;
 use crate::plan::Planner;
 use crate::profile::Profile;
-use crate::record::{Record, Records};
+use crate::record::{Invalidated, Record, Records};
 use crate::token::{Config, Token, TokenTable};
 use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
 use ndk_core::{Capabilities, Error, ErrorKind, Result};
@@ -229,6 +229,17 @@ impl Device {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// Ends a fast registration or a binding, and waits for accesses at work; false where there is none that this
+    /// token may invalidate.
+    pub(crate) fn invalidate(&self, index: u32, token: u32, domain: u32) -> bool {
+        let ended = self.record(index).invalidate(token, domain);
+        if ended == Some(Invalidated::Registration) {
+            self.counters.deregistered(domain as usize);
+        }
+        self.quiesce_now(index);
+        ended.is_some()
     }
 
     /// As `quiesce`, for an invalidation, which is a step of a queue pair and ends before the next.

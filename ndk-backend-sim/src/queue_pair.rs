@@ -5,7 +5,7 @@ use crate::device::Device;
 use crate::fabric::Fabric;
 use crate::region::SimRegion;
 use crate::window::SimWindow;
-use crate::work::{Queue, Work};
+use crate::work::{Queue, Waiting, Work};
 use ndk_core::{
     Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId,
     WorkRequest,
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     status: AtomicU8,
     /// Held while a request is carried out, so that requests keep their order.
     pub(crate) queue: Mutex<Queue>,
-    pub(crate) receives: Mutex<VecDeque<Work<'static>>>,
+    pub(crate) receives: Mutex<VecDeque<Waiting>>,
     done: Mutex<Done>,
 }
 
@@ -112,7 +112,7 @@ impl Shared {
         }
         let receives = std::mem::take(&mut *self.receives.lock());
         for receive in receives {
-            self.complete(receive.flushed());
+            self.complete(receive.work.flushed());
         }
     }
 

@@ -10,6 +10,10 @@ const LIVE: u32 = 1 << 31;
 const PRIVILEGED: u32 = 1 << 30;
 /// A peer may invalidate it: a fast registration or a window.
 const INVALIDATABLE: u32 = 1 << 29;
+/// The record is a window's, so that what lives is a binding and no registration.
+const WINDOW: u32 = 1 << 28;
+/// What is no right of a region.
+const MARKS: u32 = LIVE | PRIVILEGED | INVALIDATABLE | WINDOW;
 
 /// A record. Its fields are written while no token leads to it, or by its owner while the live bit is clear; what
 /// reads them has published a hazard first, and the owner waits for hazards before it changes anything (D3).
@@ -25,6 +29,13 @@ pub(crate) struct Record {
     scope: AtomicU64,
     /// Page-frame numbers, one for each page from that of `base`.
     pages: AtomicPtr<usize>,
+}
+
+/// What an invalidation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invalidated {
+    Registration,
+    Binding,
 }
 
 /// What a live record says.
@@ -52,7 +63,7 @@ impl Record {
         }
     }
 
-    /// Describes the memory. The record must be dead.
+    /// Describes the memory, for any queue pair. The record must be dead.
     #[inline]
     pub(crate) fn describe(&self, domain: u32, base: u64, length: u64, pages: &[usize]) {
         self.describe_at(domain, base, length, pages.as_ptr());
@@ -64,10 +75,11 @@ impl Record {
         self.domain.store(domain, Ordering::Relaxed);
         self.base.store(base, Ordering::Relaxed);
         self.length.store(length, Ordering::Relaxed);
+        self.scope.store(0, Ordering::Relaxed);
         self.pages.store(pages.cast_mut(), Ordering::Relaxed);
     }
 
-    /// Limits the token to one queue pair; 0 for none. The record must be dead.
+    /// Limits the token to one queue pair. The record must be dead, and described.
     pub(crate) fn set_scope(&self, queue_pair: u64) {
         self.scope.store(queue_pair, Ordering::Relaxed);
     }
@@ -84,18 +96,26 @@ impl Record {
         self.rights.store(rights.flags() | LIVE, Ordering::Release);
     }
 
-    /// As `enliven`, for what a peer may invalidate.
-    pub(crate) fn enliven_invalidatable(&self, rights: Access) {
+    /// As `enliven`, for a fast registration, which a peer may invalidate.
+    pub(crate) fn enliven_fast(&self, rights: Access) {
         self.rights.store(rights.flags() | INVALIDATABLE | LIVE, Ordering::Release);
     }
 
-    /// Kills a registration or window that may be invalidated with this token; false where there is none.
-    pub(crate) fn invalidate(&self, token: u32, domain: u32) -> bool {
+    /// As `enliven`, for the binding of a window, which a peer may invalidate.
+    pub(crate) fn enliven_window(&self, rights: Access) {
+        self.rights.store(rights.flags() | INVALIDATABLE | WINDOW | LIVE, Ordering::Release);
+    }
+
+    /// Kills a registration or binding that may be invalidated with this token; `None` where there is none.
+    pub(crate) fn invalidate(&self, token: u32, domain: u32) -> Option<Invalidated> {
         let rights = self.rights.load(Ordering::Acquire);
         let can = rights & (LIVE | INVALIDATABLE) == LIVE | INVALIDATABLE
             && self.token.load(Ordering::Relaxed) == token
             && self.domain.load(Ordering::Relaxed) == domain;
-        can && self.rights.compare_exchange(rights, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let killed = can
+            && self.rights.compare_exchange(rights, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let window = rights & WINDOW != 0;
+        killed.then_some(if window { Invalidated::Binding } else { Invalidated::Registration })
     }
 
     /// Makes the record the one of a domain's privileged token (L5).
@@ -108,6 +128,11 @@ impl Record {
     #[inline]
     pub(crate) fn kill(&self) {
         self.rights.store(0, Ordering::Release);
+    }
+
+    /// As `kill`; true for the one that ended what lived.
+    pub(crate) fn end(&self) -> bool {
+        self.rights.swap(0, Ordering::AcqRel) & LIVE != 0
     }
 
     /// Whether accesses are let through.
@@ -123,7 +148,7 @@ impl Record {
             return None;
         }
         Some(Reading {
-            rights: Access::from_flags(rights & !(LIVE | PRIVILEGED | INVALIDATABLE)).ok()?,
+            rights: Access::from_flags(rights & !MARKS).ok()?,
             privileged: rights & PRIVILEGED != 0,
             domain: self.domain.load(Ordering::Relaxed),
             base: self.base.load(Ordering::Relaxed),

@@ -98,7 +98,11 @@ impl SimRegion {
 
     /// Stops new accesses, then waits for those at work.
     async fn withdraw(&self) {
-        if self.stop() {
+        let busy = match &self.fast {
+            Some(fast) => fast.stop(self),
+            None => self.stop(),
+        };
+        if busy {
             self.device.quiesce(self.index).await;
         }
         self.unpin();
@@ -237,19 +241,30 @@ impl FastCore {
         inside.mappings = request.mappings;
         record.describe(self.domain, request.base, request.length, &inside.pages);
         let scope = self.device.shape.fast_registration.map(|fast| fast.scope);
-        let one = scope == Some(TokenScope::QueuePair);
-        record.set_scope(if one { queue_pair } else { 0 });
-        record.enliven_invalidatable(request.access);
+        if scope == Some(TokenScope::QueuePair) {
+            record.set_scope(queue_pair);
+        }
+        record.enliven_fast(request.access);
+        self.device.counters.registered(self.domain as usize);
         true
     }
 
     /// Carries an invalidation out; false where nothing is registered with the token.
     pub(crate) fn invalidate(&self, token: u32) -> bool {
         let mut inside = self.inside.lock();
-        let was = self.device.record(self.index).invalidate(token, self.domain);
-        self.device.quiesce_now(self.index);
+        let was = self.device.invalidate(self.index, token, self.domain);
         inside.mappings.clear();
         was
+    }
+
+    /// Stops new accesses to the region; true where some are at work still. A registration that another thread is
+    /// carrying out comes before this, or finds its token dead.
+    fn stop(&self, region: &SimRegion) -> bool {
+        let _requests = self.inside.lock();
+        if self.device.record(self.index).end() {
+            self.device.counters.deregistered(self.domain as usize);
+        }
+        region.stop()
     }
 }
 

@@ -13,8 +13,8 @@ pub(crate) struct WindowCore {
     domain: u32,
     index: u32,
     token: Token,
-    /// Bind and invalidate come from any queue pair of the domain.
-    steps: Mutex<()>,
+    /// Bind and invalidate come from any queue pair of the domain, and may come after the close; whether that was.
+    closed: Mutex<bool>,
 }
 
 /// A memory window.
@@ -28,8 +28,8 @@ impl SimWindow {
         let index = device.take_index()?;
         match device.issue(domain, index) {
             Ok(token) => {
-                let steps = Mutex::new(());
-                Ok(Self { core: Arc::new(WindowCore { device, domain, index, token, steps }) })
+                let closed = Mutex::new(false);
+                Ok(Self { core: Arc::new(WindowCore { device, domain, index, token, closed }) })
             }
             Err(error) => {
                 device.give_index_back(index);
@@ -47,7 +47,8 @@ impl WindowCore {
         (address, length): (u64, u64),
         access: Access,
     ) -> bool {
-        let _step = self.steps.lock();
+        // Held to the end: what a closed window was bound to is no longer kept registered.
+        let closed = self.closed.lock();
         let (index, token) = region;
         let record = self.device.record(self.index);
         let Some(reading) = self.device.record(index).read(token) else { return false };
@@ -56,7 +57,7 @@ impl WindowCore {
         // A peer can be given no right to write that the region itself does not have.
         let allowed =
             !access.contains(Access::REMOTE_WRITE) || reading.rights.contains(Access::LOCAL_WRITE);
-        if record.is_live() || !fits || !allowed || reading.domain != self.domain {
+        if *closed || record.is_live() || !fits || !allowed || reading.domain != self.domain {
             return false;
         }
         let skipped = ((reading.base & 0xfff) + inside) >> 12;
@@ -64,16 +65,14 @@ impl WindowCore {
         // keeps the region registered: while a window is bound to it.
         let pages = unsafe { reading.pages.add(skipped as usize) };
         record.describe_at(self.domain, address, length, pages);
-        record.enliven_invalidatable(access);
+        record.enliven_window(access);
         true
     }
 
     /// Ends the binding; false where there is none.
     pub(crate) fn invalidate(&self) -> bool {
-        let _step = self.steps.lock();
-        let was = self.device.record(self.index).invalidate(self.token.get(), self.domain);
-        self.device.quiesce_now(self.index);
-        was
+        let _step = self.closed.lock();
+        self.device.invalidate(self.index, self.token.get(), self.domain)
     }
 }
 
@@ -83,7 +82,11 @@ impl WindowProvider for SimWindow {
     }
 
     async fn close(&self) {
-        self.core.device.record(self.core.index).kill();
+        {
+            let mut closed = self.core.closed.lock();
+            *closed = true;
+            self.core.device.record(self.core.index).kill();
+        }
         self.core.device.quiesce(self.core.index).await;
     }
 }

@@ -33,10 +33,10 @@ impl Queue {
     }
 }
 
-/// A request that the plan delays, and what it fails with.
+/// A request that the plan delays, or a receive that waits for its message; and what it then fails with.
 #[derive(Debug)]
-struct Waiting {
-    work: Work<'static>,
+pub(crate) struct Waiting {
+    pub(crate) work: Work<'static>,
     fault: Option<ErrorKind>,
 }
 
@@ -248,6 +248,11 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether the peer has a part in it.
+    fn goes_out(&self) -> bool {
+        matches!(self.kind, WorkKind::Send | WorkKind::Read | WorkKind::Write)
+    }
+
     fn completed(&self, result: Result<(), ErrorKind>, bytes: u32) -> WorkCompletion {
         WorkCompletion { id: self.id, kind: self.kind, result, bytes, invalidated: None }
     }
@@ -259,8 +264,9 @@ impl<'a> Work<'a> {
 }
 
 impl Shared {
+    /// A receive takes the time of its message: a delay of its own means nothing.
     pub(crate) fn post_receive(&self, work: Work<'_>) -> Result<()> {
-        self.device.decide_work(work.operation())?;
+        let Decision { fault, .. } = self.device.decide_work(work.operation())?;
         let mut receives = self.receives.lock();
         if self.is_broken() {
             drop(receives);
@@ -270,7 +276,7 @@ impl Shared {
         if receives.len() >= self.depths.receive as usize {
             return Err(queue_full());
         }
-        receives.push_back(work.into_owned());
+        receives.push_back(Waiting { work: work.into_owned(), fault });
         Ok(())
     }
 
@@ -317,6 +323,10 @@ impl Shared {
             None if self.device.is_lost() => {
                 Carried { result: Err(ErrorKind::DeviceRemoved), bytes: 0 }
             }
+            // Nobody answers.
+            None if peer.shared.device.is_lost() && work.goes_out() => {
+                Carried { result: Err(ErrorKind::Timeout), bytes: 0 }
+            }
             None => self.perform(peer, &work.step),
             Some(kind) => Carried { result: Err(kind), bytes: 0 },
         };
@@ -357,15 +367,7 @@ impl Shared {
         };
         match step {
             Step::Read(local, remote) => moved(local, self.read(peer, local, *remote)),
-            Step::Write(local, remote) => {
-                let result = self.write(peer, local, *remote);
-                if result.is_err() && self.device.shape.refusal == Refusal::ConnectionLoss {
-                    // The initiator hears of a refused write only by the loss of the connection.
-                    self.break_connection(peer);
-                    return moved(local, Ok(()));
-                }
-                moved(local, result)
-            }
+            Step::Write(local, remote) => moved(local, self.write(peer, local, *remote)),
             Step::Send(local, invalidate) => self.send(peer, local, *invalidate),
             Step::FastRegister(core, request) => done(core.register(request.clone(), self.number)),
             Step::Invalidate(core, token) => done(core.invalidate(*token)),
@@ -391,6 +393,11 @@ impl Shared {
             Err((miss, before)) => {
                 if before > 0 && device.shape.partial_writes {
                     self.write_part(peer, local, remote, before);
+                }
+                if self.device.shape.refusal == Refusal::ConnectionLoss {
+                    // The initiator hears of the peer's refusal only by the loss of the connection.
+                    self.break_connection(peer);
+                    return Ok(());
                 }
                 Err(miss)
             }
@@ -426,7 +433,7 @@ impl Shared {
 
     fn send(&self, peer: &Peer, local: &Local<'_>, invalidate: Option<RemoteToken>) -> Carried {
         let failed = |kind| Carried { result: Err(kind), bytes: 0 };
-        let Some(receive) = peer.shared.receives.lock().pop_front() else {
+        let Some(Waiting { work: receive, fault }) = peer.shared.receives.lock().pop_front() else {
             return failed(ErrorKind::RemoteResources);
         };
         let Step::Receive(sink) = &receive.step else { return failed(ErrorKind::Internal) };
@@ -434,6 +441,9 @@ impl Shared {
             peer.shared.complete(receive.completed(Err(kind), 0));
             failed(kind)
         };
+        if let Some(kind) = fault {
+            return refuse(kind);
+        }
         if sink.length() < local.length() {
             return refuse(ErrorKind::BufferTooSmall);
         }
@@ -473,10 +483,8 @@ impl Shared {
 
     /// A peer invalidates a token of this end.
     fn invalidate(&self, token: u32) -> bool {
-        let Some(index) = self.device.find(token) else { return false };
-        let was = self.device.record(index).invalidate(token, self.domain);
-        self.device.quiesce_now(index);
-        was
+        let index = self.device.find(token);
+        index.is_some_and(|index| self.device.invalidate(index, token, self.domain))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The conformance kit on the simulator, in the shape of each device that it knows.
+//! The conformance kit on the simulator: in the shape of each device that it knows, and as a device that waits.
 
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Profile, SimAdapter};
@@ -8,20 +8,21 @@ use std::process::ExitCode;
 /// Room for the regions of the cases about the limit.
 const SMALL: u32 = 5;
 
-fn kit(name: &'static str) -> Kit {
-    let config = |plan| -> ndk_core::Result<Config> {
-        Ok(Config { profile: Profile::by_name(name)?, plan, ..Config::default() })
+/// Every operation ends on the simulator's clock, a little later.
+const SLOW: &str = "[latency]\nall = \"1us..20us\"";
+
+fn kit(name: &str, profile: &'static str, plan: Plan) -> Kit {
+    let mut small = plan.clone();
+    small.limits.regions = Some(SMALL);
+    let open = move |plan: &Plan| {
+        let profile = Profile::by_name(profile)?;
+        SimAdapter::new(Config { profile, plan: plan.clone(), ..Config::default() })
     };
-    Kit::new(move || SimAdapter::new(config(Plan::default())?)).named(name).region_limit(
-        SMALL as usize,
-        move || {
-            let mut plan = Plan::default();
-            plan.limits.regions = Some(SMALL);
-            SimAdapter::new(config(plan)?)
-        },
-    )
+    Kit::new(move || open(&plan)).named(name).region_limit(SMALL as usize, move || open(&small))
 }
 
 fn main() -> ExitCode {
-    run(Profile::names().map(kit))
+    let shapes = Profile::names().map(|name| kit(name, name, Plan::default()));
+    let slow = kit("slow", "default", SLOW.parse().expect("a plan"));
+    run(shapes.chain([slow]))
 }

@@ -1,7 +1,7 @@
 //! Contract E5: what the predictors make of the table's tokens, and that each predictor sees through a generator of its kind.
 
-use ndk_backend_sim::token::predict::{self, Issue, Score};
 use ndk_backend_sim::token::{Config, SHARDS, TokenTable};
+use ndk_core::conformance::predict::{self, Issue, Score};
 
 const MANY: usize = 1 << 16;
 

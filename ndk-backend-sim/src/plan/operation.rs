@@ -46,7 +46,7 @@ operations! {
     BuildMapping = "build-mapping",
     /// A work request: send, with or without invalidation.
     Send = "send",
-    /// A work request: receive.
+    /// A work request: receive. It takes its message's time, and a failure that pends shows when that comes.
     Receive = "receive",
     /// A work request: remote read.
     Read = "read",

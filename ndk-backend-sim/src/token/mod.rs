@@ -19,7 +19,6 @@ mod history;
 #[cfg(all(test, loom))]
 mod interleavings;
 mod levels;
-pub mod predict;
 mod rotate;
 mod slot;
 #[cfg(all(test, not(loom)))]

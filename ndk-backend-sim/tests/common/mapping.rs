@@ -18,13 +18,23 @@ pub(crate) struct Lam {
 impl Host {
     /// Builds a mapping of all of the memory, in two calls as consumers do: the first asks for the size (L4).
     pub(crate) fn map(&self, memory: &Memory) -> Lam {
+        self.try_map(memory).expect("a mapping")
+    }
+
+    /// As `map`, or the status that there is none for.
+    pub(crate) fn try_map(&self, memory: &Memory) -> Result<Lam, NTSTATUS> {
         let (mut size, mut fbo) = (0, u32::MAX);
         let status = self.build(memory, null_mut(), &mut size, &mut fbo);
-        assert_eq!(status, STATUS_BUFFER_TOO_SMALL, "L4");
+        if status != STATUS_BUFFER_TOO_SMALL {
+            return Err(status);
+        }
         assert_eq!(fbo, u32::MAX, "L4: nothing is told by a build that failed");
         let mut buffer = vec![u64::MAX; (size as usize).div_ceil(size_of::<u64>())];
         let lam = buffer.as_mut_ptr().cast();
-        assert_eq!(self.build(memory, lam, &mut size, &mut fbo), STATUS_SUCCESS);
+        match self.build(memory, lam, &mut size, &mut fbo) {
+            STATUS_SUCCESS => {}
+            status => return Err(status),
+        }
         // SAFETY: the table has filled the structure and the addresses behind it.
         let pages = unsafe {
             let count = addr_of!((*lam).AdapterPageCount).read() as usize;
@@ -32,7 +42,7 @@ impl Host {
             let array = lam.cast::<u8>().add(first).cast::<u64>();
             (0..count).map(|index| array.add(index).read()).collect()
         };
-        Lam { buffer, first_byte: fbo, pages, length: memory.len() as u64 }
+        Ok(Lam { buffer, first_byte: fbo, pages, length: memory.len() as u64 })
     }
 
     fn build(

@@ -80,12 +80,29 @@ impl Memory {
     /// Where a byte of the chain lies in the pages.
     fn place(&self, at: usize) -> usize {
         let position = self.offset + at;
-        self.order[position / PAGE_SIZE] * PAGE_SIZE + position % PAGE_SIZE
+        // One byte beyond the last is asked for where a range ends with its page.
+        let page = self.order.get(position / PAGE_SIZE).copied().unwrap_or_default();
+        page * PAGE_SIZE + position % PAGE_SIZE
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let pages = self.pages.to_vec();
-        (0..self.length).map(|at| pages[self.place(at)]).collect()
+        let mut bytes = vec![0; self.length];
+        for (at, place, length) in self.parts(0, self.length) {
+            self.pages.read(place, &mut bytes[at..at + length]).expect("inside the pages");
+        }
+        bytes
+    }
+
+    /// The parts of a range that lie in one page each: where in the range, where in the pages, how long.
+    fn parts(&self, start: usize, length: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let position = start + at;
+            let place = self.place(position);
+            let part = (PAGE_SIZE - place % PAGE_SIZE).min(length - at);
+            at += part;
+            (part > 0).then_some((at - part, place, part))
+        })
     }
 
     /// Every byte of the pages that is none of the chain's.
@@ -96,8 +113,8 @@ impl Memory {
     }
 
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
-        for (index, byte) in bytes.iter().enumerate() {
-            self.pages.write(self.place(at + index), &[*byte]).expect("inside the pages");
+        for (from, place, length) in self.parts(at, bytes.len()) {
+            self.pages.write(place, &bytes[from..from + length]).expect("inside the pages");
         }
     }
 

@@ -1,19 +1,21 @@
 //! Adapters of the simulator as a consumer sees them: regions and domains through their C tables, work requests
 //! through the framework's queue pairs.
-#![allow(dead_code)] // each test file uses a part of it
+#![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod executor;
 mod mapping;
 mod memory;
 mod net;
 mod queue_pair;
+mod random;
 mod ticket;
 
-pub(crate) use executor::{Pump, Queue};
+pub(crate) use executor::Pump;
 pub(crate) use mapping::{Lam, privileged};
 pub(crate) use memory::{Memory, Shape};
 pub(crate) use net::Net;
-pub(crate) use queue_pair::{Qp, Window, connect, loopback, sge, window};
+pub(crate) use queue_pair::{Qp, Window, connect, join, loopback, sge, window};
+pub(crate) use random::Random;
 pub(crate) use ticket::{Request, close_completed, create_completed, request_completed, strays};
 
 use ndk_backend_sim::plan::Plan;

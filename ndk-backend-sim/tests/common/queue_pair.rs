@@ -131,15 +131,18 @@ impl Qp {
 /// Two queue pairs that are connected to each other.
 pub(crate) fn connect(here: &Pd, there: &Pd) -> (Qp, Qp) {
     let (a, b) = (Qp::new(here), Qp::new(there));
-    {
-        let (to_b, to_a) = (b.endpoint(), a.endpoint());
-        let (mut first, mut second) = (pin!(a.inner.connect(&to_b)), pin!(b.inner.connect(&to_a)));
-        let mut cx = Context::from_waker(Waker::noop());
-        assert!(first.as_mut().poll(&mut cx).is_pending(), "the peer has not asked yet");
-        here.pump.block_on("the connection", second.as_mut()).expect("connected");
-        here.pump.block_on("the connection", first.as_mut()).expect("connected");
-    }
+    join(&a, &b);
     (a, b)
+}
+
+/// Connects two queue pairs to each other.
+pub(crate) fn join(a: &Qp, b: &Qp) {
+    let (to_b, to_a) = (b.endpoint(), a.endpoint());
+    let (mut first, mut second) = (pin!(a.inner.connect(&to_b)), pin!(b.inner.connect(&to_a)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(first.as_mut().poll(&mut cx).is_pending(), "the peer has not asked yet");
+    a.pump.block_on("the connection", second.as_mut()).expect("connected");
+    a.pump.block_on("the connection", first.as_mut()).expect("connected");
 }
 
 /// A queue pair that is connected to itself.

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) status: NTSTATUS,
+    /// The place among all calls.
+    pub(crate) order: usize,
     object: *mut NDK_OBJECT_HEADER,
 }
 
@@ -21,6 +23,7 @@ unsafe impl Send for Call {}
 type Calls = Arc<Mutex<Vec<Call>>>;
 static OPEN: Mutex<BTreeMap<usize, Calls>> = Mutex::new(BTreeMap::new());
 static NEXT: AtomicUsize = AtomicUsize::new(0x1000);
+static CALLS: AtomicUsize = AtomicUsize::new(0);
 static STRAYS: AtomicUsize = AtomicUsize::new(0);
 
 /// A request that was made of an entry, with the status that the entry returned.
@@ -55,11 +58,12 @@ impl Request {
         self.finish_with_object(pump).status
     }
 
+    /// As `finish`, with what else is known of the call; a request that was over inline was so just now.
     pub(crate) fn finish_with_object(self, pump: &Pump) -> Call {
         if self.inline != STATUS_PENDING {
             pump.run_ready();
             assert_eq!(self.calls(), 0, "B1: no call after an inline status");
-            return Call { status: self.inline, object: null_mut() };
+            return Call::new(self.inline, null_mut());
         }
         pump.until("a completion", || self.is_over());
         pump.run_ready();
@@ -71,6 +75,10 @@ impl Request {
 }
 
 impl Call {
+    fn new(status: NTSTATUS, object: *mut NDK_OBJECT_HEADER) -> Self {
+        Self { status, order: CALLS.fetch_add(1, Ordering::Relaxed), object }
+    }
+
     pub(crate) fn object(self) -> *mut NDK_OBJECT_HEADER {
         self.object
     }
@@ -99,11 +107,11 @@ fn called(context: PVOID, call: Call) {
 }
 
 pub(crate) unsafe extern "system" fn request_completed(context: PVOID, status: NTSTATUS) {
-    called(context, Call { status, object: null_mut() });
+    called(context, Call::new(status, null_mut()));
 }
 
 pub(crate) unsafe extern "system" fn close_completed(context: PVOID) {
-    called(context, Call { status: STATUS_SUCCESS, object: null_mut() });
+    called(context, Call::new(STATUS_SUCCESS, null_mut()));
 }
 
 pub(crate) unsafe extern "system" fn create_completed(
@@ -111,5 +119,5 @@ pub(crate) unsafe extern "system" fn create_completed(
     status: NTSTATUS,
     object: *mut NDK_OBJECT_HEADER,
 ) {
-    called(context, Call { status, object });
+    called(context, Call::new(status, object));
 }

@@ -4,8 +4,8 @@ mod common;
 
 mod fast;
 mod moves;
-//mod profiles;
-//mod random;
+mod profiles;
+mod random;
 mod refusals;
-//mod withdrawal;
-//mod windows;
+mod windows;
+mod withdrawal;

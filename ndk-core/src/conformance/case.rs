@@ -97,6 +97,10 @@ pub(super) struct Device {
     pub(super) fast_registration: bool,
     /// Whether logical address mappings can be built.
     pub(super) mappings: bool,
+    /// Whether creating, closing and mapping complete inline, as far as a try can tell.
+    pub(super) inline: bool,
+    /// Whether queue pairs can be made.
+    pub(super) queue_pairs: bool,
     /// Whether domains have a privileged token.
     pub(super) privileged_token: bool,
     /// The region limit of the small adapter, where the kit was given one (C14).
@@ -153,4 +157,14 @@ pub(super) fn fast_registration(device: &Device) -> Option<&'static str> {
 /// Needs logical address mappings.
 pub(super) fn mappings(device: &Device) -> Option<&'static str> {
     (!device.mappings).then_some("the backend has no logical address mappings")
+}
+
+/// Needs a backend that need not wait when something is closed.
+pub(super) fn inline(device: &Device) -> Option<&'static str> {
+    (!device.inline).then_some("the device makes every operation wait")
+}
+
+/// Needs logical address mappings that are built at once.
+pub(super) fn inline_mappings(device: &Device) -> Option<&'static str> {
+    mappings(device).or_else(|| inline(device))
 }

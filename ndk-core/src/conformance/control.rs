@@ -117,6 +117,11 @@ impl Control {
         self.wake();
     }
 
+    /// Whether a gate is closed.
+    pub(super) fn is_holding(&self) -> bool {
+        lock(&self.state).held != 0
+    }
+
     /// Whether waiting operations go on waiting when they are cancelled, as a kernel call does.
     pub(super) fn set_deaf(&self, deaf: bool) {
         lock(&self.state).deaf = deaf;

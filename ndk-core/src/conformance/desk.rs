@@ -1,5 +1,6 @@
 //! The harness's executor: deterministic, pumped by the case that runs, and as badly behaved as the case wants it.
 
+use super::control::Control;
 use super::ticket::{Bell, lock};
 use crate::executor::{Executor, Task};
 use std::collections::VecDeque;
@@ -44,16 +45,18 @@ pub(super) struct Desk {
     /// Every job that was taken, to find those that wait.
     taken: Mutex<Vec<Weak<Job>>>,
     bell: Arc<Bell>,
+    control: Arc<Control>,
 }
 
 impl Desk {
-    pub(super) fn new(bell: Arc<Bell>) -> Arc<Self> {
+    pub(super) fn new(bell: Arc<Bell>, control: Arc<Control>) -> Arc<Self> {
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
             spawning: Mutex::new(Spawning::Queue),
             ready: Mutex::default(),
             taken: Mutex::default(),
             bell,
+            control,
         })
     }
 
@@ -98,10 +101,10 @@ impl Executor for Desk {
         };
         match spawning {
             Spawning::Queue => lock(&self.ready).push_back(job(task)),
-            Spawning::Inside => job(task).run_while_ready(),
+            Spawning::Inside => job(task).run_to_its_end(),
             Spawning::OtherThread => {
                 let job = job(task);
-                let run = move || job.run_while_ready();
+                let run = move || job.run_to_its_end();
                 thread::spawn(run).join().expect("a task contains its panics");
             }
             Spawning::Panic => {
@@ -139,14 +142,24 @@ impl Job {
         }
     }
 
-    /// Runs the job outside the queue, for as long as it wakes itself.
-    fn run_while_ready(self: Arc<Self>) {
+    /// Runs the job outside the queue until it is done, or a gate is closed, which it may be waiting at.
+    fn run_to_its_end(self: Arc<Self>) {
+        let Some(desk) = self.desk.upgrade() else { return };
         loop {
+            let seen = desk.bell.rings();
             self.clone().run();
-            let Some(desk) = self.desk.upgrade() else { return };
+            if lock(&self.task).is_none() {
+                return;
+            }
             let mut ready = lock(&desk.ready);
-            let Some(place) = ready.iter().position(|job| Arc::ptr_eq(job, &self)) else { return };
-            ready.remove(place);
+            if let Some(place) = ready.iter().position(|job| Arc::ptr_eq(job, &self)) {
+                ready.remove(place);
+                continue;
+            }
+            drop(ready);
+            if desk.control.is_holding() || !desk.bell.wait(seen) {
+                return;
+            }
         }
     }
 }

@@ -15,8 +15,11 @@ use super::ticket::{Bell, Done, Routine, Ticket, lock, take_strays};
 use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, STATUS_PENDING, STATUS_SUCCESS, ULONG};
 use crate::error::Result;
 use crate::provider::RegionKind;
+use std::future::Future;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 /// Objects that a close had to leak (B8). They stay reachable, so that a leak checker reports only the others.
 static LEAKED: Mutex<Vec<Raw<()>>> = Mutex::new(Vec::new());
@@ -58,12 +61,12 @@ impl Env {
         route: RouteKind,
         way: Way,
     ) -> Result<Self> {
-        let bell = Arc::<Bell>::default();
+        let (bell, control) = (Arc::<Bell>::default(), Arc::<Control>::default());
         let mut env = Self {
             route: kit.opener.route(route),
             way,
-            control: Arc::default(),
-            desk: Desk::new(bell.clone()),
+            desk: Desk::new(bell.clone(), control.clone()),
+            control,
             device,
             kit,
             route_kind: route,
@@ -167,22 +170,46 @@ impl Env {
         self.desk.run_until_idle();
     }
 
+    /// Runs the executor until a future of the framework's is done.
+    #[track_caller]
+    pub(super) fn wait_for<F: Future>(&self, what: &str, future: F) -> F::Output {
+        let waker = Waker::from(self.bell.clone());
+        let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
+        loop {
+            let seen = self.bell.rings();
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return output;
+            }
+            self.run_until_idle();
+            assert!(self.bell.wait(seen), "{what} does not come");
+        }
+    }
+
     /// Runs the executor until a request is over. A backend with threads of its own is waited for.
     #[track_caller]
     pub(super) fn finish(&self, issued: Issued) -> Outcome {
         let Issued { returned, ticket } = issued;
-        loop {
-            let seen = self.bell.rings();
-            self.run_until_idle();
-            if returned != STATUS_PENDING || ticket.is_called() {
-                break;
-            }
-            assert!(self.bell.wait(seen), "B2: PENDING, and the callback does not come");
+        self.run_until_idle();
+        if returned == STATUS_PENDING {
+            self.run_until_called(&ticket);
         }
         if let Some(failure) = ticket.take_failure() {
             resume_unwind(failure);
         }
         Outcome::new(returned, ticket.calls(), self.way)
+    }
+
+    /// Runs the executor until the callback has come, and all is done that was left to do then.
+    #[track_caller]
+    fn run_until_called(&self, ticket: &Ticket) {
+        loop {
+            let seen = self.bell.rings();
+            self.run_until_idle();
+            if ticket.is_called() {
+                return;
+            }
+            assert!(self.bell.wait(seen), "B2: PENDING, and the callback does not come");
+        }
     }
 
     /// Plans a request that is made inside the callback of `outer`.
@@ -317,6 +344,9 @@ impl Env {
         }
         while let Some(&pd) = self.domains.last() {
             self.close_pd(pd).has(STATUS_SUCCESS);
+        }
+        for (ticket, _) in self.tickets.iter().filter(|ticket| ticket.1 == Some(STATUS_PENDING)) {
+            self.run_until_called(ticket);
         }
         self.run_until_idle();
         self.close_session();

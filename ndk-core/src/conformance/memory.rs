@@ -39,7 +39,29 @@ impl Memory {
         Raw(self.mdl.as_ptr())
     }
 
-    /// The bytes that the chain describes.
+    /// The address that the bytes count from.
+    pub(super) fn base(&self) -> u64 {
+        let head = self.element(0);
+        // SAFETY: as for the changes below: the chain is this memory's.
+        let (start, offset) = unsafe {
+            (addr_of_mut!((*head).StartVa).read(), addr_of_mut!((*head).ByteOffset).read())
+        };
+        (start.addr() + offset as usize) as u64
+    }
+
+    /// The bytes that the chain describes, in its order.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.len()];
+        self.mdl.read(0, &mut bytes).expect("it fits");
+        bytes
+    }
+
+    /// Fills the buffer with bytes that differ with their place.
+    pub(super) fn fill(&self, seed: u8) {
+        self.buffer.write(0, &super::net::pattern(self.buffer.len(), seed)).expect("it fits");
+    }
+
+    /// How many bytes the chain describes.
     pub(super) fn len(&self) -> usize {
         self.mdl.len()
     }

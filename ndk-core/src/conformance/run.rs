@@ -2,6 +2,7 @@
 
 use super::case::{Case, Device, RouteKind, Way, Ways};
 use super::cases;
+use super::control::Control;
 use super::desk::Desk;
 use super::env::Env;
 use super::kit::Kit;
@@ -75,7 +76,9 @@ fn probe(kit: &Arc<Kit>) -> Result<Device> {
         info: session.info(),
         capabilities: session.capabilities(),
         fast_registration: false,
+        inline: true,
         mappings: false,
+        queue_pairs: false,
         privileged_token: false,
         small: kit.small.as_ref().map(|&(limit, _)| limit),
     };
@@ -84,13 +87,21 @@ fn probe(kit: &Arc<Kit>) -> Result<Device> {
     let mut env = Env::new(kit.clone(), shown, RouteKind::Table, Way::Inline)?;
     let (outcome, pd) = env.create_pd();
     let pd = pd.ok_or_else(|| unusable("a domain", outcome.status()))?;
-    let (outcome, _) = env.create_mr(pd, RegionKind::FastRegister);
-    device.fast_registration = has("fast registration", outcome.status())?;
+    let (fast, _) = env.create_mr(pd, RegionKind::FastRegister);
+    device.fast_registration = has("fast registration", fast.status())?;
     // SAFETY: the domain is open.
     device.privileged_token = unsafe { env.route.privileged_token(pd) } != 0;
+    // SAFETY: as above.
+    let port = env.wait_for("a queue pair", unsafe { env.session().create_port(pd) });
+    let port = port.map_or_else(|error| error.status(), |_| STATUS_SUCCESS);
+    device.queue_pairs = has("a queue pair", port)?;
     let memory = env.keep(Memory::new(1, 0));
-    let status = cases::mapping_status(&mut env, &memory);
-    device.mappings = has("a mapping", status)?;
+    let mapping = cases::try_mapping(&mut env, &memory);
+    device.mappings = has("a mapping", mapping.status())?;
+    let (region, mr) = env.create_mr(pd, RegionKind::Conventional);
+    let mr = mr.ok_or_else(|| unusable("a region", region.status()))?;
+    let close = env.close(mr);
+    device.inline = [outcome, fast, mapping, region, close].iter().all(|it| !it.is_called());
     env.wrap_up();
     Ok(device)
 }
@@ -99,7 +110,8 @@ fn probe(kit: &Arc<Kit>) -> Result<Device> {
 fn open_highest(opener: &dyn Opener) -> Result<Box<dyn Session>> {
     let open = |(major, minor)| {
         let version = NDK_VERSION { Major: major, Minor: minor };
-        let (desk, control) = (Desk::new(Arc::<Bell>::default()), Arc::default());
+        let control = Arc::<Control>::default();
+        let desk = Desk::new(Arc::<Bell>::default(), control.clone());
         opener.open(Setup { version, desk, control })
     };
     open((2, 0)).or_else(|_| open((1, 2))).or_else(|_| open((1, 1)))

@@ -5,14 +5,17 @@ use super::control::Control;
 use super::desk::Desk;
 use super::native::Native;
 use super::paced::PacedAdapter;
-use super::route::{Adapter, Raw, Route};
+use super::port::{Port, Waiting, Window};
+use super::route::{Adapter, Pd, Raw, Route};
 use super::table::Table;
 use crate::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
 use crate::adapter::{CloseRefused, Opened};
 use crate::capabilities::Capabilities;
+use crate::domain::DomainRef;
 use crate::error::{Error, Result};
 use crate::platform::Std;
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, QueueDepths};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// How an adapter is to be opened.
@@ -39,8 +42,21 @@ pub(super) trait Session: Send {
     fn adapter(&self) -> Adapter;
     fn info(&self) -> NDK_ADAPTER_INFO;
     fn capabilities(&self) -> Capabilities;
+    /// # Safety
+    /// The domain is of this adapter, and not closed; likewise below.
+    unsafe fn create_port(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>>;
+    /// # Safety
+    /// As above.
+    unsafe fn create_window(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>>;
     fn try_close(self: Box<Self>) -> Result<(), Refused>;
     fn close(self: Box<Self>) -> Result<(), Refused>;
+}
+
+/// # Safety
+/// The domain is of an adapter of this type, and not closed.
+unsafe fn domain<A: AdapterProvider>(pd: Pd) -> DomainRef<PacedAdapter<A>, Std> {
+    // SAFETY: the caller's promise.
+    unsafe { DomainRef::from_ndk(NonNull::new(pd.0).expect("a domain")) }
 }
 
 type Under<A> = Opened<PacedAdapter<A>, Std>;
@@ -57,6 +73,18 @@ impl<A: AdapterProvider> Session for Under<A> {
 
     fn capabilities(&self) -> Capabilities {
         Opened::capabilities(self)
+    }
+
+    unsafe fn create_port(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+        // SAFETY: the caller's promise; the case closes no domain before this is done.
+        let made = unsafe { domain::<A>(pd).create_qp(QueueDepths::default()) };
+        Box::pin(async { Ok(Box::new(made.await?) as Box<dyn Port>) })
+    }
+
+    unsafe fn create_window(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+        // SAFETY: as above.
+        let made = unsafe { domain::<A>(pd).create_window() };
+        Box::pin(async { Ok(Box::new(made.await?) as Box<dyn Window>) })
     }
 
     fn try_close(self: Box<Self>) -> Result<(), Refused> {

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::without_provenance_mut;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -59,6 +60,13 @@ impl Bell {
             .wait_timeout_while(lock(&self.rings), LIMIT, waiting)
             .unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
+    }
+}
+
+/// Wakes whoever waits for a future beside the executor.
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
     }
 }
 

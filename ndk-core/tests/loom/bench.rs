@@ -1,6 +1,7 @@
 //! The consumer of a model: its objects, its callbacks, and a record of what it was told, in order.
 
 use crate::device::{Device, Modelled};
+use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
 use ndk_core::abi::{
     MDL, MDL_PAGES_LOCKED, NDK_MR_FLAG_ALLOW_LOCAL_WRITE, NDK_OBJECT_HEADER, NDK_VERSION, NTSTATUS,
@@ -126,7 +127,8 @@ unsafe extern "system" fn pd_closed(context: PVOID) {
 
 /// An adapter with a domain in it.
 pub(crate) struct Bench {
-    pub(crate) opened: Opened<Device, Modelled>,
+    // A model that failed leaks it: outside the model its drop would fail once more.
+    opened: ManuallyDrop<Opened<Device, Modelled>>,
     pub(crate) pd: Pd,
     pub(crate) consumer: Arc<Consumer>,
 }
@@ -145,7 +147,7 @@ impl Bench {
             notes: Mutex::default(),
         });
         let pd = Self::domain(opened.adapter(), &consumer);
-        Self { opened, pd, consumer }
+        Self { opened: ManuallyDrop::new(opened), pd, consumer }
     }
 
     fn domain(adapter: AdapterRef<Device, Modelled>, consumer: &Consumer) -> Pd {
@@ -164,9 +166,14 @@ impl Bench {
         mr
     }
 
+    /// The opener, for a close that waits.
+    pub(crate) fn take(self) -> Opened<Device, Modelled> {
+        ManuallyDrop::into_inner(self.opened)
+    }
+
     /// Everything was closed: the adapter has nothing left to wait for.
     pub(crate) fn end(self) {
-        self.opened.try_close().expect("everything is closed");
+        self.take().try_close().expect("everything is closed");
     }
 
     /// Closes the domain, of which nothing is left, and the adapter.

@@ -3,8 +3,7 @@
 use crate::bench::{Bench, Consumer, Event, Mr, nothing};
 use crate::device::{Device, Pace};
 use crate::executors::Threads;
-use crate::{explore, explore_up_to};
-use loom::thread;
+use crate::explore;
 use ndk_core::abi::{NTSTATUS, STATUS_CANCELLED, STATUS_SUCCESS};
 use ndk_core::{Progress, RegionKind};
 use std::sync::Arc;
@@ -40,7 +39,7 @@ fn close_against_a_request_that_ends() {
 /// As above, with a backend whose close pends, too.
 #[test]
 fn a_close_that_pends_against_a_request_that_ends() {
-    explore_up_to(3, || {
+    explore(|| {
         let device = Device { closes: Pace::Later, ..Device::with(Pace::Later) };
         close_while_pending(device, Threads::that_run(), STATUS_SUCCESS);
     });
@@ -69,7 +68,7 @@ fn close_from_the_callback() {
     fn close(consumer: &Consumer, mr: Mr) {
         consumer.notes.lock().unwrap().push(Ok(consumer.close(mr)));
     }
-    explore_up_to(3, || {
+    explore(|| {
         let threads = Threads::that_run();
         let bench = Bench::new(Device::with(Pace::Later), threads.clone(), close);
         let mr = bench.region(RegionKind::Conventional);
@@ -84,26 +83,5 @@ fn close_from_the_callback() {
         }
         assert_eq!(bench.consumer.record(), expected);
         bench.end();
-    });
-}
-
-/// The request is over on this thread, inside its entry, while another closes the region: the entry that started
-/// first is the consumer's right, so the close waits for it.
-#[test]
-fn close_against_an_entry_that_ends_inline() {
-    explore(|| {
-        let threads = Threads::that_run();
-        let bench = Bench::new(Device::with(Pace::Inline), threads.clone(), nothing);
-        let mr = bench.region(RegionKind::FastRegister);
-        // Which entry comes first is decided here, as a consumer has to: the close starts once the queue behind the
-        // initialisation is not empty, or the initialisation is over.
-        assert_eq!(bench.consumer.initialise(mr, 1), Ok(Progress::Done));
-        let other = {
-            let consumer = bench.consumer.clone();
-            thread::spawn(move || consumer.close(mr))
-        };
-        let close = other.join().unwrap();
-        assert_eq!(close, Progress::Done);
-        bench.end_all();
     });
 }

@@ -28,14 +28,23 @@ pub(crate) enum Pace {
 #[derive(Clone, Copy)]
 pub(crate) struct Device {
     pub(crate) requests: Pace,
+    /// Of regions.
     pub(crate) closes: Pace,
+    /// Of domains.
+    pub(crate) domain_closes: Pace,
+    /// Of regions.
     pub(crate) creations: Pace,
 }
 
 impl Device {
     /// Everything but requests is inline.
     pub(crate) fn with(requests: Pace) -> Self {
-        Self { requests, closes: Pace::Inline, creations: Pace::Inline }
+        Self {
+            requests,
+            closes: Pace::Inline,
+            domain_closes: Pace::Inline,
+            creations: Pace::Inline,
+        }
     }
 }
 
@@ -81,9 +90,12 @@ impl Cancel {
 
 async fn later() {
     let mut polled = false;
-    poll_fn(|_| {
-        let ready = core::mem::replace(&mut polled, true);
-        if ready { Poll::Ready(()) } else { Poll::Pending }
+    poll_fn(|cx| {
+        if core::mem::replace(&mut polled, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }
@@ -178,7 +190,7 @@ impl AdapterProvider for Device {
     }
 
     async fn close_pd(&self, _pd: &()) {
-        if let Pace::Later = self.closes {
+        if let Pace::Later = self.domain_closes {
             later().await;
         }
     }

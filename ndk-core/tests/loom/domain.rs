@@ -35,8 +35,9 @@ fn a_domain_against_its_last_region() {
 
 #[test]
 fn a_domain_against_its_last_region_whose_close_pends() {
-    explore_up_to(3, || {
-        let device = Device { closes: Pace::Later, ..Device::with(Pace::Inline) };
+    explore(|| {
+        let pend = Device::with(Pace::Inline);
+        let device = Device { closes: Pace::Later, domain_closes: Pace::Later, ..pend };
         domain_against_last_region(device);
     });
 }
@@ -47,7 +48,7 @@ fn a_domain_against_a_creation() {
     fn close(consumer: &Consumer, mr: Mr) {
         assert_eq!(consumer.close(mr), Progress::Done);
     }
-    explore_up_to(3, || {
+    explore(|| {
         let threads = Threads::that_run();
         let device = Device { creations: Pace::Later, ..Device::with(Pace::Inline) };
         let bench = Bench::new(device, threads.clone(), close);
@@ -65,13 +66,35 @@ fn a_domain_against_a_creation() {
 /// H5: the adapter's close waits for the domain that another thread closes, and frees what that thread has let go.
 #[test]
 fn an_adapter_against_its_last_domain() {
-    explore_up_to(3, || {
+    explore(|| {
         let threads = Threads::that_run();
         let bench = Bench::new(Device::with(Pace::Inline), threads.clone(), nothing);
         let (pd, consumer) = (bench.pd, bench.consumer.clone());
         let domain = thread::spawn(move || consumer.close_domain(pd));
-        bench.opened.close().expect("no callback is open");
+        bench.take().close().expect("no callback is open");
         assert_eq!(domain.join().unwrap(), Progress::Done);
+        threads.join();
+    });
+}
+
+/// H5: as above, with a request, its callback, and both closes still under way: all of it is over when the adapter's
+/// close returns, whatever the executor's threads do then.
+#[test]
+fn an_adapter_against_everything() {
+    fn close(consumer: &Consumer, mr: Mr) {
+        assert_eq!(consumer.close(mr), Progress::Pending);
+    }
+    explore_up_to(2, || {
+        let threads = Threads::that_run();
+        let bench = Bench::new(Device::with(Pace::Later), threads.clone(), close);
+        let mr = bench.region(RegionKind::Conventional);
+        let consumer = bench.consumer.clone();
+        assert_eq!(consumer.register(mr), Ok(Progress::Pending));
+        let domain = consumer.close_domain(bench.pd);
+        bench.take().close().expect("no callback is open");
+        let mut expected = vec![Event::Request(STATUS_SUCCESS), Event::MrClosed];
+        expected.extend((domain == Progress::Pending).then_some(Event::PdClosed));
+        assert_eq!(consumer.record(), expected);
         threads.join();
     });
 }

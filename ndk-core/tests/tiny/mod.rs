@@ -27,6 +27,8 @@ pub(crate) struct Mood {
     pub(crate) lost: AtomicBool,
     /// Operations give way once, and so pend.
     pub(crate) yields: AtomicBool,
+    /// Closes need not wait, whatever the others do.
+    pub(crate) prompt_close: AtomicBool,
     /// The next registration, deregistration or initialisation panics.
     pub(crate) panics: AtomicBool,
     /// The next one fails, for want of memory.
@@ -95,6 +97,12 @@ impl Tiny {
         Self { max_registration: 1 << 30, resources: Arc::new(resources) }
     }
 
+    /// How many more regions there could be, to be asked when the adapter is gone.
+    pub(crate) fn room(&self) -> impl Fn() -> usize + use<> {
+        let resources = self.resources.clone();
+        move || resources.regions.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn mood(&self) -> Arc<Mood> {
         self.resources.mood.clone()
     }
@@ -145,7 +153,9 @@ impl MrProvider for TinyMr {
     }
 
     async fn close(&self) {
-        self.resources.mood.wait().await;
+        if !self.resources.mood.prompt_close.load(Ordering::Relaxed) {
+            self.resources.mood.wait().await;
+        }
         self.token.store(0, Ordering::Release);
     }
 
@@ -174,6 +184,8 @@ impl AdapterProvider for Tiny {
             Version: NDK_VERSION { Major: 0, Minor: 0 },
             MaxRegistrationSize: self.max_registration,
             FRMRPageCount: FAST_PAGES,
+            MaxReceiveQueueDepth: 64,
+            MaxInitiatorQueueDepth: 64,
             AdapterFlags: NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED,
             RdmaTechnology: NdkRoCE,
             ..NDK_ADAPTER_INFO::default()

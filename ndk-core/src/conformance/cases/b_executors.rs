@@ -1,6 +1,6 @@
 //! Rule B9: PENDING is kept whatever the executor does.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{Case, fast_registration, inline};
 use super::super::control::Step;
 use super::super::desk::Spawning;
 use super::super::env::{Env, Issued};
@@ -15,9 +15,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("B9", "create", create).own(),
     Case::new("B9", "close_region", close_region).own(),
     Case::new("B9", "close_domain", close_domain).own(),
-    Case::new("B9", "close_inside_of_dropped", close_inside_of_dropped).own(),
-    Case::new("B9", "close_pending_of_dropped", close_pending_of_dropped).own(),
-    Case::new("B9", "domain_behind_region", domain_behind_region).own(),
+    Case::new("B9", "close_inside_of_dropped", close_inside_of_dropped).own().needs(inline),
+    Case::new("B9", "close_pending_of_dropped", close_pending_of_dropped).own().needs(inline),
+    Case::new("B9", "domain_behind_region", domain_behind_region).own().needs(inline),
     Case::new("B9", "dropped_later", dropped_later).own(),
 ];
 

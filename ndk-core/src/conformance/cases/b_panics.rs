@@ -151,12 +151,13 @@ fn cancel(env: &mut Env) {
     env.finish(close).has(STATUS_SUCCESS);
 }
 
-/// The question whether the device is there is no region's, and its panic poisons none.
+/// The question whether the device is there is asked for the request's sake.
 fn device_state(env: &mut Env) {
-    let (mr, page) = (env.region(), env.page());
+    let (mr, other, page) = (env.region(), env.region(), env.page());
     env.control.trap(Trap::IsLost);
-    env.register(mr, page.all(0)).success();
-    env.deregister(mr).success();
+    env.register(mr, page.all(0)).has(STATUS_INTERNAL_ERROR);
+    is_poisoned(env, mr);
+    is_well(env, other);
 }
 
 fn close(env: &mut Env) {

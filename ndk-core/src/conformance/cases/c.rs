@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Every union of the four flags (C1).
-fn unions() -> Vec<ULONG> {
+pub(super) fn unions() -> Vec<ULONG> {
     let flags = [
         NDK_MR_FLAG_ALLOW_LOCAL_WRITE,
         NDK_MR_FLAG_ALLOW_REMOTE_READ,
@@ -43,7 +43,7 @@ fn unions() -> Vec<ULONG> {
     unions
 }
 
-fn is_remote(flags: ULONG) -> bool {
+pub(super) fn is_remote(flags: ULONG) -> bool {
     flags & 0x6 != 0
 }
 

@@ -1,6 +1,6 @@
 //! Section L: logical addresses and the privileged token, as far as they can be judged without work requests.
 
-use super::super::case::{Case, Device, mappings};
+use super::super::case::{Case, Device, inline_mappings, mappings};
 use super::super::control::{Fault, Step};
 use super::super::env::{Env, Issued};
 use super::super::memory::Memory;
@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("L4", "failed_build", failed_build).raw().needs(mappings),
     Case::new("L4", "bad_arguments", bad_arguments).raw().needs(mappings),
     Case::new("L5", "privileged_token", privileged_token).own().needs(has_privileged_token),
-    Case::new("L6", "null_completion", null_completion).raw().own().needs(mappings),
+    Case::new("L6", "null_completion", null_completion).raw().own().needs(inline_mappings),
     Case::new("L6", "null_completion_of_pending", null_completion_of_pending)
         .raw()
         .own()
@@ -31,14 +31,14 @@ const HEADER: usize = offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray);
 const UNTOUCHED: u64 = 0x5a5a_5a5a_5a5a_5a5a;
 
 /// A consumer's buffer for a mapping.
-struct Lam {
+pub(super) struct Lam {
     words: Vec<u64>,
     size: ULONG,
-    fbo: ULONG,
+    pub(super) fbo: ULONG,
 }
 
 impl Lam {
-    fn for_pages(pages: usize) -> Self {
+    pub(super) fn for_pages(pages: usize) -> Self {
         let size = bytes_for(pages);
         Self { words: vec![UNTOUCHED; size.div_ceil(8)], size: size as ULONG, fbo: ULONG::MAX }
     }
@@ -47,13 +47,13 @@ impl Lam {
         self.words.as_mut_ptr().cast()
     }
 
-    fn arguments(&mut self, memory: &Memory, length: usize) -> Mapped {
+    pub(super) fn arguments(&mut self, memory: &Memory, length: usize) -> Mapped {
         let (lam, size, fbo) = (self.pointer(), &raw mut self.size, &raw mut self.fbo);
         Mapped { mdl: memory.mdl(), length, lam, size, fbo }
     }
 
     /// The logical addresses of a mapping that was built.
-    fn pages(&mut self) -> Vec<u64> {
+    pub(super) fn pages(&mut self) -> Vec<u64> {
         let lam = self.pointer();
         // SAFETY: the buffer holds a built mapping; its fields are read one by one.
         unsafe {
@@ -73,13 +73,13 @@ fn bytes_for(pages: usize) -> usize {
 }
 
 impl Env {
-    fn start_build(&mut self, arguments: Mapped) -> Issued {
+    pub(super) fn start_build(&mut self, arguments: Mapped) -> Issued {
         let adapter = self.adapter();
         // SAFETY: the adapter is open; the cases keep memory and buffers until the request is over.
         self.issue(|route, done| unsafe { route.build_mapping(adapter, arguments, done) })
     }
 
-    fn release(&self, lam: &mut Lam) {
+    pub(super) fn release(&self, lam: &mut Lam) {
         let (adapter, lam) = (self.adapter(), lam.pointer());
         // SAFETY: the adapter is open, and the mapping was built and is released once.
         let status = unsafe { self.route.release_mapping(adapter, lam) };

@@ -9,7 +9,12 @@ mod c;
 mod c_chain;
 mod d;
 mod e;
+mod f;
+mod f_rights;
+mod fast;
 mod g;
+mod g_arguments;
+mod g_work;
 mod h;
 mod h_adapter;
 mod l;
@@ -17,8 +22,9 @@ mod l;
 use super::case::Case;
 use super::env::Env;
 use super::memory::Memory;
+use super::outcome::Outcome;
 use super::route::Mapped;
-use crate::abi::{NDK_LOGICAL_ADDRESS_MAPPING, NTSTATUS, ULONG};
+use crate::abi::{NDK_LOGICAL_ADDRESS_MAPPING, STATUS_SUCCESS, ULONG};
 
 /// Every case, in the contract's order.
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
@@ -32,7 +38,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         c_chain::CASES,
         d::CASES,
         e::CASES,
+        f::CASES,
+        f_rights::CASES,
         g::CASES,
+        g_arguments::CASES,
+        g_work::CASES,
         h::CASES,
         h_adapter::CASES,
         l::CASES,
@@ -42,7 +52,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
 }
 
 /// What a small mapping comes to; it is released again.
-pub(super) fn mapping_status(env: &mut Env, memory: &Memory) -> NTSTATUS {
+pub(super) fn try_mapping(env: &mut Env, memory: &Memory) -> Outcome {
     let adapter = env.adapter();
     let mut buffer = [0_u64; 16];
     let (mut size, mut fbo) = (size_of_val(&buffer) as ULONG, 0);
@@ -56,10 +66,10 @@ pub(super) fn mapping_status(env: &mut Env, memory: &Memory) -> NTSTATUS {
     };
     // SAFETY: the adapter is open, and the buffers outlive the request, which is waited for.
     let issued = env.issue(|route, done| unsafe { route.build_mapping(adapter, arguments, done) });
-    let status = env.finish(issued).status();
-    if status == crate::abi::STATUS_SUCCESS {
+    let outcome = env.finish(issued);
+    if outcome.status() == STATUS_SUCCESS {
         // SAFETY: built above, and released once.
         unsafe { env.route.release_mapping(adapter, lam) };
     }
-    status
+    outcome
 }
