@@ -31,7 +31,7 @@ const LARGE_FILE: u64 = 32 << 20;
 #[command(about = "Registers a file, has a peer read it remotely, and shows what happens")]
 struct Arguments {
     /// The file to register
-    #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))]
+    #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../LICENSE-APACHE"))]
     file: PathBuf,
     /// The backend by name; both ends of the connection are opened with it
     #[arg(long, default_value = "sim")]

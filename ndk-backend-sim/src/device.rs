@@ -221,6 +221,7 @@ impl Device {
     /// a copy in progress on another thread, so it ends soon: the waiter is polled again rather than woken, which
     /// spares each access a look at who waits.
     pub(crate) async fn quiesce(&self, index: u32) {
+        let given_up = GivenUp { device: self, index };
         poll_fn(|cx| {
             if self.hazards.is_busy(index) {
                 cx.waker().wake_by_ref();
@@ -229,12 +230,19 @@ impl Device {
             Poll::Ready(())
         })
         .await;
+        std::mem::forget(given_up);
     }
 
     /// Ends a fast registration or a binding, and waits for accesses at work; false where there is none that this
-    /// token may invalidate.
-    pub(crate) fn invalidate(&self, index: u32, token: u32, domain: u32) -> bool {
-        let ended = self.record(index).invalidate(token, domain);
+    /// token may invalidate, or that a peer may by way of the queue pair it came by.
+    pub(crate) fn invalidate(
+        &self,
+        index: u32,
+        token: u32,
+        domain: u32,
+        by_peer: Option<u64>,
+    ) -> bool {
+        let ended = self.record(index).invalidate(token, domain, by_peer);
         if ended == Some(Invalidated::Registration) {
             self.counters.deregistered(domain as usize);
         }
@@ -247,6 +255,18 @@ impl Device {
         while self.hazards.is_busy(index) {
             std::thread::yield_now();
         }
+    }
+}
+
+/// A wait that is given up (B9) has to end all the same: the request is over then, and its memory the consumer's.
+struct GivenUp<'a> {
+    device: &'a Device,
+    index: u32,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.device.quiesce_now(self.index);
     }
 }
 

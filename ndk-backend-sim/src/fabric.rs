@@ -28,6 +28,12 @@ struct Port {
     connected: bool,
 }
 
+impl Port {
+    fn wants_to(&self, number: u64) -> bool {
+        self.wants.as_ref().is_some_and(|(whom, _)| *whom == number)
+    }
+}
+
 fn refuse(kind: ErrorKind, cause: &'static str) -> Error {
     Error::new(kind, cause)
 }
@@ -49,7 +55,15 @@ impl Fabric {
     }
 
     pub(crate) fn detach(&self, number: u64) {
-        self.0.queue_pairs.lock().remove(&number);
+        let mut ports = self.0.queue_pairs.lock();
+        let gone = ports.remove(&number);
+        // Who wants to connect to it learns that it is not there any more.
+        let waiting = ports.values_mut().filter(|port| port.wants_to(number));
+        let wakers: Vec<Waker> =
+            waiting.filter_map(|port| port.wants.take()).map(|(_, waker)| waker).collect();
+        drop(ports);
+        drop(gone);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// The text by which a peer finds a queue pair: the fabric's identity and the number.
@@ -77,13 +91,15 @@ impl Fabric {
         let peer = self.parse(peer)?;
         let leave = Leave { fabric: self, number };
         poll_fn(|cx| {
+            // Wakers are foreign code: this one is cloned, and an earlier one dropped, without the lock.
+            let (waker, _earlier);
+            waker = cx.waker().clone();
             let mut ports = self.0.queue_pairs.lock();
             let Some(other) = ports.get(&peer) else {
                 let cause = "the peer's queue pair does not exist";
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
             };
-            let (taken, willing) =
-                (other.connected, other.wants.as_ref().is_some_and(|(whom, _)| *whom == number));
+            let (taken, willing) = (other.connected, other.wants_to(number));
             let other = other.queue_pair.upgrade();
             let Some(own) = ports.get_mut(&number) else {
                 let cause = "the queue pair is closed";
@@ -96,7 +112,7 @@ impl Fabric {
                 let cause = "the peer's queue pair is connected to another";
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
             }
-            own.wants = Some((peer, cx.waker().clone()));
+            _earlier = own.wants.replace((peer, waker));
             let (Some(here), Some(there)) = (own.queue_pair.upgrade(), other) else {
                 let cause = "a queue pair is being closed";
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
@@ -141,8 +157,9 @@ struct Leave<'a> {
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        if let Some(port) = self.fabric.0.queue_pairs.lock().get_mut(&self.number) {
-            port.wants = None;
-        }
+        let mut ports = self.fabric.0.queue_pairs.lock();
+        let wanted = ports.get_mut(&self.number).and_then(|port| port.wants.take());
+        drop(ports);
+        drop(wanted);
     }
 }

@@ -102,13 +102,21 @@ impl Device {
             let mut sleep = pin!(self.clock.sleep(delay));
             let mut place = Place { waiting: &self.waiting, key: None };
             let cancelled = || cancel.is_some_and(|cancel| cancel.0.load(Ordering::Acquire));
+            let mut first = true;
             poll_fn(|cx| {
                 // First the place, then the questions: what is rung in between wakes this task again.
                 place.set(cx.waker());
                 if cancelled() || self.is_lost() {
                     return Poll::Ready(());
                 }
-                sleep.as_mut().poll(cx)
+                let slept = sleep.as_mut().poll(cx);
+                if slept.is_ready() && std::mem::take(&mut first) {
+                    // A real clock was faster than this thread. The plan has the operation pend all the same.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                first = false;
+                slept
             })
             .await;
             // The loss goes first: nothing works on a device that is gone.

@@ -105,7 +105,7 @@ impl Shared {
     }
 
     /// Moves this end to error: what is posted completes with CANCELLED (F6). Requests that wait in the queue are
-    /// flushed where their turn comes.
+    /// flushed where their turn comes. As after `complete`, somebody has to `ring`.
     pub(crate) fn fail(&self) {
         if self.status.swap(ERROR, Ordering::AcqRel) == ERROR {
             return;
@@ -116,14 +116,16 @@ impl Shared {
         }
     }
 
-    /// Adds a completion.
+    /// Adds a completion. Whoever does so calls `ring` once it holds no lock: a waker is foreign code.
     pub(crate) fn complete(&self, completion: WorkCompletion) {
         self.device.counters.completed(self.domain as usize, completion.result.err());
-        let waiter = {
-            let mut done = self.done.lock();
-            done.completions.push_back(completion);
-            done.waiter.take()
-        };
+        self.done.lock().completions.push_back(completion);
+    }
+
+    /// Wakes who waits for a completion.
+    #[inline]
+    pub(crate) fn ring(&self) {
+        let waiter = self.done.lock().waiter.take();
         if let Some(waiter) = waiter {
             waiter.wake();
         }
@@ -168,6 +170,7 @@ impl SimQueuePair {
     fn leave(&self) {
         self.fabric.detach(self.shared.number);
         self.shared.fail();
+        self.shared.ring();
         // The peer finds the connection lost; each end holds the other until it is closed itself.
         let peer = {
             let mut queue = self.shared.queue.lock();
@@ -176,6 +179,7 @@ impl SimQueuePair {
         };
         if let Some(peer) = peer {
             peer.shared.fail();
+            peer.shared.ring();
         }
     }
 }
@@ -210,11 +214,22 @@ impl QpProvider for SimQueuePair {
     }
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        let first = self.shared.done.lock().completions.pop_front();
+        if let Some(completion) = first {
+            return Poll::Ready(completion);
+        }
+        // Wakers are foreign code: they are cloned and dropped without the lock.
+        let waker = cx.waker().clone();
         let mut done = self.shared.done.lock();
         match done.completions.pop_front() {
-            Some(completion) => Poll::Ready(completion),
+            Some(completion) => {
+                drop(done);
+                Poll::Ready(completion)
+            }
             None => {
-                done.waiter = Some(cx.waker().clone());
+                let before = done.waiter.replace(waker);
+                drop(done);
+                drop(before);
                 Poll::Pending
             }
         }
@@ -223,8 +238,10 @@ impl QpProvider for SimQueuePair {
     fn flush(&self) {
         let peer = self.shared.queue.lock().peer.as_ref().map(|peer| peer.shared.clone());
         self.shared.fail();
+        self.shared.ring();
         if let Some(peer) = peer {
             peer.fail();
+            peer.ring();
         }
     }
 

@@ -107,15 +107,28 @@ impl Record {
     }
 
     /// Kills a registration or binding that may be invalidated with this token; `None` where there is none.
-    pub(crate) fn invalidate(&self, token: u32, domain: u32) -> Option<Invalidated> {
+    /// A peer can end only what gives peers rights (E3), and on the queue pair that it is for (G11).
+    pub(crate) fn invalidate(
+        &self,
+        token: u32,
+        domain: u32,
+        by_peer: Option<u64>,
+    ) -> Option<Invalidated> {
         let rights = self.rights.load(Ordering::Acquire);
         let can = rights & (LIVE | INVALIDATABLE) == LIVE | INVALIDATABLE
             && self.token.load(Ordering::Relaxed) == token
-            && self.domain.load(Ordering::Relaxed) == domain;
+            && self.domain.load(Ordering::Relaxed) == domain
+            && by_peer.is_none_or(|queue_pair| self.is_open_to(rights, queue_pair));
         let killed = can
             && self.rights.compare_exchange(rights, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         let window = rights & WINDOW != 0;
         killed.then_some(if window { Invalidated::Binding } else { Invalidated::Registration })
+    }
+
+    fn is_open_to(&self, rights: u32, queue_pair: u64) -> bool {
+        let scope = self.scope.load(Ordering::Relaxed);
+        let remote = Access::from_flags(rights & !MARKS).is_ok_and(Access::is_remote);
+        remote && (scope == 0 || scope == queue_pair)
     }
 
     /// Makes the record the one of a domain's privileged token (L5).

@@ -252,7 +252,7 @@ impl FastCore {
     /// Carries an invalidation out; false where nothing is registered with the token.
     pub(crate) fn invalidate(&self, token: u32) -> bool {
         let mut inside = self.inside.lock();
-        let was = self.device.invalidate(self.index, token, self.domain);
+        let was = self.device.invalidate(self.index, token, self.domain, None);
         inside.mappings.clear();
         was
     }

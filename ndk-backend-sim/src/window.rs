@@ -72,7 +72,7 @@ impl WindowCore {
     /// Ends the binding; false where there is none.
     pub(crate) fn invalidate(&self) -> bool {
         let _step = self.closed.lock();
-        self.device.invalidate(self.index, self.token.get(), self.domain)
+        self.device.invalidate(self.index, self.token.get(), self.domain, None)
     }
 }
 

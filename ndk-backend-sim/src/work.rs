@@ -9,8 +9,8 @@ use crate::queue_pair::{Peer, Shared};
 use crate::region::{FastCore, FastRequest, SimRegion};
 use crate::window::{SimWindow, WindowCore};
 use ndk_core::{
-    Access, Error, ErrorKind, Refusal, RemoteAddress, RemoteToken, Result, Sge, WorkCompletion,
-    WorkId, WorkKind, WorkRequest,
+    Access, Error, ErrorKind, FastMemory, Refusal, RemoteAddress, RemoteToken, Result, Sge,
+    WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -172,6 +172,17 @@ impl<'a> Local<'a> {
     }
 }
 
+/// The framework checks more (G4); this much keeps an access on the list of pages, whoever posts.
+fn check_fast_memory(memory: &FastMemory<'_>) -> Result<()> {
+    let room = (memory.pages.len() as u64 * 4096).checked_sub(memory.base & 0xfff);
+    let wraps = memory.base.checked_add(memory.length).is_none();
+    if memory.length == 0 || wraps || room.is_none_or(|room| memory.length > room) {
+        let cause = "the fast registration is larger than its pages";
+        return Err(Error::new(ErrorKind::InvalidParameter, cause).rule("G4"));
+    }
+    Ok(())
+}
+
 fn outside_mapping() -> Error {
     let cause = "a logical address is not wholly inside one live mapping";
     Error::new(ErrorKind::InvalidParameter, cause).rule("L2")
@@ -196,6 +207,7 @@ impl<'a> Work<'a> {
             WorkRequest::Write { local, remote } => Step::Write(Local::new(local, shared)?, remote),
             WorkRequest::FastRegister { region, memory, access } => {
                 let core = region.fast.clone().ok_or_else(wrong_kind)?;
+                check_fast_memory(&memory)?;
                 let mut pages = Vec::with_capacity(memory.pages.len());
                 let mut mappings: Vec<Arc<Mapped>> = Vec::new();
                 for &address in memory.pages {
@@ -271,6 +283,7 @@ impl Shared {
         if self.is_broken() {
             drop(receives);
             self.complete(work.flushed());
+            self.ring();
             return Ok(());
         }
         if receives.len() >= self.depths.receive as usize {
@@ -286,7 +299,9 @@ impl Shared {
         let Decision { delay, fault, .. } = self.device.decide_work(work.operation())?;
         let mut queue = self.queue.lock();
         if delay.is_none() && queue.waiting.is_empty() {
-            self.carry_out(&mut queue, work, None);
+            let peer = self.carry_out(&mut queue, work, None);
+            drop(queue);
+            self.ring_both(peer);
             return Ok(());
         }
         if queue.waiting.len() >= self.depths.initiator as usize {
@@ -308,16 +323,35 @@ impl Shared {
 
     fn carry_out_next(&self) {
         let mut queue = self.queue.lock();
-        if let Some(Waiting { work, fault }) = queue.waiting.pop_front() {
-            self.carry_out(&mut queue, work, fault);
-        }
+        let Some(Waiting { work, fault }) = queue.waiting.pop_front() else { return };
+        let peer = self.carry_out(&mut queue, work, fault);
+        drop(queue);
+        self.ring_both(peer);
     }
 
     #[inline]
-    fn carry_out(&self, queue: &mut Queue, work: Work<'_>, fault: Option<ErrorKind>) {
+    fn ring_both(&self, peer: Option<Arc<Self>>) {
+        self.ring();
+        if let Some(peer) = peer {
+            peer.ring();
+        }
+    }
+
+    /// Carries a request out, and completes it. Whoever calls it rings here, and at the peer where one is given, once
+    /// it has let the queue go.
+    #[inline]
+    fn carry_out(
+        &self,
+        queue: &mut Queue,
+        work: Work<'_>,
+        fault: Option<ErrorKind>,
+    ) -> Option<Arc<Self>> {
         let peer = match &queue.peer {
             Some(peer) if !self.is_broken() => peer,
-            _ => return self.complete(work.flushed()),
+            _ => {
+                self.complete(work.flushed());
+                return None;
+            }
         };
         let Carried { result, bytes } = match fault {
             None if self.device.is_lost() => {
@@ -337,6 +371,8 @@ impl Shared {
         if result.is_err() {
             self.break_connection(peer);
         }
+        let touched = work.kind == WorkKind::Send || self.is_broken();
+        touched.then(|| peer.shared.clone())
     }
 
     #[inline]
@@ -484,7 +520,8 @@ impl Shared {
     /// A peer invalidates a token of this end.
     fn invalidate(&self, token: u32) -> bool {
         let index = self.device.find(token);
-        index.is_some_and(|index| self.device.invalidate(index, token, self.domain))
+        let by_peer = Some(self.number);
+        index.is_some_and(|index| self.device.invalidate(index, token, self.domain, by_peer))
     }
 }
 

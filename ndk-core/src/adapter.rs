@@ -30,7 +30,7 @@ use slab::Slab;
 #[repr(C)]
 pub(crate) struct Adapter<A: AdapterProvider, P: Platform> {
     ndk: CShared<NDK_ADAPTER>,
-    /// One for each domain and mapping, and short ones. The opener holds none: its close waits for zero.
+    /// One for each domain, and short ones. The opener holds none: its close waits for zero.
     refs: Refs,
     ids: AtomicU64,
     version: NDK_VERSION,
@@ -220,10 +220,20 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         out: *mut *mut NDK_PD,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
-        unsafe { self.begin_create(routine, context, out) }.inspect_err(|error| {
-            // SAFETY: the adapter is open.
-            log::warn!("{}: create domain refused: {error}", unsafe { self.get() }.name());
+        let begun = unsafe { self.begin_create(routine, context, out) };
+        begun.unwrap_or_else(|refused| {
+            // SAFETY: what is refused has taken no reference, and the adapter is as open as before.
+            unsafe { self.log_failure("create domain", &refused) };
+            Err(refused)
         })
+    }
+
+    /// # Safety
+    /// The adapter is alive.
+    #[cold]
+    pub(crate) unsafe fn log_failure(self, what: &str, error: &Error) {
+        // SAFETY: the caller's promise.
+        log::warn!("{}: {what} failed: {error}", unsafe { self.get() }.name());
     }
 
     /// # Safety
@@ -233,7 +243,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         routine: Option<NDK_FN_CREATE_COMPLETION>,
         context: PVOID,
         out: *mut *mut NDK_PD,
-    ) -> Result<Progress> {
+    ) -> Result<Result<Progress>> {
         // SAFETY: the caller's promises.
         let (adapter, done) = unsafe { (self.get(), CreateCompletion::new(routine, context)?) };
         if out.is_null() {
@@ -263,17 +273,19 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
             Started::Ready(result) => {
                 // SAFETY: the request's reference, let go after its last use; `out` as the caller promised.
                 let result = unsafe { self.created(result.and_then(|made| made)) };
-                if let Ok(domain) = &result {
-                    // SAFETY: as above.
-                    unsafe { out.write(domain.as_ndk().as_ptr()) };
-                }
                 // SAFETY: as above.
-                unsafe { self.release() };
-                result.map(|_| Progress::Done)
+                unsafe {
+                    match &result {
+                        Ok(domain) => out.write(domain.as_ndk().as_ptr()),
+                        Err(error) => self.log_failure("create domain", error),
+                    }
+                    self.release();
+                }
+                Ok(result.map(|_| Progress::Done))
             }
             Started::Pending(task) => {
                 adapter.spawn(task);
-                Ok(Progress::Pending)
+                Ok(Ok(Progress::Pending))
             }
         }
     }

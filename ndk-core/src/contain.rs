@@ -50,3 +50,17 @@ pub(crate) fn contain<R>(
 ) -> Result<R, Panicked> {
     Ok(code())
 }
+
+/// As `contain`, for a future: each of its polls.
+pub(crate) async fn contain_future<F: Future>(
+    what: &'static str,
+    name: impl core::fmt::Display,
+    future: F,
+) -> Result<F::Output, Panicked> {
+    let mut future = core::pin::pin!(future);
+    core::future::poll_fn(|cx| match contain(what, &name, || future.as_mut().poll(cx)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panicked) => core::task::Poll::Ready(Err(panicked)),
+    })
+    .await
+}

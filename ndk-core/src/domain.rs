@@ -138,6 +138,15 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
         self.tokens.lock().insert(token, note);
     }
 
+    /// That child can no longer be invalidated by the token. Another child may have the same token by now, where a
+    /// device uses keys again.
+    pub(crate) fn unlist_token(&self, token: u32, child: u32) {
+        let mut tokens = self.tokens.lock();
+        if tokens.get(&token).is_some_and(|note| note.child == child) {
+            tokens.remove(&token);
+        }
+    }
+
     /// What the token stood for, which it does no longer.
     pub(crate) fn forget_token(&self, token: u32) -> Option<Tracked> {
         self.tokens.lock().remove(&token)
@@ -254,10 +263,20 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         out: *mut *mut NDK_MR,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
-        unsafe { self.begin_create(kind, routine, context, out) }.inspect_err(|error| {
-            // SAFETY: the domain is alive.
-            log::warn!("{}: create region refused: {error}", unsafe { self.get() }.name());
+        let begun = unsafe { self.begin_create(kind, routine, context, out) };
+        begun.unwrap_or_else(|refused| {
+            // SAFETY: what is refused has taken no reference, and the domain is as alive as before.
+            unsafe { self.log_failure(&refused) };
+            Err(refused)
         })
+    }
+
+    /// # Safety
+    /// The domain is alive.
+    #[cold]
+    unsafe fn log_failure(self, error: &Error) {
+        // SAFETY: the caller's promise.
+        log::warn!("{}: create region failed: {error}", unsafe { self.get() }.name());
     }
 
     /// # Safety
@@ -268,7 +287,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         routine: Option<NDK_FN_CREATE_COMPLETION>,
         context: PVOID,
         out: *mut *mut NDK_MR,
-    ) -> Result<Progress> {
+    ) -> Result<Result<Progress>> {
         // SAFETY: the caller's promises.
         let (domain, done) = unsafe { (self.get(), CreateCompletion::new(routine, context)?) };
         if out.is_null() {
@@ -302,18 +321,19 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 // SAFETY: the request's reference, let go after its last use; `out` as the caller promised.
                 let result = unsafe {
                     let result = self.created(kind, result.and_then(|made| made));
-                    if let Ok(region) = &result {
-                        out.write(region.as_ndk().as_ptr());
+                    match &result {
+                        Ok(region) => out.write(region.as_ndk().as_ptr()),
+                        Err(error) => self.log_failure(error),
                     }
                     result
                 };
                 // SAFETY: as above.
                 unsafe { self.release() };
-                result.map(|_| Progress::Done)
+                Ok(result.map(|_| Progress::Done))
             }
             Started::Pending(task) => {
                 adapter.spawn(task);
-                Ok(Progress::Pending)
+                Ok(Ok(Progress::Pending))
             }
         }
     }

@@ -57,5 +57,5 @@ pub use provider::{
     NoWindow, QpProvider, QueueDepths, RegionKind, RemoteAddress, Sge, WindowProvider,
     WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
-pub use region::{Progress, RegionName, RegionRef};
+pub use region::{Progress, RegionRef};
 pub use work::{MemoryWindow, QueuePair};

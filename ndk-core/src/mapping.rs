@@ -63,7 +63,8 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     /// gives. A failed build leaves no mapping.
     ///
     /// # Safety
-    /// The adapter is open; `mdl` is null or a chain as [`MdlView::new`] asks; pointers are null or may be written,
+    /// The memory described stays valid until the mapping is released and its last use over. The adapter is open; `mdl`
+    /// is null or a chain as [`MdlView::new`] asks; pointers are null or may be written,
     /// `lam` up to the size given; both until the request has completed. The completion may be called once from any
     /// thread.
     pub unsafe fn build_mapping(
@@ -76,16 +77,15 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         fbo: *mut ULONG,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
-        unsafe { self.begin_mapping(mdl, length, completion, lam, lam_size, fbo) }.inspect_err(
-            |error| {
-                // A buffer that is too small is how its size is asked for.
-                if error.kind() != ErrorKind::BufferTooSmall {
-                    // SAFETY: the adapter is open.
-                    let adapter = unsafe { self.get() };
-                    log::warn!("{}: build mapping refused: {error}", adapter.name());
-                }
-            },
-        )
+        let begun = unsafe { self.begin_mapping(mdl, length, completion, lam, lam_size, fbo) };
+        begun.unwrap_or_else(|refused| {
+            // A buffer that is too small is how its size is asked for.
+            if refused.kind() != ErrorKind::BufferTooSmall {
+                // SAFETY: what is refused has taken no reference, and the adapter is as open as before.
+                unsafe { self.log_failure("build mapping", &refused) };
+            }
+            Err(refused)
+        })
     }
 
     /// # Safety
@@ -98,7 +98,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         lam: *mut NDK_LOGICAL_ADDRESS_MAPPING,
         lam_size: *mut ULONG,
         fbo: *mut ULONG,
-    ) -> Result<Progress> {
+    ) -> Result<Result<Progress>> {
         // SAFETY: the caller's promises.
         let adapter = unsafe { self.get() };
         adapter.check_device()?;
@@ -154,20 +154,24 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
                 let result = finish(result);
                 // SAFETY: the request's own reference; the offset pointer was checked.
                 unsafe {
-                    self.release();
-                    if result.is_ok() {
-                        fbo.write(memory.page_offset() as ULONG);
+                    match &result {
+                        Ok(()) => fbo.write(memory.page_offset() as ULONG),
+                        Err(error) => self.log_failure("build mapping", error),
                     }
+                    self.release();
                 }
-                result.map(|()| Progress::Done)
+                Ok(result.map(|()| Progress::Done))
             }
             Started::Pending(task) => {
                 // Without a completion the build is given up: the task is dropped, and calls nothing.
-                done?;
+                if let Err(error) = done {
+                    drop(task);
+                    return Ok(Err(error));
+                }
                 // SAFETY: as above; written before the task can complete.
                 unsafe { fbo.write(memory.page_offset() as ULONG) };
                 adapter.spawn(task);
-                Ok(Progress::Pending)
+                Ok(Ok(Progress::Pending))
             }
         }
     }

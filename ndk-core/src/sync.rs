@@ -1,6 +1,7 @@
 //! Atomics, cells and locks, in one place, so that loom models and targets without `std` can replace them.
 //!
-//! Nothing else in the crate names `core::sync::atomic`, `UnsafeCell` or a lock.
+//! Nothing else in the framework names `core::sync::atomic`, `UnsafeCell` or a lock; a hosted buffer's bytes are atomics
+//! of their own.
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::AtomicU64;

@@ -21,6 +21,7 @@ pub(crate) use ticket::{Request, close_completed, create_completed, request_comp
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
 use ndk_core::abi::*;
+use ndk_core::mdl::Mdl;
 use ndk_core::{DomainRef, LocalToken, Opened, RegionRef, RemoteToken, Std};
 use std::ptr::{NonNull, addr_of, null_mut};
 
@@ -97,12 +98,19 @@ impl Host {
         })
     }
 
-    pub(crate) fn pd(&self) -> Pd {
+    /// A domain, or the status that there is none for.
+    pub(crate) fn try_pd(&self) -> Result<Pd, NTSTATUS> {
         let mut out = null_mut();
         let call = self.begin_pd(&mut out).finish_with_object(&self.pump);
-        assert_eq!(call.status, STATUS_SUCCESS);
+        if call.status != STATUS_SUCCESS {
+            return Err(call.status);
+        }
         let raw = NonNull::new(out).or(NonNull::new(call.object().cast())).expect("a domain");
-        Pd { raw, pump: self.pump.clone() }
+        Ok(Pd { raw, pump: self.pump.clone() })
+    }
+
+    pub(crate) fn pd(&self) -> Pd {
+        self.try_pd().expect("a domain")
     }
 
     /// Closes the adapter, of which nothing may be left.
@@ -202,7 +210,11 @@ impl Mr {
     }
 
     pub(crate) fn begin_register(&self, memory: &Memory, length: usize, flags: ULONG) -> Request {
-        let (raw, mdl) = (self.raw.as_ptr(), memory.mdl().as_ptr());
+        self.begin_register_mdl(memory.mdl(), length, flags)
+    }
+
+    pub(crate) fn begin_register_mdl(&self, mdl: &Mdl, length: usize, flags: ULONG) -> Request {
+        let (raw, mdl) = (self.raw.as_ptr(), mdl.as_ptr());
         // SAFETY: the region is not closed, and the chain lives until the test is over.
         Request::begin(|context| unsafe {
             entry!(self.raw, NdkRegisterMr)(

@@ -1,6 +1,7 @@
 //! Requests that take their time: neither sooner nor later than the plan says, and in the order of their deadlines.
 
 use crate::common::{Host, Memory, Net, sge};
+use ndk_backend_sim::{Clock, Config};
 use ndk_core::RemoteAddress;
 use ndk_core::abi::*;
 use std::ptr::null_mut;
@@ -129,5 +130,27 @@ fn h1_h4_late_closes_succeed_in_their_order() {
     assert_eq!(last.status, STATUS_SUCCESS);
     assert!(orders.iter().all(|order| *order < last.order), "H4: after the last region's");
     assert_eq!(host.sim().live_records(), 0);
+    host.close();
+}
+
+#[test]
+fn however_short_a_latency_is_the_operation_pends() {
+    let pump = crate::common::Pump::threads(1);
+    let plan = "latency = { all = '1ns' }\n[[fault]]\noperation = 'register'\nevery = 2\nstatus = 'timeout'\nwhen = 'pending'";
+    let config = Config { plan: plan.parse().unwrap(), clock: Clock::real(), ..Config::default() };
+    let host = Host::new(config, &pump);
+    let (pd, memory) = (host.pd(), Memory::new(100));
+    let mr = pd.mr();
+    for number in 0..200 {
+        let register = mr.begin_register(&memory, 100, 0);
+        assert_eq!(register.inline, STATUS_PENDING, "registration {number}");
+        if register.finish(&pump) == STATUS_SUCCESS {
+            let deregister = mr.begin_deregister();
+            assert_eq!(deregister.inline, STATUS_PENDING, "deregistration {number}");
+            assert_eq!(deregister.finish(&pump), STATUS_SUCCESS);
+        }
+    }
+    mr.close();
+    pd.close();
     host.close();
 }

@@ -194,3 +194,48 @@ fn a_queue_pair_that_is_closed_gives_up_what_waits() {
     peer.close();
     net.finish([from, to]);
 }
+
+#[test]
+fn what_comes_after_the_close_of_its_region_or_window_takes_no_effect() {
+    let net = Net::planned("latency = { fast-register = '10us', bind = '10us' }");
+    let memory = Memory::new(64);
+    let before = memory.fill(1);
+    let (lam, region) =
+        (net.a.map(&memory), net.here.registered(&memory, NDK_MR_FLAG_ALLOW_LOCAL_WRITE));
+    let other = Memory::new(64);
+    let source = net.there.registered(&other, 0);
+    for closes_window in [false, true] {
+        let (qp, peer) = crate::common::connect(&net.here, &net.there);
+        let token = if closes_window {
+            let window = window(&net.here).unwrap();
+            qp.bind(&region, &window, (memory.base(), 64), Access::REMOTE_WRITE).unwrap();
+            let token = window.remote_token().unwrap();
+            net.a.pump.block_on("the close of a window", window.close());
+            assert_eq!(region.deregister(), STATUS_SUCCESS, "D2: the window is closed");
+            token
+        } else {
+            let fast = net.here.fast_mr(1, true);
+            qp.fast_register(&fast, lam.memory(memory.base()), Access::REMOTE_WRITE).unwrap();
+            let token = fast.remote();
+            fast.close();
+            token
+        };
+        // Something else takes the place of what was closed, before the request is carried out.
+        let next = net.here.registered(&other, NDK_MR_FLAG_ALLOW_REMOTE_READ);
+        while net.a.pump.turn() {}
+        assert_eq!(qp.outcome(), Err(ErrorKind::AccessViolation));
+        qp.close();
+        peer.close();
+        let (qp, peer) = crate::common::connect(&net.here, &net.there);
+        let element = sge(source.local(), other.base(), 64);
+        let written = peer.write_through(element, token, memory.base());
+        assert_eq!(written, Err(ErrorKind::AccessViolation));
+        assert_eq!(memory.bytes(), before);
+        assert_eq!(net.a.sim().counters().live(), 1 + u64::from(!closes_window));
+        next.close();
+        qp.close();
+        peer.close();
+    }
+    net.a.release(lam);
+    net.finish([region, source]);
+}

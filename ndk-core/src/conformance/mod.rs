@@ -12,7 +12,10 @@
 //! - The *routes*: natively, through the framework's own objects; and through the C tables.
 //! - The *ways of completing*: inline (as the backend does it by itself); pending; and with the callback before the
 //!   entry has returned. The kit makes them, by a wrapper around the adapter under test and an executor of its own.
-//! - A case that needs what a device does not have is left out, with the reason.
+//! - A case about access to the bytes connects two queue pairs of the adapter under test, in two domains, and reaches
+//!   from one for the other's memory; an adapter that cannot be connected to itself leaves these cases out.
+//! - A case that needs what a device does not have is left out, with the reason. Where a device declares that it does
+//!   something in another way (section K), the case expects that.
 //!
 //! [`rules`] lists every rule with what the kit does about it.
 
@@ -28,6 +31,7 @@ mod native;
 mod net;
 mod outcome;
 mod paced;
+mod plan;
 mod port;
 pub mod predict;
 mod requests;
@@ -39,4 +43,5 @@ mod table;
 mod ticket;
 
 pub use kit::{Kit, main};
+pub use plan::Planned;
 pub use rules::{Coverage, Rule, rules};

@@ -182,6 +182,18 @@ impl Env {
         completion.result.map(|()| completion.bytes)
     }
 
+    /// An empty message from one end to the other.
+    #[track_caller]
+    fn message(&self, from: &dyn Port, to: &dyn Port) -> Result<(), ErrorKind> {
+        let context = next_context();
+        to.receive(context, &[]).expect("a receive is posted");
+        from.send(next_context(), &[], None).expect("a send is posted");
+        self.completion(from);
+        let received = self.completion(to);
+        assert_eq!(received.id.context, context, "whose completion");
+        received.result
+    }
+
     /// Rule F6: the queue pair is in error.
     #[track_caller]
     pub(super) fn is_broken(&self, port: &dyn Port) {
@@ -275,14 +287,13 @@ impl Net {
     /// An empty message from the peer to the owner.
     #[track_caller]
     pub(super) fn message(&self, env: &Env) -> Result<(), ErrorKind> {
-        let Link { peer, owner } = &self.link;
-        let context = next_context();
-        owner.receive(context, &[]).expect("a receive is posted");
-        peer.send(next_context(), &[], None).expect("a send is posted");
-        env.completion(&**peer);
-        let received = env.completion(&**owner);
-        assert_eq!(received.id.context, context, "whose completion");
-        received.result
+        env.message(&*self.link.peer, &*self.link.owner)
+    }
+
+    /// An empty message the other way: what the owner has written before is in the peer's memory then.
+    #[track_caller]
+    pub(super) fn message_to_peer(&self, env: &Env) -> Result<(), ErrorKind> {
+        env.message(&*self.link.owner, &*self.link.peer)
     }
 
     /// A read that succeeds and gives what is in the region's memory.

@@ -70,7 +70,7 @@ fn run(
 }
 
 /// Finds out what the device has, apart from what it declares.
-fn probe(kit: &Arc<Kit>) -> Result<Device> {
+pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
     let session = open_highest(&*kit.opener)?;
     let mut device = Device {
         info: session.info(),

@@ -86,7 +86,8 @@ pub trait AdapterProvider: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Mr>> + Send;
 
     /// Asks that what is pending on `region` ends soon, with CANCELLED or a status of its own (H2). A request that
-    /// cannot be cancelled is waited for.
+    /// cannot be cancelled is waited for. It may come between two polls, or just before the first poll of a request
+    /// that was accepted already: a backend remembers it for the region.
     fn cancel(&self, region: &Self::Mr) {
         let _ = region;
     }

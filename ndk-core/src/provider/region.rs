@@ -23,6 +23,8 @@ use core::future::Future;
 ///   only in the state that its documentation names. Query and token calls may come at any time, on any thread.
 /// - A started operation is polled to its end; it is dropped early only where an executor gives its task up (B9).
 /// - After `close` has completed nothing but `drop` is called.
+/// - From its first operation on a region stays where it is in memory.
+/// - While a memory window is bound to it, it is neither deregistered nor closed (D2, H3): the framework counts binds.
 pub trait MrProvider: Send + Sync + Sized + 'static {
     /// Makes `memory` reachable with the rights of `access`. C entry: `NdkRegisterMr`.
     ///
@@ -43,7 +45,7 @@ pub trait MrProvider: Send + Sync + Sized + 'static {
     /// State: registered. Once completed, no byte of the memory is read or changed through the old tokens (D3).
     ///
     /// # Errors
-    /// DEVICE_BUSY while a memory window is bound to the region (D2); it stays registered then.
+    /// DEVICE_BUSY where the device still knows of a window (D2), although none is bound; it stays registered then.
     fn deregister(&self) -> impl Future<Output = Result<()>> + Send;
 
     /// Prepares the region for fast registrations of up to `pages` pages; `remote` says whether they may ever give
@@ -62,8 +64,7 @@ pub trait MrProvider: Send + Sync + Sized + 'static {
 
     /// Gives up everything of the device that the region holds, whatever its state. C entry: `NdkCloseMr`.
     ///
-    /// Cannot fail (H1). A registered region's tokens are dead afterwards (H3); with a memory window bound it waits
-    /// until the window is gone.
+    /// Cannot fail (H1). A registered region's tokens are dead afterwards (H3).
     fn close(&self) -> impl Future<Output = ()> + Send;
 
     /// The token for local requests. C entry: `NdkGetLocalTokenFromMr`.

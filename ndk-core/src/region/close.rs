@@ -152,7 +152,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe {
             let listed = self.get().listed.load(Ordering::Acquire) as u32;
             if listed != 0 {
-                domain.as_ref().forget_token(listed);
+                domain.as_ref().unlist_token(listed, child as u32);
             }
             domain.as_ref().forget_child(child);
         }

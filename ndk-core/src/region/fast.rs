@@ -55,15 +55,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get() }.word.post_fast_register()
     }
 
-    /// A peer can invalidate the registration by this token from now on, until the region is closed.
-    pub(crate) unsafe fn list_token(self, token: u32, note: Tracked) {
+    /// A peer can invalidate the registration by its token from now on, until the region is closed.
+    pub(crate) unsafe fn list_token(self, note: Tracked) {
         // SAFETY: as above; the region's reference keeps the domain.
         let (region, domain) = unsafe { (self.get(), self.get().domain.as_ref()) };
-        let before = region.listed.swap(token.into(), Ordering::AcqRel) as u32;
-        if before != token {
-            domain.forget_token(before);
+        // SAFETY: as above.
+        let Some(token) = (unsafe { self.remote_token() }) else { return };
+        let before = region.listed.swap(token.get().into(), Ordering::AcqRel) as u32;
+        if before != 0 && before != token.get() {
+            domain.unlist_token(before, note.child);
         }
-        domain.note_token(token, note);
+        domain.note_token(token.get(), note);
     }
 
     pub(crate) unsafe fn post_invalidate(self) -> Result<()> {

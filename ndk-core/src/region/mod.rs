@@ -265,8 +265,6 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
         unsafe { self.initialise(pages, remote, routine, context) }
-            // SAFETY: where an error came back the request is over and the region as alive as before.
-            .inspect_err(|error| unsafe { self.log_refusal("initialise fast registration", error) })
     }
 
     /// The local token, or `None` where there is none (E1). C entry: `NdkGetLocalTokenFromMr`.
@@ -358,14 +356,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
     }
 
-    /// The region's name in log lines.
-    pub fn name(self) -> RegionName<A, P> {
+    /// The region's name in log lines, to be shown while it is alive.
+    pub(crate) fn name(self) -> RegionName<A, P> {
         RegionName(self)
     }
 }
 
 /// Displays as `adapter/pdN/mrM`. To be used while the region is alive.
-pub struct RegionName<A: AdapterProvider, P: Platform>(RegionRef<A, P>);
+pub(crate) struct RegionName<A: AdapterProvider, P: Platform>(RegionRef<A, P>);
 
 impl<A: AdapterProvider, P: Platform> fmt::Display for RegionName<A, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

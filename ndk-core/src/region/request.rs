@@ -185,7 +185,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     /// # Safety
     /// The region is alive.
-    unsafe fn poison(self) -> Error {
+    pub(crate) unsafe fn poison(self) -> Error {
         // SAFETY: the caller's promise.
         unsafe { self.get() }.word.poison();
         poisoned()
@@ -276,17 +276,21 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     unsafe fn abandon_task(region: NonNull<()>) {
         let this = Self(region.cast());
         // SAFETY: the task owns request and slot.
-        let request = unsafe { this.request() };
-        let outcome = match request.kind {
-            // SAFETY: as above.
-            Kind::Close => unsafe { this.last_poll(request.operation) },
-            _ => Some(Err(given_up())),
-        };
-        // SAFETY: the unfinished future is given up, or was finished just now.
-        if let Next::Poll = unsafe { this.conclude(request, outcome) } {
-            // What is next gets an executor's task of its own.
-            // SAFETY: slot and request were filled by `conclude`, and are this call's.
-            unsafe { this.pend(this.request()) };
+        let mut request = unsafe { this.request() };
+        // What is next is given up too: an executor that drops one task would drop the next, within this call, and so
+        // on for the whole queue.
+        loop {
+            let outcome = match request.kind {
+                // SAFETY: as above.
+                Kind::Close => unsafe { this.last_poll(request.operation) },
+                _ => Some(Err(given_up())),
+            };
+            // SAFETY: the unfinished future is given up, or was finished just now.
+            match unsafe { this.conclude(request, outcome) } {
+                Next::Nothing => return,
+                // SAFETY: slot and request were filled by `conclude`, and are this call's.
+                Next::Poll => request = unsafe { this.request() },
+            }
         }
     }
 
@@ -393,8 +397,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         match outcome {
             Ok(()) => {
                 // What is still under way for the round before means nothing any more.
-                region.round.store(adapter.next_id(), Ordering::Release);
+                // The allowance first: who reads the new round has it too.
                 region.initialised.store(what.pack(), Ordering::Release);
+                region.round.store(adapter.next_id(), Ordering::Release);
                 region.word.set_fast_state(FastState::Free);
             }
             // SAFETY: the caller's reference.
@@ -421,26 +426,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
     ) -> Result<Progress> {
-        // SAFETY: the caller's promises.
-        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)?) };
         let what = Initialised { pages, remote };
-        // SAFETY: the region is alive.
-        unsafe {
-            region.word.load().admit(Op::Initialise)?;
-            self.check_initialisation(pages)?;
-        }
-        loop {
-            match region.word.claim(Op::Initialise)? {
-                Claim::Mine => break,
-                Claim::Queue => {
-                    let mut queue = region.queue.lock();
-                    if region.word.join_queue()? {
-                        queue.push_back(QueuedInit { done, what });
-                        return Ok(Progress::Pending);
-                    }
-                }
-            }
-        }
+        // SAFETY: the caller's promises. What is refused here was not claimed, so the region is as alive as before; a
+        // failure further down may be the last that is heard of it.
+        let claimed = unsafe {
+            self.claim_initialisation(what, routine, context)
+                .inspect_err(|error| self.log_refusal("initialise fast registration", error))?
+        };
+        let Some(done) = claimed else { return Ok(Progress::Pending) };
         // SAFETY: the claim makes slot and operation this call's.
         match unsafe {
             self.attempt("a request", Device::Needed, |region| {
@@ -456,6 +449,35 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 // SAFETY: slot and request pass to the task.
                 unsafe { self.pend(Request { kind: Kind::Initialise(done, what), operation }) };
                 Ok(Progress::Pending)
+            }
+        }
+    }
+
+    /// Checks and claims an initialisation; `None` where it waits behind the one in progress.
+    ///
+    /// # Safety
+    /// As for [`RegionRef::initialize_fast_register`].
+    unsafe fn claim_initialisation(
+        self,
+        what: Initialised,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<Option<RequestCompletion>> {
+        // SAFETY: the caller's promises.
+        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)?) };
+        region.word.load().admit(Op::Initialise)?;
+        // SAFETY: the region is alive.
+        unsafe { self.check_initialisation(what.pages)? };
+        loop {
+            match region.word.claim(Op::Initialise)? {
+                Claim::Mine => return Ok(Some(done)),
+                Claim::Queue => {
+                    let mut queue = region.queue.lock();
+                    if region.word.join_queue()? {
+                        queue.push_back(QueuedInit { done, what });
+                        return Ok(None);
+                    }
+                }
             }
         }
     }

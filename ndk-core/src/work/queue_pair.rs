@@ -4,7 +4,7 @@ use super::check::{self, Elements};
 use super::track::{self, Tracked};
 use super::window::MemoryWindow;
 use crate::access::{Access, RemoteToken};
-use crate::contain::contain;
+use crate::contain::{contain, contain_future};
 use crate::domain::{Child, Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job;
@@ -132,11 +132,21 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
 
     #[inline]
     fn post(&self, id: WorkId, request: WorkRequest<'_, A::Mr, A::Window>) -> Result<()> {
-        self.domain().adapter().check_device()?;
+        self.try_post(id, request).map_err(|not_posted| match not_posted {
+            NotPosted::Refused(error) => error,
+            NotPosted::Panicked => panicked(),
+        })
+    }
+
+    fn try_post(
+        &self,
+        id: WorkId,
+        request: WorkRequest<'_, A::Mr, A::Window>,
+    ) -> Result<(), NotPosted> {
+        self.domain().adapter().check_device().map_err(NotPosted::Refused)?;
         contain("a work request", self.name(), || self.inner().provider.post(id, request))
-            .unwrap_or_else(|_| {
-                Err(Error::new(ErrorKind::Internal, "the backend panicked").rule("B8"))
-            })
+            .map_err(|_| NotPosted::Panicked)?
+            .map_err(NotPosted::Refused)
     }
 
     /// Posts a fast registration of `memory` with the rights of `access`.
@@ -146,7 +156,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// CONNECTION_INVALID (G6), INVALID_DEVICE_STATE (G3, G7, G10, H7), DEVICE_REMOVED (H8). Nothing is posted then.
     ///
     /// # Safety
-    /// The region is not closed, and the memory behind the logical addresses stays valid until the registration is
+    /// The region is not closed before the call returns, and the memory behind the logical addresses stays valid until the registration is
     /// invalidated or the region closed.
     pub unsafe fn fast_register(
         &self,
@@ -189,12 +199,19 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             }
             let note = Tracked { child: region.child(), round };
             let request = WorkRequest::FastRegister { region: region.provider(), memory, access };
-            if let Err(error) = self.post(WorkId { context, tag: note.pack() }, request) {
-                region.set_fast_state(FastState::Free);
-                return Err(error);
-            }
-            if let Some(token) = region.remote_token() {
-                region.list_token(token.get(), note);
+            // Listed before the posting: a peer that knows the token may use it at once. And after it, since a token
+            // that rotates changes with it.
+            region.list_token(note);
+            match self.try_post(WorkId { context, tag: note.pack() }, request) {
+                Ok(()) => region.list_token(note),
+                Err(NotPosted::Refused(error)) => {
+                    region.set_fast_state(FastState::Free);
+                    return Err(error);
+                }
+                Err(NotPosted::Panicked) => {
+                    region.set_fast_state(FastState::Stale);
+                    return Err(panicked());
+                }
             }
             Ok(())
         }
@@ -207,7 +224,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// DEVICE_REMOVED (H8). Nothing is posted then.
     ///
     /// # Safety
-    /// The region is not closed.
+    /// The region is not closed before the call returns.
     pub unsafe fn invalidate(&self, context: u64, region: RegionRef<A, P>) -> Result<()> {
         // SAFETY: the caller's promise, for each use of the region.
         unsafe {
@@ -216,8 +233,18 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 region.post_invalidate()?;
                 let note = Tracked { child: region.child(), round: region.round() };
                 let request = WorkRequest::InvalidateRegion { region: region.provider() };
-                self.post(WorkId { context, tag: note.pack() }, request)
-                    .inspect_err(|_| region.set_fast_state(FastState::Valid))
+                self.try_post(WorkId { context, tag: note.pack() }, request).map_err(|not_posted| {
+                    match not_posted {
+                        NotPosted::Refused(error) => {
+                            region.set_fast_state(FastState::Valid);
+                            error
+                        }
+                        NotPosted::Panicked => {
+                            region.set_fast_state(FastState::Stale);
+                            panicked()
+                        }
+                    }
+                })
             };
             begin().inspect_err(|error| self.log_refusal(error))
         }
@@ -231,7 +258,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Nothing is posted then.
     ///
     /// # Safety
-    /// The region is not closed.
+    /// The region is not closed before the call returns.
     pub unsafe fn bind(
         &self,
         context: u64,
@@ -265,14 +292,17 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     length,
                     access,
                 };
-                if let Err(error) = self.post(WorkId { context, tag: note.pack() }, request) {
-                    if let Some(region) = window.state().unbind(round) {
-                        region.unbind();
+                window.state().list(self.domain(), window.remote_token(), note);
+                match self.try_post(WorkId { context, tag: note.pack() }, request) {
+                    Ok(()) => window.state().list(self.domain(), window.remote_token(), note),
+                    Err(NotPosted::Refused(error)) => {
+                        if let Some(region) = window.state().unbind(round) {
+                            region.unbind();
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
-                }
-                if let Some(token) = window.remote_token() {
-                    self.domain().note_token(token.get(), note);
+                    // Nobody knows whether it is bound: it counts as bound until it is closed.
+                    Err(NotPosted::Panicked) => return Err(panicked()),
                 }
                 Ok(())
             }
@@ -347,8 +377,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Closes the queue pair. Requests that have not completed are given up.
     pub async fn close(mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.provider.close().await;
-            inner.forget();
+            Closing { inner: Some(inner), ended: false }.run().await;
         }
     }
 
@@ -369,10 +398,46 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     }
 }
 
-impl<A: AdapterProvider, P: Platform> Inner<A, P> {
-    fn forget(self) {
-        let Self { domain, child, provider } = self;
-        let _ = contain("dropping a queue pair", "a queue pair", || drop(provider));
+/// Why a request was not posted, or is not known to be.
+enum NotPosted {
+    /// The backend refused it, and nothing is left behind.
+    Refused(Error),
+    /// The backend panicked: it may have posted the request, or not.
+    Panicked,
+}
+
+#[cold]
+fn panicked() -> Error {
+    Error::new(ErrorKind::Internal, "the backend panicked").rule("B8")
+}
+
+/// A queue pair on its way out. Whatever becomes of the backend's close, its place in the domain and its reference go;
+/// a backend's queue pair whose close did not end stays leaked, since a device may still use it (B8, B9).
+struct Closing<A: AdapterProvider, P: Platform> {
+    inner: Option<Inner<A, P>>,
+    ended: bool,
+}
+
+impl<A: AdapterProvider, P: Platform> Closing<A, P> {
+    async fn run(mut self) {
+        if let Some(inner) = &self.inner {
+            let close = contain_future("close of a queue pair", "a queue pair", async {
+                inner.provider.close().await;
+            });
+            self.ended = close.await.is_ok();
+        }
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
+    fn drop(&mut self) {
+        let Some(Inner { domain, child, provider }) = self.inner.take() else { return };
+        if self.ended {
+            let _ = contain("dropping a queue pair", "a queue pair", || drop(provider));
+        } else {
+            log::error!("a queue pair's close did not end; what it holds stays leaked [B8, B9]");
+            core::mem::forget(provider);
+        }
         // SAFETY: the queue pair's reference to the domain, let go last.
         unsafe {
             domain.get().forget_child(child);
@@ -384,12 +449,9 @@ impl<A: AdapterProvider, P: Platform> Inner<A, P> {
 impl<A: AdapterProvider, P: Platform> Drop for QueuePair<A, P> {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
-        // SAFETY: the queue pair's reference keeps the domain until `forget`.
+        // SAFETY: the queue pair's reference keeps the domain until the closing is over.
         let adapter = unsafe { inner.domain.get() }.adapter();
-        let close = async move {
-            inner.provider.close().await;
-            inner.forget();
-        };
+        let close = Closing { inner: Some(inner), ended: false }.run();
         adapter.spawn(job::deferred("close of a queue pair", close, |_| ()));
     }
 }

@@ -1,20 +1,23 @@
 //! A memory window: rights over a part of a region, given and taken by requests on a queue pair.
 
+use super::track::Tracked;
 use crate::access::RemoteToken;
-use crate::contain::contain;
+use crate::contain::{contain, contain_future};
 use crate::domain::{Child, Domain, DomainRef};
 use crate::error::Result;
 use crate::job;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, WindowProvider};
 use crate::region::RegionRef;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use alloc::sync::Arc;
 use core::fmt;
 
 /// What a window is bound to, as the requests posted so far have it.
 pub(crate) struct WindowState<A: AdapterProvider, P: Platform> {
     bound: Mutex<P, Option<Binding<A, P>>>,
+    /// The token by which the domain's list of invalidatable tokens names the window; 0 for none.
+    listed: AtomicU64,
     pub(crate) id: u64,
 }
 
@@ -35,6 +38,25 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
         }
         *bound = Some(Binding { region, round, ending: false });
         true
+    }
+
+    /// A peer can invalidate the binding by this token from now on, until the window is closed.
+    pub(super) fn list(&self, domain: &Domain<A, P>, token: Option<RemoteToken>, note: Tracked) {
+        let token = token.map_or(0, RemoteToken::get);
+        let before = self.listed.swap(token.into(), Ordering::AcqRel) as u32;
+        if before != 0 && before != token {
+            domain.unlist_token(before, note.child);
+        }
+        if token != 0 {
+            domain.note_token(token, note);
+        }
+    }
+
+    fn unlist(&self, domain: &Domain<A, P>, child: u32) {
+        let listed = self.listed.swap(0, Ordering::AcqRel) as u32;
+        if listed != 0 {
+            domain.unlist_token(listed, child);
+        }
     }
 
     /// Ends the binding of that round. The region's bind is the caller's to let go.
@@ -102,7 +124,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         let held = unsafe { self.hold()? };
         let provider = held.adapter().provider().create_window(held.provider()).await?;
         let id = held.adapter().next_id();
-        let state = Arc::new(WindowState { bound: Mutex::new(None), id });
+        let state =
+            Arc::new(WindowState { bound: Mutex::new(None), listed: AtomicU64::new(0), id });
         let child = held.adopt(Child::Window(state.clone()));
         let inner = Inner { domain: held.keep(), child, provider };
         Ok(MemoryWindow { inner: Some(inner), state })
@@ -151,27 +174,50 @@ impl<A: AdapterProvider, P: Platform> MemoryWindow<A, P> {
     /// Closes the window; a binding ends with it.
     pub async fn close(mut self) {
         if let Some(inner) = self.inner.take() {
-            inner.provider.close().await;
-            inner.forget(&self.state);
+            Closing { inner: Some(inner), state: self.state.clone(), ended: false }.run().await;
         }
     }
 }
 
-impl<A: AdapterProvider, P: Platform> Inner<A, P> {
-    /// The window is closed: its binding, its place in the domain, and its reference go.
-    fn forget(self, state: &WindowState<A, P>) {
-        let Self { domain, child, provider } = self;
-        let token = contain("a window's token", "a window", || provider.remote_token());
-        let _ = contain("dropping a window", "a window", || drop(provider));
-        let bound = state.round().and_then(|round| state.unbind(round));
+/// A window on its way out. Whatever becomes of the backend's close, its binding, its place in the domain and its
+/// reference go. Where the close did not end, the backend's window stays leaked, and the region that it was bound to is
+/// poisoned: a device may still let peers through it (B8, B9).
+struct Closing<A: AdapterProvider, P: Platform> {
+    inner: Option<Inner<A, P>>,
+    state: Arc<WindowState<A, P>>,
+    ended: bool,
+}
+
+impl<A: AdapterProvider, P: Platform> Closing<A, P> {
+    async fn run(mut self) {
+        if let Some(inner) = &self.inner {
+            let close = contain_future("close of a window", "a window", async {
+                inner.provider.close().await;
+            });
+            self.ended = close.await.is_ok();
+        }
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
+    fn drop(&mut self) {
+        let Some(Inner { domain, child, provider }) = self.inner.take() else { return };
+        if self.ended {
+            let _ = contain("dropping a window", "a window", || drop(provider));
+        } else {
+            log::error!("a window's close did not end; what it holds stays leaked [B8, B9]");
+            core::mem::forget(provider);
+        }
+        let bound = self.state.round().and_then(|round| self.state.unbind(round));
         // SAFETY: the binding's reference to the region, then the window's to the domain.
         unsafe {
             if let Some(region) = bound {
+                if !self.ended {
+                    region.poison();
+                }
                 region.unbind();
             }
-            if let Ok(Some(token)) = token {
-                domain.get().forget_token(token.get());
-            }
+            self.state.unlist(domain.get(), child as u32);
             domain.get().forget_child(child);
             Domain::release(domain.pointer());
         }
@@ -181,13 +227,9 @@ impl<A: AdapterProvider, P: Platform> Inner<A, P> {
 impl<A: AdapterProvider, P: Platform> Drop for MemoryWindow<A, P> {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
-        let (state, domain) = (self.state.clone(), inner.domain);
-        // SAFETY: the window's reference keeps the domain until `forget`.
-        let adapter = unsafe { domain.get() }.adapter();
-        let close = async move {
-            inner.provider.close().await;
-            inner.forget(&state);
-        };
+        // SAFETY: the window's reference keeps the domain until the closing is over.
+        let adapter = unsafe { inner.domain.get() }.adapter();
+        let close = Closing { inner: Some(inner), state: self.state.clone(), ended: false }.run();
         adapter.spawn(job::deferred("close of a window", close, |_| ()));
     }
 }

@@ -23,8 +23,8 @@ pub(crate) enum Event {
 
 /// The context of every request of a model. It outlives the model's threads.
 pub(crate) struct Consumer {
-    // Not loom's lock, since it is held for no loom operation: the record is no part of what is explored.
-    record: Mutex<Vec<Event>>,
+    // Loom's lock, so that who reads it is explored before and after each callback.
+    record: loom::sync::Mutex<Vec<Event>>,
     /// What the callback of a request, or of a region's creation, does with the region.
     then: fn(&Consumer, Mr),
     region: Mutex<Option<Mr>>,
@@ -141,7 +141,7 @@ impl Bench {
     ) -> Self {
         let opened = Opened::new(device, executor, NDK_VERSION { Major: 2, Minor: 0 }).unwrap();
         let consumer = Arc::new(Consumer {
-            record: Mutex::default(),
+            record: loom::sync::Mutex::new(Vec::new()),
             then,
             region: Mutex::default(),
             notes: Mutex::default(),

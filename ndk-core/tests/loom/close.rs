@@ -19,7 +19,7 @@ fn assert_closed_last(consumer: &Consumer, close: Progress, status: NTSTATUS) {
 
 /// A request pends on another thread while this one closes; gives what became of the close.
 fn close_while_pending(device: Device, threads: Arc<Threads>, status: NTSTATUS) {
-    let bench = Bench::new(device, threads.clone(), nothing);
+    let bench = Bench::new(device, threads.lent(), nothing);
     let mr = bench.region(RegionKind::Conventional);
     assert_eq!(bench.consumer.register(mr), Ok(Progress::Pending));
     let close = bench.consumer.close(mr);
@@ -70,7 +70,7 @@ fn close_from_the_callback() {
     }
     explore(|| {
         let threads = Threads::that_run();
-        let bench = Bench::new(Device::with(Pace::Later), threads.clone(), close);
+        let bench = Bench::new(Device::with(Pace::Later), threads.lent(), close);
         let mr = bench.region(RegionKind::Conventional);
         assert_eq!(bench.consumer.register(mr), Ok(Progress::Pending));
         // The domain closes first, and waits for its region (H4).

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, Consumer, Event, Mr, nothing};
 use crate::device::{Device, Pace};
 use crate::executors::{OnTheSpot, Threads};
-use crate::explore;
+use crate::{explore, explore_up_to};
 use loom::thread;
 use ndk_core::abi::STATUS_SUCCESS;
 use ndk_core::{ErrorKind, Progress, RegionKind};
@@ -29,7 +29,7 @@ fn use_and_close(consumer: &Consumer, mr: Mr) {
 fn the_callback_frees_the_region_before_the_entry_has_returned() {
     explore(|| {
         let threads = Threads::that_run();
-        let bench = Bench::new(Device::with(Pace::Later), threads.clone(), use_and_close);
+        let bench = Bench::new(Device::with(Pace::Later), threads.lent(), use_and_close);
         let mr = bench.region(RegionKind::Conventional);
         assert_eq!(bench.consumer.register(mr), Ok(Progress::Pending));
         threads.join();
@@ -67,7 +67,7 @@ fn of_two_registrations_one_succeeds() {
 
 fn two_registrations(pace: Pace) {
     let threads = Threads::that_run();
-    let bench = Bench::new(Device::with(pace), threads.clone(), nothing);
+    let bench = Bench::new(Device::with(pace), threads.lent(), nothing);
     let mr = bench.region(RegionKind::Conventional);
     let other = {
         let consumer = bench.consumer.clone();
@@ -86,6 +86,64 @@ fn two_registrations(pace: Pace) {
     assert_eq!(results.iter().filter(refused).count(), 1);
     let calls = usize::from(accepted == Progress::Pending);
     assert_eq!(bench.consumer.record(), [Event::Request(STATUS_SUCCESS)].repeat(calls));
+    assert_eq!(bench.consumer.close(mr), Progress::Done);
+    bench.end_all();
+}
+
+/// E1: a token that another thread can read has the whole registration behind it.
+#[test]
+fn a_token_against_the_registration_it_comes_from() {
+    for pace in [Pace::Inline, Pace::Later] {
+        explore(move || {
+            let threads = Threads::that_run();
+            let bench = Bench::new(Device::with(pace), threads.lent(), nothing);
+            let mr = bench.region(RegionKind::Conventional);
+            // SAFETY: the region is closed below, after the thread.
+            let other = thread::spawn(move || unsafe { mr.local_token() }.is_some());
+            assert!(bench.consumer.register(mr).is_ok());
+            other.join().unwrap();
+            threads.join();
+            // SAFETY: as above.
+            assert!(unsafe { mr.local_token() }.is_some());
+            assert_eq!(bench.consumer.close(mr), Progress::Done);
+            bench.end_all();
+        });
+    }
+}
+
+/// C12, D1: a thread deregisters while another registers. It is refused, or comes after all that the registration
+/// did, even before the registration's callback has returned.
+#[test]
+fn a_deregistration_against_a_registration() {
+    explore(|| registration_and_deregistration(Pace::Inline));
+    explore_up_to(3, || registration_and_deregistration(Pace::Later));
+}
+
+fn registration_and_deregistration(pace: Pace) {
+    let threads = Threads::that_run();
+    let bench = Bench::new(Device::with(pace), threads.lent(), nothing);
+    let mr = bench.region(RegionKind::Conventional);
+    let other = {
+        let consumer = bench.consumer.clone();
+        thread::spawn(move || consumer.deregister(mr))
+    };
+    let registered = bench.consumer.register(mr);
+    let deregistered = other.join().unwrap();
+    threads.join();
+    let accepted = match pace {
+        Pace::Inline => Progress::Done,
+        _ => Progress::Pending,
+    };
+    assert_eq!(registered, Ok(accepted));
+    match &deregistered {
+        Ok(progress) => assert_eq!(*progress, accepted),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidDeviceState),
+    }
+    let pending = [registered, deregistered]
+        .iter()
+        .filter(|&result| *result == Ok(Progress::Pending))
+        .count();
+    assert_eq!(bench.consumer.record(), [Event::Request(STATUS_SUCCESS)].repeat(pending));
     assert_eq!(bench.consumer.close(mr), Progress::Done);
     bench.end_all();
 }

@@ -141,7 +141,9 @@ impl MrProvider for Region {
         let _ = self.operate(self.device.closes).await;
     }
 
+    /// Asked only while no operation is in progress that the models run beside it, so what it reads stands still.
     fn local_token(&self) -> Option<LocalToken> {
+        self.hardware.0.with(|_| ());
         LocalToken::new(1)
     }
 

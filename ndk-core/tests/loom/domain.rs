@@ -12,7 +12,7 @@ use ndk_core::{Progress, RegionKind};
 /// domain's is told once if it pends.
 fn domain_against_last_region(device: Device) {
     let threads = Threads::that_run();
-    let bench = Bench::new(device, threads.clone(), nothing);
+    let bench = Bench::new(device, threads.lent(), nothing);
     let mr = bench.region(RegionKind::Conventional);
     let region = {
         let consumer = bench.consumer.clone();
@@ -51,7 +51,7 @@ fn a_domain_against_a_creation() {
     explore(|| {
         let threads = Threads::that_run();
         let device = Device { creations: Pace::Later, ..Device::with(Pace::Inline) };
-        let bench = Bench::new(device, threads.clone(), close);
+        let bench = Bench::new(device, threads.lent(), close);
         let (creation, region) = bench.consumer.create(bench.pd, RegionKind::Conventional);
         assert_eq!((creation, region.is_none()), (Ok(Progress::Pending), true));
         let domain = bench.consumer.close_domain(bench.pd);
@@ -68,7 +68,7 @@ fn a_domain_against_a_creation() {
 fn an_adapter_against_its_last_domain() {
     explore(|| {
         let threads = Threads::that_run();
-        let bench = Bench::new(Device::with(Pace::Inline), threads.clone(), nothing);
+        let bench = Bench::new(Device::with(Pace::Inline), threads.lent(), nothing);
         let (pd, consumer) = (bench.pd, bench.consumer.clone());
         let domain = thread::spawn(move || consumer.close_domain(pd));
         bench.take().close().expect("no callback is open");
@@ -84,9 +84,9 @@ fn an_adapter_against_everything() {
     fn close(consumer: &Consumer, mr: Mr) {
         assert_eq!(consumer.close(mr), Progress::Pending);
     }
-    explore_up_to(2, || {
+    explore_up_to(3, || {
         let threads = Threads::that_run();
-        let bench = Bench::new(Device::with(Pace::Later), threads.clone(), close);
+        let bench = Bench::new(Device::with(Pace::Later), threads.lent(), close);
         let mr = bench.region(RegionKind::Conventional);
         let consumer = bench.consumer.clone();
         assert_eq!(consumer.register(mr), Ok(Progress::Pending));

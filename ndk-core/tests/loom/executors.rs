@@ -1,6 +1,7 @@
 //! What an executor may do with a task: another thread, the same thread at once, later, never.
 
 use loom::sync::Mutex;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread::{self, JoinHandle};
 use ndk_core::{Executor, Task};
 use std::collections::VecDeque;
@@ -29,13 +30,34 @@ impl Threads {
             thread.join().unwrap();
         }
     }
+
+    /// What an adapter is given.
+    pub(crate) fn lent(self: &Arc<Self>) -> Arc<Lent> {
+        Arc::new(Lent { threads: self.clone(), uses: AtomicUsize::new(0) })
+    }
 }
 
-impl Executor for Threads {
+/// The adapter's hold on the threads. It notes that it is still there when `spawn` is about to return (H5).
+pub(crate) struct Lent {
+    threads: Arc<Threads>,
+    uses: AtomicUsize,
+}
+
+impl Executor for Lent {
     fn spawn(&self, task: Task) {
-        let work = self.work;
+        let work = self.threads.work;
         let thread = thread::spawn(move || work(task));
-        self.started.lock().unwrap().push(thread);
+        self.threads.started.lock().unwrap().push(thread);
+        self.uses.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // Every use happened before, or loom reports it.
+            self.uses.with_mut(|_| ());
+        }
     }
 }
 

@@ -48,7 +48,7 @@ fn three_initialisations_that_pend() {
 fn close_against_a_queued_initialisation() {
     explore_up_to(3, || {
         let threads = Threads::that_run();
-        let bench = Bench::new(Device::with(Pace::Later), threads.clone(), nothing);
+        let bench = Bench::new(Device::with(Pace::Later), threads.lent(), nothing);
         let mr = bench.region(RegionKind::FastRegister);
         let consumer = bench.consumer.clone();
         for pages in [1, 2] {

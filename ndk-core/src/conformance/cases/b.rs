@@ -6,7 +6,7 @@ use super::super::control::{Fault, Step};
 use super::super::desk::Spawning;
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
-use super::super::route::{Mr, Registration, Route};
+use super::super::route::{Mr, Raw, Registration, Route};
 use super::super::ticket::{Done, Ticket, lock};
 use crate::abi::*;
 use crate::error::ErrorKind;
@@ -238,10 +238,10 @@ fn open_after(env: &mut Env, step: Step, start: impl FnOnce(&mut Env) -> Issued)
     outcome.has(STATUS_SUCCESS);
     let object = outcome.calls[0].object;
     if step == Step::CreatePd {
-        env.adopt_domain(super::super::route::Raw(std::ptr::with_exposed_provenance_mut(object)));
+        env.adopt_domain(Raw(std::ptr::with_exposed_provenance_mut(object)));
     }
     if step == Step::CreateMr {
-        env.adopt_region(super::super::route::Raw(std::ptr::with_exposed_provenance_mut(object)));
+        env.adopt_region(Raw(std::ptr::with_exposed_provenance_mut(object)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Section E: tokens, as far as they can be judged without access through them.
+//! Section E: tokens, apart from what they reach (`e_data`) and whether they can be guessed (`e_predict`).
 
 use super::super::case::{Case, fast_registration};
 use super::super::control::Step;

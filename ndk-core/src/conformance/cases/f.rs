@@ -234,11 +234,11 @@ fn requests_behind(env: &mut Env) {
     let from = [net.scratch.element(0, 8)];
     net.scratch.memory.fill(9);
     let contexts: Vec<u64> = repeat_with(next_context).take(REQUESTS).collect();
+    let before = target.memory.bytes();
     for (index, &context) in contexts.iter().enumerate() {
         let place = if index == BAD { target.at(100) } else { target.at(8 * index as isize) };
         net.link.peer.write(context, &from, place).expect("posted");
     }
-    let before = target.memory.bytes();
     for (index, &context) in contexts.iter().enumerate() {
         let completion = env.completion(&*net.link.peer);
         assert_eq!(completion.id.context, context, "completions come in the order of the posting");

@@ -1,11 +1,12 @@
-//! Section G: initialisation for fast registration; the rest needs work requests.
+//! Section G: initialisation for fast registration. Arguments and rounds of it are in `g_arguments` and `g_work`.
 
 use super::super::case::{Case, fast_registration};
-use super::super::control::Step;
+use super::super::control::{Fault, Step};
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
 use super::super::ticket::{Done, lock};
 use crate::abi::*;
+use crate::error::ErrorKind;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
@@ -14,6 +15,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("G2", "page_counts", page_counts).needs(fast_registration),
     Case::new("G3", "one_after_another", one_after_another).needs(fast_registration),
     Case::new("G3", "in_parallel", in_parallel).own().needs(fast_registration),
+    Case::new("G3", "last_one_fails", last_one_fails).own().needs(fast_registration),
     Case::new("G3", "by_many_threads", by_many_threads).needs(fast_registration),
 ];
 
@@ -70,6 +72,20 @@ fn in_parallel(env: &mut Env) {
         let last = *lock(&order).last().expect("four callbacks");
         assert_eq!(env.tokens(mr).1 != 0, last, "G3: the last one committed decides");
     }
+}
+
+/// One that fails decides nothing: the region stays as the one before made it.
+fn last_one_fails(env: &mut Env) {
+    let mr = env.fast_region();
+    env.control.hold(Step::Initialise);
+    let first = env.start_initialise(mr, 1, true);
+    env.control.plan(Step::Initialise, Fault::Fail(ErrorKind::InsufficientResources));
+    let last = env.start_initialise(mr, 1, false);
+    env.control.release(Step::Initialise);
+    env.finish(first).has(STATUS_SUCCESS);
+    env.finish(last).has(STATUS_INSUFFICIENT_RESOURCES);
+    let (local, remote) = env.tokens(mr);
+    assert!(local != 0 && remote != 0, "G3: initialised by the first: {local:#x}, {remote:#x}");
 }
 
 fn by_many_threads(env: &mut Env) {

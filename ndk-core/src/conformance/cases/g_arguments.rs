@@ -61,7 +61,7 @@ fn illegal(env: &mut Env) {
     }
     bad(FastMemory { first_byte: 1, base: base + 1, length: 2 * PAGE, ..good });
     bad(FastMemory { pages: &pages[..1], length: PAGE + 1, ..good });
-    bad(FastMemory { base: u64::MAX & !0xfff, length: PAGE + 1, ..good });
+    bad(FastMemory { base: !0xfff, length: PAGE + 1, ..good });
     // Nothing of all that has changed the region.
     let target = fast.register(env, port);
     net.reads(env, &target, 0, 2 * PAGE_SIZE);

@@ -4,7 +4,7 @@ use super::super::case::{Case, fast_registration};
 use super::super::control::{Fault, Step};
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
-use super::super::route::{Mr, Pd};
+use super::super::route::{Mr, Pd, Raw};
 use super::super::table::{entry, pd_table};
 use super::super::ticket::lock;
 use crate::abi::*;
@@ -182,7 +182,7 @@ fn creation_pending(env: &mut Env) {
     if create.status() == STATUS_SUCCESS {
         assert!(!close.ticket.is_called(), "H4: a region is alive");
         let object = std::ptr::with_exposed_provenance_mut(create.calls[0].object);
-        env.close(super::super::route::Raw(object)).has(STATUS_SUCCESS);
+        env.close(Raw(object)).has(STATUS_SUCCESS);
     }
     env.finish(close).has(STATUS_SUCCESS);
 }
@@ -273,7 +273,7 @@ fn nobody_waits_for_requests(env: &mut Env) {
     // SAFETY: the domain is open; `out` need live only until the entry has returned.
     let create = env.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut out) });
     let created = env.finish(create).calls[0].object;
-    let mr = super::super::route::Raw(std::ptr::with_exposed_provenance_mut(created));
+    let mr = Raw(std::ptr::with_exposed_provenance_mut(created));
     env.start_register(mr, page.all(REMOTE));
     env.start_close(mr);
     env.start_close_pd(pd);

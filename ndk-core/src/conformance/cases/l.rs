@@ -1,11 +1,11 @@
-//! Section L: logical addresses and the privileged token, as far as they can be judged without work requests.
+//! Section L: mappings and the privileged token. What work requests make of them is in `l_data`.
 
 use super::super::case::{Case, Device, inline_mappings, mappings};
 use super::super::control::{Fault, Step};
 use super::super::env::{Env, Issued};
 use super::super::memory::Memory;
 use super::super::outcome::Status;
-use super::super::route::Mapped;
+use super::super::route::{Mapped, Raw};
 use super::super::ticket::Done;
 use crate::abi::*;
 use crate::error::ErrorKind;
@@ -171,7 +171,7 @@ fn bad_arguments(env: &mut Env) {
     let mut lam = Lam::for_pages(1);
     let good = lam.arguments(&memory, PAGE_SIZE);
     for bad in [
-        Mapped { mdl: super::super::route::Raw(null_mut()), ..good },
+        Mapped { mdl: Raw(null_mut()), ..good },
         Mapped { size: null_mut(), ..good },
         Mapped { fbo: null_mut(), ..good },
     ] {
@@ -184,7 +184,7 @@ fn bad_arguments(env: &mut Env) {
     env.finish(issued).refused(STATUS_INVALID_PARAMETER);
 }
 
-fn has_privileged_token(device: &Device) -> Option<&'static str> {
+pub(super) fn has_privileged_token(device: &Device) -> Option<&'static str> {
     (!device.privileged_token).then_some("the backend has no privileged token")
 }
 

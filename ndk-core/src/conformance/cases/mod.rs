@@ -7,8 +7,12 @@ mod b_executors;
 mod b_panics;
 mod c;
 mod c_chain;
+mod c_data;
 mod d;
+mod d_data;
 mod e;
+mod e_data;
+mod e_predict;
 mod f;
 mod f_rights;
 mod fast;
@@ -17,7 +21,11 @@ mod g_arguments;
 mod g_work;
 mod h;
 mod h_adapter;
+mod h_data;
+mod k;
 mod l;
+mod l_data;
+mod windows;
 
 use super::case::Case;
 use super::env::Env;
@@ -36,8 +44,12 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         b_executors::CASES,
         c::CASES,
         c_chain::CASES,
+        c_data::CASES,
         d::CASES,
+        d_data::CASES,
         e::CASES,
+        e_data::CASES,
+        e_predict::CASES,
         f::CASES,
         f_rights::CASES,
         g::CASES,
@@ -45,7 +57,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         g_work::CASES,
         h::CASES,
         h_adapter::CASES,
+        h_data::CASES,
+        k::CASES,
         l::CASES,
+        l_data::CASES,
+        windows::CASES,
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,227 @@
+//! A backend without a device: it does what a test tells it to, and calls the test in the middle of its operations.
+
+use ndk_core::abi::NDK_ADAPTER_INFO;
+use ndk_core::mdl::MdlView;
+use ndk_core::{
+    Access, AdapterProvider, BaseAddress, Capabilities, Endpoint, Error, ErrorKind, LocalToken,
+    MrProvider, QpProvider, QueueDepths, Refusal, RegionKind, RemoteToken, Result, TokenReuse,
+    WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
+};
+use std::collections::VecDeque;
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+/// The one key of this device. All its regions get it, one after the other.
+pub(crate) const KEY: u32 = 7;
+
+/// What a test does once, inside an operation.
+#[derive(Default)]
+pub(crate) struct Hook(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Hook {
+    pub(crate) fn set(&self, what: impl FnOnce() + Send + 'static) {
+        *self.0.lock().unwrap() = Some(Box::new(what));
+    }
+
+    fn call(&self) {
+        // Taken first: what it does may come back here.
+        let what = self.0.lock().unwrap().take();
+        if let Some(what) = what {
+            what();
+        }
+    }
+}
+
+/// What an operation comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    #[default]
+    Succeed,
+    Fail,
+    /// It pends, and nothing ever wakes it.
+    Hang,
+    Panic,
+}
+
+/// What one kind of operation does, from now on.
+#[derive(Default)]
+pub(crate) struct Operation {
+    pub(crate) hook: Hook,
+    end: Mutex<End>,
+}
+
+impl Operation {
+    pub(crate) fn set(&self, end: End) {
+        *self.end.lock().unwrap() = end;
+    }
+
+    fn call(&self) -> End {
+        self.hook.call();
+        *self.end.lock().unwrap()
+    }
+
+    async fn run(&self) -> Result<()> {
+        match self.call() {
+            End::Succeed => Ok(()),
+            End::Fail => Err(Error::new(ErrorKind::InsufficientResources, "planted")),
+            End::Hang => pending().await,
+            End::Panic => resume_unwind(Box::new("planted")),
+        }
+    }
+}
+
+/// What the test and everything of the adapter share.
+#[derive(Default)]
+pub(crate) struct Control {
+    pub(crate) initialise: Operation,
+    pub(crate) create_region: Operation,
+    pub(crate) close_region: Operation,
+    /// Of queue pairs and windows.
+    pub(crate) close: Operation,
+    pub(crate) post: Operation,
+    completions: Mutex<VecDeque<WorkCompletion>>,
+}
+
+impl Control {
+    /// A peer's send arrives that invalidates the key.
+    pub(crate) fn peer_invalidates(&self) {
+        self.completions.lock().unwrap().push_back(WorkCompletion {
+            id: WorkId { context: 1, tag: 0 },
+            kind: WorkKind::Receive,
+            result: Ok(()),
+            bytes: 0,
+            invalidated: RemoteToken::new(KEY),
+        });
+    }
+}
+
+pub(crate) struct Hooked(pub(crate) Arc<Control>);
+
+/// A region, queue pair or window.
+pub(crate) struct Part(Arc<Control>);
+
+impl MrProvider for Part {
+    async fn register(&self, _memory: MdlView<'_>, _access: Access) -> Result<()> {
+        Ok(())
+    }
+
+    async fn deregister(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {
+        self.0.initialise.run().await
+    }
+
+    async fn close(&self) {
+        self.0.close_region.run().await.expect("a close cannot fail");
+    }
+
+    fn local_token(&self) -> Option<LocalToken> {
+        LocalToken::new(KEY)
+    }
+
+    fn remote_token(&self) -> Option<RemoteToken> {
+        RemoteToken::new(KEY)
+    }
+}
+
+impl QpProvider for Part {
+    type Mr = Self;
+    type Window = Self;
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint("nowhere".into())
+    }
+
+    async fn connect(&self, _peer: &Endpoint) -> Result<()> {
+        Ok(())
+    }
+
+    fn post(&self, _id: WorkId, _request: WorkRequest<'_, Self, Self>) -> Result<()> {
+        match self.0.post.call() {
+            End::Panic => resume_unwind(Box::new("planted")),
+            _ => Ok(()),
+        }
+    }
+
+    fn poll_completion(&self, _cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        self.0.completions.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn flush(&self) {}
+
+    async fn close(&self) {
+        self.0.close.run().await.expect("a close cannot fail");
+    }
+}
+
+impl WindowProvider for Part {
+    fn remote_token(&self) -> Option<RemoteToken> {
+        RemoteToken::new(KEY + 1)
+    }
+
+    async fn close(&self) {
+        QpProvider::close(self).await;
+    }
+}
+
+impl AdapterProvider for Hooked {
+    type Pd = ();
+    type Mr = Part;
+    type Qp = Part;
+    type Window = Part;
+
+    fn name(&self) -> &str {
+        "hooked"
+    }
+
+    fn info(&self) -> NDK_ADAPTER_INFO {
+        NDK_ADAPTER_INFO {
+            MaxRegistrationSize: 1 << 20,
+            FRMRPageCount: 16,
+            MaxReceiveQueueDepth: 64,
+            MaxInitiatorQueueDepth: 64,
+            MaxTransferLength: 1 << 20,
+            ..NDK_ADAPTER_INFO::default()
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            base_address: BaseAddress::Any,
+            scattered_pages: true,
+            byte_exact: true,
+            remote_read_enforced: true,
+            read_sink_grants_write: false,
+            refusal: Refusal::Completion,
+            partial_writes: false,
+            token_reuse: TokenReuse::Unknown,
+            tokens_unpredictable: false,
+            shared_key: true,
+            fast_registration: None,
+            windows: true,
+        }
+    }
+
+    async fn create_pd(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close_pd(&self, (): &()) {}
+
+    async fn create_mr(&self, (): &(), _kind: RegionKind) -> Result<Part> {
+        self.0.create_region.run().await?;
+        Ok(Part(self.0.clone()))
+    }
+
+    async fn create_qp(&self, (): &(), _depths: QueueDepths) -> Result<Part> {
+        Ok(Part(self.0.clone()))
+    }
+
+    async fn create_window(&self, (): &()) -> Result<Part> {
+        Ok(Part(self.0.clone()))
+    }
+}

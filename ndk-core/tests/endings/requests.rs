@@ -1,0 +1,116 @@
+//! A close in the middle of a request that fails, and requests that are given up.
+
+use crate::backend::End;
+use crate::bench::{Bench, Calls, Region, close, closed, created, initialise};
+use ndk_core::abi::*;
+use ndk_core::{ErrorKind, Progress, RegionKind};
+use std::ptr::null_mut;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+#[test]
+fn h2_a_close_inside_a_failing_initialisation_is_the_last_that_touches_the_region() {
+    let bench = Bench::new();
+    let region = bench.region();
+    let (requests, closes) = (Calls::default(), Arc::new(Calls::default()));
+    bench.control.initialise.set(End::Fail);
+    let inner = closes.clone();
+    bench.control.initialise.hook.set(move || {
+        // SAFETY: the region is not closed yet.
+        let progress = unsafe { region.close(Some(closed), inner.context()) };
+        assert_eq!(progress.expect("H1"), Progress::Pending, "H2: a request is in progress");
+        assert_eq!(inner.take(), [], "H2: the request completes first");
+    });
+    // The region is gone when this returns: the failure has to be logged before, or without it.
+    let refused = initialise(region, &requests).expect_err("planted");
+    assert_eq!(refused.kind(), ErrorKind::InsufficientResources);
+    assert_eq!(requests.take(), [], "B1");
+    assert_eq!(closes.take(), [STATUS_SUCCESS], "B2: the close completes once");
+    bench.end();
+}
+
+/// A region that its request's callback closes.
+struct Closer {
+    region: Region,
+    requests: Calls,
+    closes: Calls,
+}
+
+unsafe extern "system" fn close_requested(context: PVOID, status: NTSTATUS) {
+    // SAFETY: the context is a `Closer`, which outlives its region.
+    let closer = unsafe { &*context.cast::<Closer>() };
+    closer.requests.note(status);
+    // SAFETY: the region is not closed; a callback of its request may close it (B4).
+    let progress = unsafe { closer.region.close(Some(closed), closer.closes.context()) };
+    assert_eq!(progress.expect("H1"), Progress::Pending, "H2: inside a callback it pends");
+}
+
+#[test]
+fn b4_a_close_in_the_callback_of_a_queued_initialisation_comes_after_the_first_ones_failure() {
+    let bench = Bench::new();
+    let region = bench.region();
+    let closer = Closer { region, requests: Calls::default(), closes: Calls::default() };
+    let (first, closer) = (Calls::default(), Arc::new(closer));
+    bench.control.initialise.set(End::Fail);
+    let inner = closer.clone();
+    bench.control.initialise.hook.set(move || {
+        let context = Arc::as_ptr(&inner).cast_mut().cast();
+        // SAFETY: the region is not closed, and the context outlives it.
+        let queued = unsafe {
+            inner.region.initialize_fast_register(1, true, Some(close_requested), context)
+        };
+        assert_eq!(queued.expect("G3"), Progress::Pending, "G3: one is in progress");
+    });
+    // The queued one runs, fails, and closes the region on this thread, before the first one's entry returns.
+    assert!(initialise(region, &first).is_err());
+    assert_eq!(first.take(), [], "B1");
+    assert_eq!(closer.requests.take(), [STATUS_INSUFFICIENT_RESOURCES], "B2");
+    assert_eq!(closer.closes.take(), [STATUS_SUCCESS], "B2");
+    bench.end();
+}
+
+#[test]
+fn h4_a_domains_close_inside_a_failing_creation_is_the_last_that_touches_the_domain() {
+    let bench = Bench::new();
+    let (domain, closes) = (bench.domain, Arc::new(Calls::default()));
+    bench.control.create_region.set(End::Fail);
+    let inner = closes.clone();
+    bench.control.create_region.hook.set(move || {
+        // SAFETY: the domain is not closed yet.
+        let progress = unsafe { domain.close(Some(closed), inner.context()) };
+        assert_eq!(progress.expect("H4"), Progress::Pending, "H4: a creation is in progress");
+    });
+    let mut out = null_mut();
+    // SAFETY: the domain is not closed before, and the out pointer valid.
+    let made =
+        unsafe { domain.create_mr(RegionKind::Conventional, Some(created), null_mut(), &mut out) };
+    // The domain is gone when it returns: the failure has to be logged before, or without it.
+    assert_eq!(made.expect_err("planted").kind(), ErrorKind::InsufficientResources);
+    assert!(out.is_null(), "A1: nothing is delivered");
+    assert_eq!(closes.take(), [STATUS_SUCCESS], "B2: the close completes once");
+    bench.end_adapter();
+}
+
+#[test]
+fn b9_a_dropped_task_gives_up_however_many_initialisations_wait_behind_it() {
+    const MANY: usize = 50_000;
+    // Each of them once took a piece of the stack of the one before, which ends even a large one.
+    let small = thread::Builder::new().stack_size(2 << 20);
+    let thread = small.spawn(|| {
+        let bench = Bench::new();
+        let (region, calls) = (bench.region(), Calls::default());
+        bench.control.initialise.set(End::Hang);
+        for _ in 0..MANY {
+            assert_eq!(initialise(region, &calls).expect("G3"), Progress::Pending);
+        }
+        bench.runner.drops.store(true, Ordering::Relaxed);
+        drop(bench.runner.take());
+        let statuses = calls.take();
+        assert_eq!(statuses.len(), MANY, "B2: each completes once");
+        assert!(statuses.iter().all(|status| *status == STATUS_CANCELLED), "B9");
+        close(region);
+        bench.end();
+    });
+    thread.expect("a thread").join().expect("every request is given up");
+}
