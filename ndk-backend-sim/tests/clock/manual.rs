@@ -106,6 +106,8 @@ fn what_is_started_on_the_way_is_passed_too() {
     clock.advance(us(30));
     assert_eq!(*trace.lock(), [("between", us(15)), ("on the way", us(20))]);
     assert_eq!((clock.now(), clock.waiting()), (us(30), 1));
+    // What waits holds the clock.
+    while clock.advance_to_next() {}
 }
 
 #[test]
