@@ -1,4 +1,4 @@
-//! Calls at the edges of the simulator: from its wakers, past the framework's checks, by peers that may not, or that go.
+//! The simulator at its edges: wakers that post, a device without the framework, peers that may not or that leave.
 #[path = "common/mod.rs"]
 mod common;
 
