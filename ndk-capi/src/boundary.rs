@@ -32,8 +32,10 @@ fn internal(panic: Box<dyn Any + Send>) -> Error {
         _ => "no message",
     };
     let error = Error::new(ErrorKind::Internal, format!("a panic: {text}"));
-    // A payload whose drop panics must not get past this frame.
-    std::mem::forget(panic);
+    // A payload whose own drop panics must not get past this frame, nor what comes of that.
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
     error
 }
 
