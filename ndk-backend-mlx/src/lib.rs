@@ -1,0 +1,4 @@
+//! Real adapters through rdma-core, as a backend of `ndk-core`.
+
+#[doc(hidden)]
+pub mod sys;
