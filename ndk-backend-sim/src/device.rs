@@ -7,6 +7,7 @@ use crate::mapping::Mappings;
 use crate::pace::Waiting;
 use crate::plan::Planner;
 use crate::profile::Profile;
+use crate::queue_pair::QueuePairs;
 use crate::record::{Invalidated, Record, Records};
 use crate::token::{Config, Token, TokenTable};
 use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
@@ -31,6 +32,7 @@ pub(crate) struct Device {
     indices: Mutex<Indices>,
     pub(crate) lost: AtomicBool,
     pub(crate) waiting: Waiting,
+    pub(crate) queue_pairs: QueuePairs,
     pub(crate) planner: Planner,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
@@ -123,6 +125,7 @@ impl Device {
             indices: Mutex::new(Indices { regions: 0, limit, ..Indices::new(config.capacity) }),
             lost: AtomicBool::new(false),
             waiting: Waiting::default(),
+            queue_pairs: QueuePairs::default(),
             planner,
             clock,
             counters: Counters::default(),

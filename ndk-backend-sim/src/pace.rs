@@ -70,11 +70,12 @@ impl Device {
         self.waiting.wake();
     }
 
-    /// The device is gone from now on (H8); what waits ends.
+    /// The device is gone from now on (H8); what waits ends. Called without a queue's lock.
     pub(crate) fn lose(&self) {
         if !self.lost.swap(true, Ordering::AcqRel) {
             log::warn!("{}: the device is lost", self.name);
             self.waiting.wake();
+            self.queue_pairs.end();
         }
     }
 

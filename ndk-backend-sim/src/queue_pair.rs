@@ -11,9 +11,9 @@ use ndk_core::{
     WorkRequest,
 };
 use parking_lot::Mutex;
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 const IDLE: u8 = 0;
@@ -104,8 +104,8 @@ impl Shared {
         self.status.load(Ordering::Acquire) == IDLE
     }
 
-    /// Moves this end to error: what is posted completes with CANCELLED (F6). Requests that wait in the queue are
-    /// flushed where their turn comes. As after `complete`, somebody has to `ring`.
+    /// Moves this end to error: receives complete with CANCELLED, and no request is carried out any more (F6). Those
+    /// that wait in the queue complete where somebody has its lock: see `settle`.
     pub(crate) fn fail(&self) {
         if self.status.swap(ERROR, Ordering::AcqRel) == ERROR {
             return;
@@ -129,6 +129,27 @@ impl Shared {
         if let Some(waiter) = waiter {
             waiter.wake();
         }
+    }
+}
+
+/// The queue pairs of a device: what its loss ends (H8).
+#[derive(Debug, Default)]
+pub(crate) struct QueuePairs(Mutex<HashMap<u64, Weak<Shared>>>);
+
+impl QueuePairs {
+    fn add(&self, queue_pair: &Arc<Shared>) {
+        self.0.lock().insert(queue_pair.number, Arc::downgrade(queue_pair));
+    }
+
+    fn remove(&self, number: u64) {
+        self.0.lock().remove(&number);
+    }
+
+    /// Ends each of them, in the order of their making.
+    pub(crate) fn end(&self) {
+        let mut all: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        all.sort_by_key(|queue_pair| queue_pair.number);
+        all.iter().for_each(|queue_pair| queue_pair.end());
     }
 }
 
@@ -164,22 +185,22 @@ impl SimQueuePair {
             done: Mutex::default(),
         });
         fabric.attach(number, Arc::downgrade(&shared));
-        Ok(Self { shared, fabric })
+        shared.device.queue_pairs.add(&shared);
+        let queue_pair = Self { shared, fabric };
+        if queue_pair.shared.device.is_lost() {
+            // Perhaps too late to be on the list that the loss went through.
+            return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
+        }
+        Ok(queue_pair)
     }
 
     fn leave(&self) {
         self.fabric.detach(self.shared.number);
-        self.shared.fail();
-        self.shared.ring();
+        self.shared.end();
         // The peer finds the connection lost; each end holds the other until it is closed itself.
-        let peer = {
-            let mut queue = self.shared.queue.lock();
-            queue.give_up();
-            queue.peer.take()
-        };
+        let peer = self.shared.queue.lock().peer.take();
         if let Some(peer) = peer {
-            peer.shared.fail();
-            peer.shared.ring();
+            peer.shared.end();
         }
     }
 }
@@ -237,11 +258,9 @@ impl QpProvider for SimQueuePair {
 
     fn flush(&self) {
         let peer = self.shared.queue.lock().peer.as_ref().map(|peer| peer.shared.clone());
-        self.shared.fail();
-        self.shared.ring();
+        self.shared.end();
         if let Some(peer) = peer {
-            peer.fail();
-            peer.ring();
+            peer.end();
         }
     }
 
@@ -258,6 +277,7 @@ impl Drop for SimQueuePair {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        self.device.queue_pairs.remove(self.number);
         self.device.hazards.give_place_back(self.place);
     }
 }

@@ -29,6 +29,12 @@ impl Net {
         Self::with(Host::planned_pair(&Profile::default(), &plan, &Plan::default()))
     }
 
+    /// Both adapters follow a plan.
+    pub(crate) fn planned_at_both(plan: &str) -> Self {
+        let plan = plan.parse().expect("a plan");
+        Self::with(Host::planned_pair(&Profile::default(), &plan, &plan))
+    }
+
     fn with((a, b): (Host, Host)) -> Self {
         let (here, there) = (a.pd(), b.pd());
         let (qp, peer) = connect(&here, &there);

@@ -5,6 +5,7 @@ mod common;
 
 mod cancel;
 mod faults;
+mod flush;
 mod latency;
 mod limits;
 mod loss;
