@@ -67,7 +67,7 @@ pub(super) use tests::{REQUIRED, Struct, first, size_behind};
 
 #[cfg(test)]
 mod tests {
-    use crate::sys::{cm, device, object, queue_pair, work};
+    use crate::sys::{cm, device, mlx5, object, queue_pair, work};
     use std::fmt::Write as _;
     use std::process::Command;
 
@@ -86,18 +86,25 @@ mod tests {
         size_of::<F>()
     }
 
-    const STRUCTS: &[&[Struct]] =
-        &[device::STRUCTS, object::STRUCTS, work::STRUCTS, queue_pair::STRUCTS, cm::STRUCTS];
+    const STRUCTS: &[&[Struct]] = &[
+        device::STRUCTS,
+        object::STRUCTS,
+        work::STRUCTS,
+        queue_pair::STRUCTS,
+        mlx5::STRUCTS,
+        cm::STRUCTS,
+    ];
 
     const CONSTANTS: &[&[(&str, i64)]] = &[
         device::CONSTANTS,
         object::CONSTANTS,
         work::CONSTANTS,
         queue_pair::CONSTANTS,
+        mlx5::CONSTANTS,
         cm::CONSTANTS,
     ];
 
-    const HEADERS: &[&str] = &["infiniband/verbs.h", "rdma/rdma_cma.h"];
+    const HEADERS: &[&str] = &["infiniband/verbs.h", "infiniband/mlx5dv.h", "rdma/rdma_cma.h"];
 
     /// Set where rdma-core must be there, as in CI: without it a test fails rather than says so.
     pub(in crate::sys) const REQUIRED: &str = "NDK_REQUIRE_RDMA_CORE";

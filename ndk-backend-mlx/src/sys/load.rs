@@ -2,6 +2,10 @@
 
 use super::cm::{rdma_cm_event, rdma_cm_id, rdma_conn_param, rdma_event_channel};
 use super::device::{ibv_async_event, ibv_device, ibv_device_attr, ibv_gid_entry, ibv_port_attr};
+use super::mlx5::{
+    ibv_qp_ex, ibv_qp_init_attr_ex, mlx5dv_mkey, mlx5dv_mkey_init_attr, mlx5dv_obj, mlx5dv_qp_ex,
+    mlx5dv_qp_init_attr,
+};
 use super::object::{ibv_comp_channel, ibv_context, ibv_cq, ibv_mr, ibv_pd, ibv_qp};
 use super::queue_pair::{ibv_qp_attr, ibv_qp_init_attr};
 use libc::{c_char, c_int, c_uint, c_void, sockaddr, ssize_t};
@@ -112,6 +116,7 @@ library! {
     fn ibv_modify_qp(*mut ibv_qp, *mut ibv_qp_attr, c_int) -> c_int;
     fn ibv_query_qp(*mut ibv_qp, *mut ibv_qp_attr, c_int, *mut ibv_qp_init_attr) -> c_int;
     fn ibv_destroy_qp(*mut ibv_qp) -> c_int;
+    fn ibv_qp_to_qp_ex(*mut ibv_qp) -> *mut ibv_qp_ex;
     optional fn ibv_is_fork_initialized() -> c_uint;
 }
 
@@ -144,6 +149,13 @@ library! {
     Mlx5 = "libmlx5.so.1", in "rdma-core (Debian: ibverbs-providers; Fedora: libibverbs)";
 
     fn mlx5dv_is_supported(*mut ibv_device) -> bool;
+    fn mlx5dv_create_mkey(*mut mlx5dv_mkey_init_attr) -> *mut mlx5dv_mkey;
+    fn mlx5dv_destroy_mkey(*mut mlx5dv_mkey) -> c_int;
+    fn mlx5dv_create_qp(*mut ibv_context, *mut ibv_qp_init_attr_ex, *mut mlx5dv_qp_init_attr) -> *mut ibv_qp;
+    fn mlx5dv_init_obj(*mut mlx5dv_obj, u64) -> c_int;
+    fn mlx5dv_qp_ex_from_ibv_qp_ex(*mut ibv_qp_ex) -> *mut mlx5dv_qp_ex;
+    /// A command to the firmware: input and its length, output and its length.
+    fn mlx5dv_devx_general_cmd(*mut ibv_context, *const c_void, usize, *mut c_void, usize) -> c_int;
 }
 
 #[cfg(test)]

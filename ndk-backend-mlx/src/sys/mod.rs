@@ -24,6 +24,7 @@ pub mod cm;
 pub mod device;
 pub mod inline;
 pub mod load;
+pub mod mlx5;
 pub mod object;
 pub mod queue_pair;
 pub mod work;

@@ -1,0 +1,125 @@
+//! What the fake kernel tells a test; see `fake_mlx5/fake_mlx5.h`.
+
+use std::ffi::CStr;
+use std::slice;
+
+/// A queue pair as the kernel was told of it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct QueuePair {
+    send_queue: *const u8,
+    send_queue_size: u64,
+    doorbell: *const u32,
+}
+
+/// An indirect key as libmlx5 asked for it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) domain: u32,
+    pub(crate) elements: u32,
+    pub(crate) queue_pair: u32,
+    pub(crate) free: bool,
+    pub(crate) by_umr: bool,
+    pub(crate) local_read: bool,
+    pub(crate) other_rights: bool,
+    pub(crate) remote_invalidate: bool,
+    pub(crate) indirect: bool,
+}
+
+/// The fake kernel of this process.
+#[derive(Clone, Copy)]
+pub(crate) struct Fake {
+    requests: extern "C" fn() -> u64,
+    refused: extern "C" fn() -> u64,
+    objects: extern "C" fn() -> u64,
+    queue_pair: extern "C" fn(u32, *mut QueuePair) -> bool,
+    mkey: extern "C" fn(u32, *mut Key) -> bool,
+    domain_of: extern "C" fn(u32) -> u32,
+}
+
+impl Fake {
+    pub(crate) fn loaded() -> Self {
+        // SAFETY: the types are those of the header.
+        unsafe {
+            Self {
+                requests: find(c"fake_mlx5_requests"),
+                refused: find(c"fake_mlx5_refused"),
+                objects: find(c"fake_mlx5_objects"),
+                queue_pair: find(c"fake_mlx5_queue_pair"),
+                mkey: find(c"fake_mlx5_mkey"),
+                domain_of: find(c"fake_mlx5_domain_of"),
+            }
+        }
+    }
+
+    /// How many requests the libraries have made of the kernel.
+    pub(crate) fn requests(&self) -> u64 {
+        (self.requests)()
+    }
+
+    /// How many of them it did not know.
+    pub(crate) fn refused(&self) -> u64 {
+        (self.refused)()
+    }
+
+    /// How many objects are there that were made and not destroyed.
+    pub(crate) fn objects(&self) -> u64 {
+        (self.objects)()
+    }
+
+    /// The indirect key of this value.
+    pub(crate) fn key(&self, value: u32) -> Option<Key> {
+        // SAFETY: all bits zero are a key.
+        let mut key = unsafe { std::mem::zeroed() };
+        (self.mkey)(value, &raw mut key).then_some(key)
+    }
+
+    /// The number of the domain that a region's key is of.
+    pub(crate) fn domain_of(&self, key: u32) -> u32 {
+        (self.domain_of)(key)
+    }
+
+    /// The send queue of the queue pair of this number.
+    pub(crate) fn send_queue(&self, number: u32) -> SendQueue {
+        // SAFETY: all bits zero are a description.
+        let mut found = unsafe { std::mem::zeroed() };
+        assert!((self.queue_pair)(number, &raw mut found), "there is no queue pair {number:#x}");
+        SendQueue { queue_pair: found }
+    }
+}
+
+/// A send queue in the memory that libmlx5 named to the kernel, read as the adapter would.
+pub(crate) struct SendQueue {
+    queue_pair: QueuePair,
+}
+
+impl SendQueue {
+    /// How many blocks of 64 bytes were posted, as the doorbell says, modulo 65,536.
+    pub(crate) fn posted(&self) -> u16 {
+        // SAFETY: the doorbell is two counters, and stays while its queue pair does.
+        let counter = unsafe { self.queue_pair.doorbell.add(1).read_volatile() };
+        u32::from_be(counter) as u16
+    }
+
+    /// The bytes of the entry that begins at this block, by the size in its own control segment.
+    pub(crate) fn entry(&self, block: u16) -> Vec<u8> {
+        let size = self.queue_pair.send_queue_size as usize;
+        // SAFETY: libmlx5 named this memory as the queue, and nobody posts now.
+        let queue = unsafe { slice::from_raw_parts(self.queue_pair.send_queue, size) };
+        let at = usize::from(block) * 64 % size;
+        let octowords = usize::from(queue[at + 7] & 0x3f);
+        (0..octowords * 16).map(|offset| queue[(at + offset) % size]).collect()
+    }
+}
+
+/// # Safety
+/// `T` is the type of a pointer to that function.
+unsafe fn find<T: Copy>(name: &CStr) -> T {
+    const { assert!(size_of::<T>() == size_of::<*mut libc::c_void>()) }
+    // SAFETY: a name that ends.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    assert!(!found.is_null(), "the fake kernel is not loaded: no {name:?}");
+    // SAFETY: the caller's promise.
+    unsafe { std::mem::transmute_copy(&found) }
+}
