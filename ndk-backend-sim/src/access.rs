@@ -3,7 +3,7 @@
 use crate::copy;
 use crate::counters::Miss;
 use crate::device::Device;
-use crate::record::Reading;
+use crate::record::{Reading, Side};
 use ndk_core::Access;
 use std::sync::atomic::{Ordering, fence};
 
@@ -23,6 +23,15 @@ pub(crate) enum Need {
     RemoteRead,
     /// A peer's write.
     RemoteWrite,
+}
+
+impl Need {
+    fn side(self) -> Side {
+        match self {
+            Self::LocalRead | Self::LocalWrite | Self::ReadSink => Side::Local,
+            Self::RemoteRead | Self::RemoteWrite => Side::Remote,
+        }
+    }
 }
 
 /// Bytes that an access was let through to: a place in a list of page frames.
@@ -126,11 +135,10 @@ impl Device {
         self.hazards.publish(asker.place, index);
         // Pairs with the fence in `Hazards::is_busy`.
         fence(Ordering::SeqCst);
-        let reading = self.record(index).read(token);
+        let reading = self.record(index).read(need.side(), token);
         let checked = match &reading {
             Some(reading) => self.check(asker, need, reading, address, length),
-            // The token has its region still, and nothing is registered with it any more.
-            None => Err((Miss::Retired, 0)),
+            None => Err((self.no_reading(index, need, token), 0)),
         };
         checked.map_err(|(miss, before)| {
             self.hazards.withdraw(asker.place);
@@ -141,6 +149,20 @@ impl Device {
     #[cold]
     fn no_token(&self, token: u32) -> Miss {
         if self.was_removed(token) { Miss::Retired } else { Miss::Unknown }
+    }
+
+    /// Why a token that has a record was not let through: it is the record's on the other side (E3), or nothing is
+    /// registered with it any more.
+    #[cold]
+    fn no_reading(&self, index: u32, need: Need, token: u32) -> Miss {
+        let other = match need.side() {
+            Side::Local => Side::Remote,
+            Side::Remote => Side::Local,
+        };
+        match self.record(index).read(other, token) {
+            Some(_) => Miss::Rights,
+            None => Miss::Retired,
+        }
     }
 
     #[cold]

@@ -7,6 +7,7 @@ use crate::fabric::Fabric;
 use crate::plan::{Operation, Plan};
 use crate::profile::Profile;
 use crate::queue_pair::SimQueuePair;
+use crate::record::Keys;
 use crate::region::SimRegion;
 use crate::token::Token;
 use crate::window::SimWindow;
@@ -73,6 +74,7 @@ impl SimPd {
         let index = device.take_index()?;
         match device.issue(number, index) {
             Ok(privileged) => {
+                device.record(index).set_keys(Keys { local: privileged.get(), remote: 0 });
                 device.record(index).make_privileged(number);
                 Ok(Self { device, number, index, privileged })
             }
@@ -136,7 +138,7 @@ impl AdapterProvider for SimAdapter {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.device.profile.capabilities()
+        self.device.shape
     }
 
     fn is_lost(&self) -> bool {

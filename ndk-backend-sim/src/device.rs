@@ -8,8 +8,8 @@ use crate::pace::Waiting;
 use crate::plan::Planner;
 use crate::profile::Profile;
 use crate::queue_pair::QueuePairs;
-use crate::record::{Invalidated, Record, Records};
-use crate::token::{Config, Token, TokenTable};
+use crate::record::{Invalidated, Keys, Record, Records};
+use crate::token::{Config, MAX_CAPACITY, Token, TokenTable};
 use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
 use ndk_core::{Capabilities, Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -18,13 +18,16 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
+/// Records of a device: for each, the token table has room for a token of either side.
+const RECORDS: u32 = MAX_CAPACITY / 2;
+
 /// What the regions, domains and queue pairs of one adapter share.
 pub(crate) struct Device {
     pub(crate) name: String,
     pub(crate) profile: Profile,
     pub(crate) hazards: Hazards,
     pub(crate) mappings: Mappings,
-    /// The profile's declaration, and whether its flags spare reads their sink flag: asked at every access.
+    /// The profile's declaration with the plan's tokens, and whether its flags spare reads their sink flag: asked at every access.
     pub(crate) shape: Capabilities,
     pub(crate) sink_needs_no_flag: bool,
     tokens: TokenTable,
@@ -105,24 +108,26 @@ impl Device {
     pub(crate) fn new(config: crate::Config) -> Result<Self> {
         let crate::Config { name, profile, seed, plan, clock, fabric: _ } = config;
         let limits = plan.limits;
+        let mut shape = profile.capabilities();
+        plan.tokens.apply(&mut shape)?;
         let limit = limits.regions.unwrap_or_else(|| profile.regions());
         // Without a seed tokens come from the operating system, and plans run as they do with seed 0.
         let planner = Planner::new(&plan, seed.unwrap_or(0));
         let config = Config { seed, ..Config::default() };
         let tokens = TokenTable::new(&config)
             .map_err(|error| Error::new(ErrorKind::InsufficientResources, error.to_string()))?;
-        let limit = limit.min(config.capacity);
+        let limit = limit.min(RECORDS);
         let flags = profile.info().AdapterFlags;
         Ok(Self {
             name,
-            shape: profile.capabilities(),
+            shape,
             sink_needs_no_flag: flags & NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED != 0,
             profile,
             hazards: Hazards::new(),
             mappings: Mappings::default(),
             tokens,
-            records: Records::new(config.capacity),
-            indices: Mutex::new(Indices { regions: 0, limit, ..Indices::new(config.capacity) }),
+            records: Records::new(RECORDS),
+            indices: Mutex::new(Indices { regions: 0, limit, ..Indices::new(RECORDS) }),
             lost: AtomicBool::new(false),
             waiting: Waiting::default(),
             queue_pairs: QueuePairs::default(),
@@ -180,7 +185,6 @@ impl Device {
     pub(crate) fn issue(&self, domain: u32, index: u32) -> Result<Token> {
         if self.issued.take(1) {
             if let Ok(token) = self.tokens.insert(domain as usize, index) {
-                self.record(index).set_token(token.get());
                 return Ok(token);
             }
             self.issued.give_back(1);
@@ -193,6 +197,49 @@ impl Device {
     pub(crate) fn retire(&self, domain: u32, token: Token) {
         self.tokens.remove(domain as usize, token);
         self.issued.give_back(1);
+    }
+
+    /// Issues the tokens of a region, for peers too where it has remote rights, and names them in its record. A device
+    /// with one key for both sides has it whatever the rights are (E3, K1).
+    #[inline]
+    pub(crate) fn issue_keys(&self, domain: u32, index: u32, remote: bool) -> Result<Keys> {
+        let local = self.issue(domain, index)?;
+        let remote = if self.shape.shared_key {
+            local.get()
+        } else if remote {
+            self.issue(domain, index).inspect_err(|_| self.retire(domain, local))?.get()
+        } else {
+            0
+        };
+        let keys = Keys { local: local.get(), remote };
+        self.record(index).set_keys(keys);
+        Ok(keys)
+    }
+
+    /// Retires the tokens of a region, which count as one (D4).
+    #[inline]
+    pub(crate) fn retire_keys(&self, domain: u32, keys: Keys) {
+        if let Some(local) = Token::new(keys.local) {
+            self.retire(domain, local);
+        }
+        if keys.remote != keys.local
+            && let Some(remote) = Token::new(keys.remote)
+        {
+            self.tokens.remove_second(domain as usize, remote);
+            self.issued.give_back(1);
+        }
+    }
+
+    /// Another token for the same record, which differs in its low 8 bits (E4); the old one leads there still.
+    pub(crate) fn sibling(&self, domain: u32, token: Token) -> Result<Token> {
+        self.tokens
+            .sibling(domain as usize, token)
+            .ok_or_else(|| exhausted("E4", "the token's low 8 bits have no other value left"))
+    }
+
+    /// A token that was replaced by its sibling leads nowhere any more.
+    pub(crate) fn leave(&self, domain: u32, token: Token) {
+        self.tokens.leave(domain as usize, token);
     }
 
     /// Whether a token that leads nowhere led somewhere lately.

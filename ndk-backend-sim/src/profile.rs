@@ -78,7 +78,7 @@ impl Profile {
     }
 
     /// `default`: the attributes that a ConnectX-3 was seen to report to an NDK consumer, and the best of every
-    /// capability, since the simulator makes its own keys. The depth of a shared receive queue and the sizes of
+    /// capability, since the simulator makes its own keys: hence a key for each side too (E3), which the card has not. The depth of a shared receive queue and the sizes of
     /// private data were not seen: the former is that of the other queues, the latter are InfiniBand's.
     pub fn connectx3() -> Self {
         let info = NDK_ADAPTER_INFO {

@@ -230,8 +230,10 @@ impl QpProvider for SimQueuePair {
             let cause = "the queue pair is not connected";
             return Err(Error::new(ErrorKind::ConnectionInvalid, cause).rule("G6"));
         }
-        let work = Work::new(id, request, shared)?;
-        shared.post(work)
+        if let WorkRequest::FastRegister { region, .. } = request {
+            return region.post_fast_register(|| shared.post(Work::new(id, request, shared)?));
+        }
+        shared.post(Work::new(id, request, shared)?)
     }
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {

@@ -20,7 +20,8 @@ const MARKS: u32 = LIVE | PRIVILEGED | INVALIDATABLE | WINDOW;
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Record {
-    token: AtomicU32,
+    local: AtomicU32,
+    remote: AtomicU32,
     rights: AtomicU32,
     domain: AtomicU32,
     base: AtomicU64,
@@ -29,6 +30,21 @@ pub(crate) struct Record {
     scope: AtomicU64,
     /// Page-frame numbers, one for each page from that of `base`.
     pages: AtomicPtr<usize>,
+}
+
+/// The tokens that lead to a record, by the side on which each works; 0 where there is none. Where a device has one key
+/// for both sides, they are equal (E3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) local: u32,
+    pub(crate) remote: u32,
+}
+
+/// On which side of a request a token is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Local,
+    Remote,
 }
 
 /// What an invalidation ended.
@@ -53,7 +69,8 @@ pub(crate) struct Reading {
 impl Record {
     const fn new() -> Self {
         Self {
-            token: AtomicU32::new(0),
+            local: AtomicU32::new(0),
+            remote: AtomicU32::new(0),
             rights: AtomicU32::new(0),
             domain: AtomicU32::new(0),
             base: AtomicU64::new(0),
@@ -84,10 +101,20 @@ impl Record {
         self.scope.store(queue_pair, Ordering::Relaxed);
     }
 
-    /// Names the token that leads here.
+    /// Names the tokens that lead here.
     #[inline]
-    pub(crate) fn set_token(&self, token: u32) {
-        self.token.store(token, Ordering::Relaxed);
+    pub(crate) fn set_keys(&self, keys: Keys) {
+        self.local.store(keys.local, Ordering::Relaxed);
+        self.remote.store(keys.remote, Ordering::Relaxed);
+    }
+
+    /// The token that works on that side.
+    #[inline]
+    fn key(&self, side: Side) -> u32 {
+        match side {
+            Side::Local => self.local.load(Ordering::Relaxed),
+            Side::Remote => self.remote.load(Ordering::Relaxed),
+        }
     }
 
     /// Lets accesses through.
@@ -106,8 +133,9 @@ impl Record {
         self.rights.store(rights.flags() | INVALIDATABLE | WINDOW | LIVE, Ordering::Release);
     }
 
-    /// Kills a registration or binding that may be invalidated with this token; `None` where there is none.
-    /// A peer can end only what gives peers rights (E3), and on the queue pair that it is for (G11).
+    /// Kills a registration or binding that may be invalidated with this token; `None` where there is none. Its owner
+    /// names it by either token. A peer can end only what gives peers rights (E3), by its remote token, and on the queue
+    /// pair that it is for (G11).
     pub(crate) fn invalidate(
         &self,
         token: u32,
@@ -116,7 +144,8 @@ impl Record {
     ) -> Option<Invalidated> {
         let rights = self.rights.load(Ordering::Acquire);
         let can = rights & (LIVE | INVALIDATABLE) == LIVE | INVALIDATABLE
-            && self.token.load(Ordering::Relaxed) == token
+            && (self.key(Side::Remote) == token
+                || by_peer.is_none() && self.key(Side::Local) == token)
             && self.domain.load(Ordering::Relaxed) == domain
             && by_peer.is_none_or(|queue_pair| self.is_open_to(rights, queue_pair));
         let killed = can
@@ -153,11 +182,12 @@ impl Record {
         self.rights.load(Ordering::Acquire) & LIVE != 0
     }
 
-    /// Reads the record for an access with `token`; `None` where it is dead or another token's.
+    /// Reads the record for an access with `token`; `None` where it is dead, or the token is another one's or for the
+    /// other side.
     #[inline]
-    pub(crate) fn read(&self, token: u32) -> Option<Reading> {
+    pub(crate) fn read(&self, side: Side, token: u32) -> Option<Reading> {
         let rights = self.rights.load(Ordering::Acquire);
-        if rights & LIVE == 0 || self.token.load(Ordering::Relaxed) != token {
+        if rights & LIVE == 0 || self.key(side) != token {
             return None;
         }
         Some(Reading {

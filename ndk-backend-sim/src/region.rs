@@ -4,6 +4,7 @@ use crate::device::Device;
 use crate::mapping::Mapped;
 use crate::pace::Cancel;
 use crate::plan::Operation;
+use crate::record::Keys;
 use crate::token::Token;
 use ndk_core::mdl::MdlView;
 use ndk_core::{
@@ -13,7 +14,7 @@ use ndk_core::{
 use parking_lot::Mutex;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Pages whose frame numbers have room in the region itself; more take an allocation, which the region keeps.
 const INLINE_PAGES: usize = 16;
@@ -24,9 +25,9 @@ pub struct SimRegion {
     pub(crate) device: Arc<Device>,
     domain: u32,
     pub(crate) index: u32,
-    /// 0 where there is none.
-    token: AtomicU32,
-    remote: AtomicBool,
+    /// The tokens that the consumer is given; 0 where there is none.
+    local: AtomicU32,
+    remote: AtomicU32,
     /// How many pages of the registration are pinned.
     pinned: AtomicU32,
     pages: PageList,
@@ -46,8 +47,8 @@ impl SimRegion {
             device,
             domain,
             index,
-            token: AtomicU32::new(0),
-            remote: AtomicBool::new(false),
+            local: AtomicU32::new(0),
+            remote: AtomicU32::new(0),
             pinned: AtomicU32::new(0),
             pages: PageList::default(),
             cancel: Cancel::default(),
@@ -64,13 +65,15 @@ impl SimRegion {
         // time, so the list is this call's alone; the record is dead, so no access reads it.
         let pages = unsafe { self.pages.fill(count, memory.frames()) };
         record.describe(self.domain, memory.base(), memory.len() as u64, pages);
-        let token =
-            self.device.issue(self.domain, self.index).inspect_err(|_| self.device.unpin(count))?;
+        let remote = access.is_remote();
+        let keys = self
+            .device
+            .issue_keys(self.domain, self.index, remote)
+            .inspect_err(|_| self.device.unpin(count))?;
         self.pinned.store(count as u32, Ordering::Relaxed);
         record.enliven(access);
         self.device.counters.registered(self.domain as usize);
-        self.remote.store(access.is_remote(), Ordering::Relaxed);
-        self.token.store(token.get(), Ordering::Release);
+        self.give_out(keys, remote);
         Ok(())
     }
 
@@ -112,10 +115,9 @@ impl SimRegion {
     #[inline]
     fn stop(&self) -> bool {
         self.device.record(self.index).kill();
-        if let Some(token) = Token::new(self.key()) {
-            self.token.store(0, Ordering::Relaxed);
-            self.device.retire(self.domain, token);
-        }
+        let keys = self.given_out();
+        self.give_out(Keys::default(), false);
+        self.device.retire_keys(self.domain, keys);
         self.device.hazards.is_busy(self.index)
     }
 
@@ -130,9 +132,53 @@ impl SimRegion {
         }
     }
 
-    /// The token, whatever it may do; 0 for none.
-    pub(crate) fn key(&self) -> u32 {
-        self.token.load(Ordering::Acquire)
+    /// Makes the tokens readable. Also where both keys are one: who has no remote rights is given no remote token (E1).
+    #[inline]
+    fn give_out(&self, keys: Keys, remote: bool) {
+        self.remote.store(if remote { keys.remote } else { 0 }, Ordering::Relaxed);
+        self.local.store(keys.local, Ordering::Release);
+    }
+
+    #[inline]
+    fn given_out(&self) -> Keys {
+        let local = self.local.load(Ordering::Acquire);
+        Keys { local, remote: self.remote.load(Ordering::Relaxed) }
+    }
+
+    /// The local token; 0 for none.
+    pub(crate) fn local_key(&self) -> u32 {
+        self.local.load(Ordering::Acquire)
+    }
+
+    /// The tokens as the region's record has them.
+    pub(crate) fn keys(&self) -> Keys {
+        let keys = self.given_out();
+        if self.device.shape.shared_key { Keys { remote: keys.local, ..keys } } else { keys }
+    }
+
+    /// Posts a fast registration, before it with a new remote token where tokens rotate (E4). The old one leads to the
+    /// record until the request is carried out; what is not posted leaves the region the old one.
+    pub(crate) fn post_fast_register(&self, post: impl FnOnce() -> Result<()>) -> Result<()> {
+        let rotating = self.device.shape.fast_registration.is_some_and(|fast| fast.rotating);
+        let (Some(fast), Some(old)) = (&self.fast, Token::new(self.given_out().remote)) else {
+            return post();
+        };
+        if !rotating {
+            return post();
+        }
+        let new = self.device.sibling(self.domain, old)?;
+        fast.inside.lock().replaced.push(old);
+        self.give_out_remote(new);
+        post().inspect_err(|_| {
+            fast.inside.lock().replaced.pop();
+            self.give_out_remote(old);
+            self.device.leave(self.domain, new);
+        })
+    }
+
+    fn give_out_remote(&self, token: Token) {
+        let local = if self.device.shape.shared_key { token.get() } else { self.local_key() };
+        self.give_out(Keys { local, remote: token.get() }, true);
     }
 }
 
@@ -159,9 +205,8 @@ impl MrProvider for SimRegion {
         self.device.pace(Operation::InitializeFastRegister, Some(&self.cancel)).await?;
         // A new token with each initialisation (E4); the old one must be dead first.
         self.withdraw().await;
-        let token = self.device.issue(self.domain, self.index)?;
-        self.remote.store(remote, Ordering::Relaxed);
-        self.token.store(token.get(), Ordering::Release);
+        let keys = self.device.issue_keys(self.domain, self.index, remote)?;
+        self.give_out(keys, remote);
         Ok(())
     }
 
@@ -175,25 +220,21 @@ impl MrProvider for SimRegion {
     }
 
     fn local_token(&self) -> Option<LocalToken> {
-        LocalToken::new(self.key())
+        LocalToken::new(self.local_key())
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
-        // Also where both keys are one: who has no remote rights is given no remote token (E1).
-        if !self.remote.load(Ordering::Relaxed) {
-            return None;
-        }
-        RemoteToken::new(self.key())
+        RemoteToken::new(self.given_out().remote)
     }
 }
 
 impl Drop for SimRegion {
     fn drop(&mut self) {
         // Dropped without a close, as a creation that failed is: nothing may lead to the record any more.
-        self.device.record(self.index).kill();
-        if let Some(token) = Token::new(*self.token.get_mut()) {
-            self.device.retire(self.domain, token);
-        }
+        match &self.fast {
+            Some(fast) => fast.stop(self),
+            None => self.stop(),
+        };
         self.device.quiesce_now(self.index);
         self.device.give_region_back(self.index);
     }
@@ -213,13 +254,15 @@ struct FastInside {
     pages: Vec<usize>,
     /// What the pages are of: a mapping lives until its last use is over (L4).
     mappings: Vec<Arc<Mapped>>,
+    /// Remote tokens that were replaced by the posting of a later round, and lead to the record still (E4).
+    replaced: Vec<Token>,
 }
 
 /// A fast registration as a device carries it out.
 #[derive(Clone, Debug)]
 pub(crate) struct FastRequest {
-    /// The token that the region had when the request was posted; another one by now means it was initialised anew.
-    pub(crate) token: u32,
+    /// The region's tokens of this round. If they lead nowhere by now, it was initialised anew.
+    pub(crate) keys: Keys,
     pub(crate) pages: Vec<usize>,
     pub(crate) mappings: Vec<Arc<Mapped>>,
     pub(crate) base: u64,
@@ -232,13 +275,15 @@ impl FastCore {
     pub(crate) fn register(&self, request: FastRequest, queue_pair: u64) -> bool {
         let mut inside = self.inside.lock();
         let record = self.device.record(self.index);
-        if record.is_live() || self.device.find(request.token) != Some(self.index) {
+        if record.is_live() || self.device.find(request.keys.local) != Some(self.index) {
             return false;
         }
         // The record is dead, so that no access begins; one that had begun is waited for.
         self.device.quiesce_now(self.index);
         inside.pages = request.pages;
         inside.mappings = request.mappings;
+        self.forget_replaced(&mut inside, request.keys.remote);
+        record.set_keys(request.keys);
         record.describe(self.domain, request.base, request.length, &inside.pages);
         let scope = self.device.shape.fast_registration.map(|fast| fast.scope);
         if scope == Some(TokenScope::QueuePair) {
@@ -247,6 +292,13 @@ impl FastCore {
         record.enliven_fast(request.access);
         self.device.counters.registered(self.domain as usize);
         true
+    }
+
+    /// The tokens of the rounds before that of `current` lead nowhere from now on.
+    fn forget_replaced(&self, inside: &mut FastInside, current: u32) {
+        let later = inside.replaced.iter().position(|token| token.get() == current);
+        let before = later.unwrap_or(inside.replaced.len());
+        inside.replaced.drain(..before).for_each(|token| self.device.leave(self.domain, token));
     }
 
     /// Carries an invalidation out; false where nothing is registered with the token.
@@ -260,10 +312,11 @@ impl FastCore {
     /// Stops new accesses to the region; true where some are at work still. A registration that another thread is
     /// carrying out comes before this, or finds its token dead.
     fn stop(&self, region: &SimRegion) -> bool {
-        let _requests = self.inside.lock();
+        let mut inside = self.inside.lock();
         if self.device.record(self.index).end() {
             self.device.counters.deregistered(self.domain as usize);
         }
+        self.forget_replaced(&mut inside, 0);
         region.stop()
     }
 }

@@ -1,6 +1,7 @@
 //! A memory window of the simulator: a record of its own over the pages of a region.
 
 use crate::device::Device;
+use crate::record::{Keys, Side};
 use crate::token::Token;
 use ndk_core::{Access, RemoteToken, Result, WindowProvider};
 use parking_lot::Mutex;
@@ -28,6 +29,7 @@ impl SimWindow {
         let index = device.take_index()?;
         match device.issue(domain, index) {
             Ok(token) => {
+                device.record(index).set_keys(Keys { local: 0, remote: token.get() });
                 let closed = Mutex::new(false);
                 Ok(Self { core: Arc::new(WindowCore { device, domain, index, token, closed }) })
             }
@@ -51,7 +53,9 @@ impl WindowCore {
         let closed = self.closed.lock();
         let (index, token) = region;
         let record = self.device.record(self.index);
-        let Some(reading) = self.device.record(index).read(token) else { return false };
+        let Some(reading) = self.device.record(index).read(Side::Local, token) else {
+            return false;
+        };
         let inside = address.wrapping_sub(reading.base);
         let fits = inside < reading.length && length <= reading.length - inside;
         // A peer can be given no right to write that the region itself does not have.

@@ -11,6 +11,11 @@ const SMALL: u32 = 5;
 /// Every operation ends on the simulator's clock, a little later.
 const SLOW: &str = "[latency]\nall = \"1us..20us\"";
 
+/// Tokens of fast registrations change with each round: with a key for each side, and with one key that everything pends on.
+const ROTATING: &str = "[tokens]\nrotate = true\nkeys = \"two\"";
+const SLOWLY_ROTATING: &str =
+    "[latency]\nall = \"1us..20us\"\n[tokens]\nrotate = true\nkeys = \"one\"";
+
 fn kit(name: &str, profile: &'static str, plan: Plan) -> Kit {
     let mut small = plan.clone();
     small.limits.regions = Some(SMALL);
@@ -23,6 +28,7 @@ fn kit(name: &str, profile: &'static str, plan: Plan) -> Kit {
 
 fn main() -> ExitCode {
     let shapes = Profile::names().map(|name| kit(name, name, Plan::default()));
-    let slow = kit("slow", "default", SLOW.parse().expect("a plan"));
-    run(shapes.chain([slow]))
+    let planned = [("slow", SLOW), ("rotating", ROTATING), ("slowly-rotating", SLOWLY_ROTATING)]
+        .map(|(name, plan)| kit(name, "default", plan.parse().expect("a plan")));
+    run(shapes.chain(planned))
 }

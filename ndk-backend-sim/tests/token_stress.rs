@@ -5,6 +5,13 @@ use std::thread;
 
 use ndk_backend_sim::token::{Config, Token, TokenTable};
 
+/// A whole rotation: the new token, or `None` where the old one is not live.
+fn rotate(table: &TokenTable, shard: usize, token: Token) -> Option<Token> {
+    let new = table.sibling(shard, token)?;
+    assert!(table.leave(shard, token), "a live token is left");
+    Some(new)
+}
+
 const WRITERS: usize = 3;
 const READERS: usize = 2;
 const RECORDS: usize = 20_000;
@@ -37,7 +44,7 @@ impl Stage {
                 let shown = &self.shown[record];
                 if let Some(token) = Token::new(shown.live.swap(0, Ordering::SeqCst)) {
                     if record % 5 == round {
-                        let new = self.table.rotate(writer, token).unwrap();
+                        let new = rotate(&self.table, writer, token).unwrap();
                         shown.dead.store(0, Ordering::SeqCst);
                         shown.live.store(new.get(), Ordering::SeqCst);
                         continue;

@@ -41,7 +41,7 @@ pub enum TokenScope {
 pub struct FastRegistration {
     /// The most pages of one registration (FRMRPageCount).
     pub pages: u32,
-    /// Whether the low 8 bits of the token change with each round (E4).
+    /// Whether the low 8 bits of the remote token change with each round (E4): consumers read it after each FastRegister.
     pub rotating: bool,
     /// Whether a memory window emulates it, at the cost of a kernel call per round.
     pub emulated: bool,

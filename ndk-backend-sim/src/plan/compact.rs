@@ -18,6 +18,7 @@ impl Plan {
     ///   of [`Latency`].
     /// - `fault=register:3:insufficient-resources`: a list with the form of [`Fault`]'s `FromStr`.
     /// - `lose-adapter=100` with so many operations begun, `lose-adapter=5ms` at a time, or `lose-adapter=100,5ms`.
+    /// - `keys=one` or `keys=two`, `rotate=true`: the [`Tokens`](super::Tokens).
     /// - `regions=1000`, `pinned-pages=64`, `tokens=1000`: the [`Limits`](super::Limits).
     ///
     /// # Errors
@@ -50,6 +51,16 @@ impl Plan {
             plan.lose.after = lose.after.or(plan.lose.after);
             plan.lose.at = lose.at.or(plan.lose.at);
         }
+        let keys = options.take(
+            "keys",
+            "one: a region's local token works for peers too; two: it does not; without it, as the profile has it",
+        )?;
+        plan.tokens.keys = keys.or(plan.tokens.keys);
+        let rotate = options.take(
+            "rotate",
+            "true: a fast-register region's remote token changes its low 8 bits with each round",
+        )?;
+        plan.tokens.rotate = rotate.or(plan.tokens.rotate);
         let limits = &mut plan.limits;
         for (limit, key, help) in [
             (

@@ -1,4 +1,4 @@
-//! What the simulator is to do beside working: take its time, fail, run out, go away.
+//! What the simulator is to do beside working: take its time, fail, run out, go away; and what its tokens are like.
 //!
 //! A [`Plan`] is plain data. It is read from TOML ([`Plan::read`], `str::parse`) or from the options of a backend's
 //! name ([`Plan::take`]); printing it gives TOML again. A [`Planner`] follows it.
@@ -31,11 +31,13 @@ mod latency;
 mod operation;
 mod planner;
 mod status;
+mod tokens;
 
 pub use fault::{Effect, Fault, Occurrence};
 pub use latency::Latency;
 pub use operation::{Operation, Target};
 pub use planner::{Decision, Planner};
+pub use tokens::{Keys, Tokens};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,7 +49,7 @@ use std::time::Duration;
 use ndk_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-/// Latencies, faults, limits and the end of an adapter. The default is an empty plan: everything completes inline.
+/// Latencies, faults, limits, tokens and the end of an adapter. The default is an empty plan: everything completes inline.
 ///
 /// The file `plans/example.toml` of this crate shows every part of one.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -63,6 +65,9 @@ pub struct Plan {
     /// What there is a given amount of.
     #[serde(skip_serializing_if = "Limits::is_empty")]
     pub limits: Limits,
+    /// How tokens are made.
+    #[serde(skip_serializing_if = "Tokens::is_as_the_profile")]
+    pub tokens: Tokens,
     /// When the adapter goes away.
     #[serde(rename = "lose-adapter", skip_serializing_if = "Lose::is_never")]
     pub lose: Lose,

@@ -71,7 +71,10 @@ impl Bucket {
 
     /// Whether the token is dead here, and its tombstone not taken by another yet.
     pub(super) fn has_retired(&self, token: u32) -> bool {
-        self.0.iter().any(|slot| slot::is_retired_as(slot.load(Ordering::Acquire), token))
+        self.0.iter().any(|slot| {
+            let word = slot.load(Ordering::Acquire);
+            slot::is_retired_as(word, token) || slot::is_rotated_as(word, token)
+        })
     }
 
     /// Claims a slot for a token that is nowhere else in this bucket. The caller stores the live word into it, at once:

@@ -24,7 +24,7 @@ const FIRST: usize = 1 << 10;
 /// Slots in use per bucket, live or retired, from which on the table doubles.
 const LOAD: u64 = 5;
 /// Arrays that the largest table can have.
-const MAX_LEVELS: usize = 12;
+const MAX_LEVELS: usize = 13;
 
 pub(super) struct Levels {
     current: AtomicUsize,

@@ -41,11 +41,11 @@ pub type Token = NonZeroU32;
 /// Parts of the table that draw tokens independently.
 pub const SHARDS: usize = 8;
 
-/// A removed token is not issued again within this many removals (contract D4).
+/// A removed token is not issued again within this many removals (contract D4), of which one may take two tokens.
 pub const RETIRE_DISTANCE: u64 = 65_536;
 
 /// The largest [`Config::capacity`].
-pub const MAX_CAPACITY: u32 = 1 << 22;
+pub const MAX_CAPACITY: u32 = 1 << 23;
 
 /// Draws that found no room in a row before an insert asks for a larger table, and before it gives up.
 const PATIENCE: u32 = 16;
@@ -189,26 +189,47 @@ impl TokenTable {
     /// returns, a lookup fails. `shard` is where the removal counts; any will do, the one of the insert does best.
     #[inline]
     pub fn remove(&self, shard: usize, token: Token) -> Option<u32> {
-        let token = token.get();
+        self.remove_as::<true>(shard % SHARDS, token.get())
+    }
+
+    /// As [`remove`](Self::remove), of a token that goes with another one that was just removed: the two count as one
+    /// removal (D4).
+    #[inline]
+    pub fn remove_second(&self, shard: usize, token: Token) -> Option<u32> {
+        self.remove_as::<false>(shard % SHARDS, token.get())
+    }
+
+    #[inline]
+    fn remove_as<const FIRST: bool>(&self, shard: usize, token: u32) -> Option<u32> {
         let level = self.levels.current();
         let found = self.levels.array(level).bucket(token).find(token);
         let (slot, word) = found.or_else(|| self.find_moved(level, token))?;
-        let tomb = slot::retired(token, self.epochs.count(shard % SHARDS));
+        let epoch = if FIRST { self.epochs.count(shard) } else { self.epochs.count_second(shard) };
+        let tomb = slot::retired(token, epoch);
         match slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(slot::index(word)),
-            Err(_) => self.remove_contended(shard % SHARDS, level, token, tomb),
+            Err(_) => self.remove_contended::<FIRST>(shard, level, token, tomb),
         }
     }
 
     /// Goes on with a removal that is counted already, after the slot changed under its hands.
     #[cold]
-    fn remove_contended(&self, shard: usize, level: usize, token: u32, tomb: u64) -> Option<u32> {
+    fn remove_contended<const FIRST: bool>(
+        &self,
+        shard: usize,
+        level: usize,
+        token: u32,
+        tomb: u64,
+    ) -> Option<u32> {
         while let Some((slot, word)) = self.find_moved(level, token) {
             if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Acquire).is_ok() {
                 return Some(slot::index(word));
             }
         }
-        self.epochs.uncount(shard);
+        match FIRST {
+            true => self.epochs.uncount(shard),
+            false => self.epochs.uncount_second(shard),
+        }
         None
     }
 
@@ -226,7 +247,7 @@ impl TokenTable {
 
     /// The number of live tokens; exact while nobody inserts or removes.
     pub fn live(&self) -> usize {
-        self.inserted().saturating_sub(self.epochs.removed()) as usize
+        self.inserted().saturating_sub(self.epochs.all_removed()) as usize
     }
 
     fn inserted(&self) -> u64 {
@@ -255,7 +276,7 @@ impl TokenTable {
 
     #[cold]
     fn grow_if_loaded(&self, level: usize) {
-        let live = self.inserted().saturating_sub(self.epochs.removed());
+        let live = self.inserted().saturating_sub(self.epochs.all_removed());
         if self.levels.is_loaded(level, live + self.epochs.retired()) {
             self.grow(level);
         }

@@ -1,5 +1,8 @@
 //! Rotation: a new token for the same record that differs from the old one in its low 8 bits only.
 //!
+//! It has two steps, since a posted request knows its token before it is carried out: a *sibling* of the live token is made
+//! live beside it, and later the old one is left behind. In between, both lead to the record.
+//!
 //! The 256 tokens with the same upper 24 bits are a *family*. Tokens that rotations of a family left behind may come back
 //! to that family's next rotation at once: the exception to D4 that contract E4 declares. To everybody else they are
 //! tombstones like any other.
@@ -11,30 +14,34 @@ use super::levels::Array;
 use super::{SHARDS, Token, TokenTable, slot};
 
 impl TokenTable {
-    /// Replaces a live token by another of its family, drawn at random among those that can be had. When this returns, the
-    /// new token reaches the record and the old one does not; in between, both do.
+    /// Makes another token of the family live for the same record, drawn at random among those that can be had. The given
+    /// one stays live.
     ///
-    /// `None` if the token is not live or its family has no other to give; then nothing has changed. Not counted as
-    /// a removal.
-    pub fn rotate(&self, shard: usize, token: Token) -> Option<Token> {
+    /// `None` if the token is not live or its family has no other to give; then nothing has changed.
+    pub fn sibling(&self, shard: usize, token: Token) -> Option<Token> {
         loop {
             let mut draws = self.shards[shard % SHARDS].draws.lock();
             let level = self.levels.current();
             let array = self.levels.array(level);
-            let (old, word) = array.bucket(token.get()).find(token.get())?;
-            let index = slot::index(word);
-            let Some(new) = self.take_sibling(array, token, index, draws.draw().value) else {
-                drop(draws);
-                if self.grow(level) { continue } else { return None }
-            };
-            let tomb = slot::rotated(token.get(), self.epochs.current());
-            if old.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-                // Somebody removed the old token meanwhile. Nobody has been told the new one.
-                self.retract(array, new.get(), index);
-                return None;
+            let (_, word) = array.bucket(token.get()).find(token.get())?;
+            let new = self.take_sibling(array, token, slot::index(word), draws.draw().value);
+            drop(draws);
+            if new.is_some() || !self.grow(level) {
+                return new;
             }
-            return Some(new);
         }
+    }
+
+    /// Makes a live token dead that has a live sibling; false if it was not live. Not counted as a removal.
+    pub fn leave(&self, shard: usize, token: Token) -> bool {
+        // No table doubles while the lock is held, so that the token stands in the current array.
+        let _draws = self.shards[shard % SHARDS].draws.lock();
+        let array = self.levels.array(self.levels.current());
+        let tomb = slot::rotated(token.get(), self.epochs.current());
+        let found = array.bucket(token.get()).find(token.get());
+        found.is_some_and(|(slot, word)| {
+            slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
     }
 
     /// Makes another member of the token's family live for the record.
@@ -61,16 +68,5 @@ impl TokenTable {
         let reuse = self.epochs.reuse();
         bucket.free(reuse) >= free
             && bucket.claim(token, reuse).map(|slot| slot.store(live, Ordering::Release)).is_ok()
-    }
-
-    /// Takes a token back that was made live but told to nobody.
-    fn retract(&self, array: &Array, token: u32, index: u32) {
-        if let Some((slot, word)) = array.bucket(token).find(token)
-            && word == slot::live(token, index)
-        {
-            let tomb = slot::rotated(token, self.epochs.current());
-            // It can have changed only if somebody guessed the token and removed it, which is as good.
-            let _ = slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed);
-        }
     }
 }

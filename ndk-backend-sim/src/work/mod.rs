@@ -90,15 +90,15 @@ impl<'a> Work<'a> {
                         mappings.push(mapping);
                     }
                 }
-                let (base, length, token) = (memory.base, memory.length, region.key());
-                let request = FastRequest { token, pages, mappings, base, length, access };
+                let (base, length, keys) = (memory.base, memory.length, region.keys());
+                let request = FastRequest { keys, pages, mappings, base, length, access };
                 Step::FastRegister(core, request)
             }
             WorkRequest::InvalidateRegion { region } => {
-                Step::Invalidate(region.fast.clone().ok_or_else(wrong_kind)?, region.key())
+                Step::Invalidate(region.fast.clone().ok_or_else(wrong_kind)?, region.local_key())
             }
             WorkRequest::Bind { region, window, address, length, access } => {
-                let region = (region.index, region.key());
+                let region = (region.index, region.local_key());
                 Step::Bind(window.core.clone(), region, (address, length), access)
             }
             WorkRequest::InvalidateWindow { window } => Step::InvalidateWindow(window.core.clone()),

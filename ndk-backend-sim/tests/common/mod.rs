@@ -281,6 +281,13 @@ impl Mr {
         RemoteToken::new(self.remote_value()).expect("a remote token")
     }
 
+    /// The token that a peer would try: the remote one, or, where there is none, the one that only the owner should know.
+    pub(crate) fn tried(&self) -> RemoteToken {
+        let remote = self.remote_value();
+        let tried = if remote == 0 { self.local_value() } else { remote };
+        RemoteToken::new(tried).expect("a token")
+    }
+
     pub(crate) fn begin_close(&self) -> Request {
         // SAFETY: the region is not closed.
         Request::begin(|context| unsafe {

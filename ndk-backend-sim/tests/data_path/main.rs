@@ -3,6 +3,7 @@
 mod common;
 
 mod fast;
+mod keys;
 mod moves;
 mod profiles;
 mod random;

@@ -42,7 +42,7 @@ impl Plain {
 
     /// The key at the peer, whatever rights it stands for.
     fn key(&self) -> RemoteToken {
-        RemoteToken::new(self.there.1.local_value()).unwrap()
+        self.there.1.tried()
     }
 
     fn finish(self) {

@@ -2,7 +2,7 @@
 
 use crate::common::{Lam, Memory, Mr, Net, Pd, Qp, Random, Shape, privileged, sge};
 use ndk_core::abi::*;
-use ndk_core::{Access, ErrorKind, LocalToken, RemoteAddress, RemoteToken, Sge};
+use ndk_core::{Access, ErrorKind, LocalToken, RemoteAddress, Sge};
 
 const FLAGS: [ULONG; 16] = [0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 13, 15, 15, 15, 15, 15];
 const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
@@ -163,7 +163,7 @@ fn step(random: &mut Random, (qp, own): (&Qp, &mut Side), (peer, other): (&Qp, &
         random.below(room as usize + 1) as i64
     };
     let inside = length == 0 || (at >= 0 && at as usize + length <= area.model.len());
-    let token = RemoteToken::new(area.mr.local_value()).expect("a token");
+    let token = area.mr.tried();
     let remote = RemoteAddress { address: area.base.wrapping_add_signed(at), token };
     let (needs, right) = if way == 0 { (None, WRITE) } else { (Some(LOCAL | SINK), READ) };
     let legal = inside

@@ -60,6 +60,8 @@ fn compact_forms_say_the_same_as_a_file() {
             "regions=1000&pinned-pages=64&tokens=0",
             "limits = { regions = 1000, pinned-pages = 64, tokens = 0 }",
         ),
+        ("keys=one", "tokens.keys = 'one'"),
+        ("keys=two&rotate=true", "tokens = { keys = 'two', rotate = true }"),
     ] {
         assert_eq!(read(options), Ok(toml(text)), "{options}");
     }
@@ -100,6 +102,8 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
         ("lose-adapter=1,2", "says twice"),
         ("regions=many", "the most regions at a time"),
         ("region=1", "regions: the most regions at a time"),
+        ("keys=1", "there are one and two"),
+        ("rotate=yes", "changes its low 8 bits with each round"),
         ("plan=no/such/file.toml", "the plan no/such/file.toml: "),
     ] {
         let error = read(options).unwrap_err();
@@ -114,10 +118,11 @@ fn options_go_on_top_of_the_file_beside_them() {
     let text = "latency = { all = '1us', read = '2us' }
                 fault = [{ operation = 'read', nth = 1, status = 'timeout' }]
                 limits = { regions = 10, tokens = 10 }
+                tokens = { keys = 'one', rotate = true }
                 lose-adapter.after = 5";
     fs::write(&path, text).unwrap();
     let options = format!(
-        "plan={}&latency=9us&fault=write:1:timeout&regions=7&lose-adapter=1s",
+        "plan={}&latency=9us&fault=write:1:timeout&regions=7&rotate=false&lose-adapter=1s",
         path.display()
     );
     let plan = read(&options);
@@ -126,6 +131,7 @@ fn options_go_on_top_of_the_file_beside_them() {
                     fault = [{ operation = 'read', nth = 1, status = 'timeout' },
                              { operation = 'write', nth = 1, status = 'timeout' }]
                     limits = { regions = 7, tokens = 10 }
+                    tokens = { keys = 'one', rotate = false }
                     lose-adapter = { after = 5, at = '1s' }";
     assert_eq!(plan, Ok(toml(expected)));
 }

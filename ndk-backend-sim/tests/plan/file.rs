@@ -1,6 +1,8 @@
 //! Plans as TOML.
 
-use ndk_backend_sim::plan::{Effect, Fault, Latency, Occurrence, Operation, Plan, Target};
+use ndk_backend_sim::plan::{
+    Effect, Fault, Keys, Latency, Occurrence, Operation, Plan, Target, Tokens,
+};
 use ndk_core::{Error, ErrorKind};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -45,6 +47,7 @@ fn the_example_is_a_plan_and_says_what_its_comments_say() {
     let limits = plan.limits;
     let limits = (limits.regions, limits.pinned_pages, limits.tokens);
     assert_eq!(limits, (Some(1000), Some(65_536), Some(2000)));
+    assert_eq!(plan.tokens, Tokens { keys: Some(Keys::Two), rotate: Some(true) });
     assert_eq!(plan.lose.after, Some(n(100_000)));
     assert_eq!(plan.lose.at, Some(Duration::from_secs(60)));
 }
@@ -59,7 +62,7 @@ fn an_empty_text_is_the_empty_plan() {
 fn an_unknown_key_is_refused_with_its_place_and_the_known_ones() {
     assert_all(
         &refusal("\n[latencies]\nregister = \"1us\"\n"),
-        &["line 2", "latencies", "`latency`", "`fault`", "`limits`", "`lose-adapter`"],
+        &["line 2", "latencies", "`latency`", "`fault`", "`limits`", "`tokens`", "`lose-adapter`"],
     );
     assert_all(
         &refusal("[[fault]]\noperation = \"read\"\nnht = 3\n"),
@@ -69,6 +72,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_known_ones() {
         &refusal("[limits]\nmrs = 3\n"),
         &["line 2", "mrs", "`regions`", "`pinned-pages`", "`tokens`"],
     );
+    assert_all(&refusal("[tokens]\nkey = 2\n"), &["line 2", "key", "`keys`", "`rotate`"]);
     assert_all(&refusal("[lose-adapter]\nin = 3\n"), &["line 2", "`after`", "`at`"]);
     let operations: Vec<_> = Operation::ALL.iter().map(|operation| operation.name()).collect();
     assert_all(
@@ -90,6 +94,8 @@ fn a_wrong_value_is_refused_with_its_place_and_what_would_do() {
     assert_all(&refusal("[lose-adapter]\nat = \"5\"\n"), &["line 2", "\"5\" is no duration"]);
     assert_all(&refusal("[lose-adapter]\nafter = 0\n"), &["line 2", "nonzero"]);
     assert_all(&refusal("[limits]\ntokens = -1\n"), &["line 2"]);
+    assert_all(&refusal("[tokens]\nkeys = 'three'\n"), &["line 2", "three", "`one`", "`two`"]);
+    assert_all(&refusal("[tokens]\nrotate = 1\n"), &["line 2", "boolean"]);
     let fault = |rest: &str| refusal(&format!("[[fault]]\noperation = \"register\"\n{rest}\n"));
     assert_all(
         &fault("nth = 1\nstatus = \"oops\""),

@@ -1,7 +1,8 @@
 //! Whatever is a plan is printed and read again as the same; whatever is none is refused without a panic.
 
 use ndk_backend_sim::plan::{
-    Effect, Fault, Latency, Limits, Lose, Occurrence, Operation, Plan, Planner, Target,
+    Effect, Fault, Keys, Latency, Limits, Lose, Occurrence, Operation, Plan, Planner, Target,
+    Tokens,
 };
 use ndk_core::ErrorKind;
 use ndk_core::backend::{BackendName, Options};
@@ -70,8 +71,11 @@ fn plan() -> impl Strategy<Value = Plan> {
         limits.prop_map(|(regions, pinned_pages, tokens)| Limits { regions, pinned_pages, tokens });
     let lose = (option::of(any::<NonZeroU32>()), any::<Option<Duration>>());
     let lose = lose.prop_map(|(after, at)| Lose { after, at });
-    (btree_map(target(), latency(), 0..5), vec(fault(), 0..5), limits, lose)
-        .prop_map(|(latency, faults, limits, lose)| Plan { latency, faults, limits, lose })
+    let keys = option::of(prop_oneof![Just(Keys::One), Just(Keys::Two)]);
+    let tokens = (keys, any::<Option<bool>>()).prop_map(|(keys, rotate)| Tokens { keys, rotate });
+    (btree_map(target(), latency(), 0..5), vec(fault(), 0..5), limits, tokens, lose).prop_map(
+        |(latency, faults, limits, tokens, lose)| Plan { latency, faults, limits, tokens, lose },
+    )
 }
 
 proptest! {
@@ -107,7 +111,7 @@ proptest! {
 
     #[test]
     fn what_looks_like_a_plan_is_no_panic_either(
-        text in "(\\[(latency|limits|lose-adapter|\\[fault\\])\\]?\n\
+        text in "(\\[(latency|limits|tokens|lose-adapter|\\[fault\\])\\]?\n\
                  |[a-z-]{1,9} = ('?[0-9a-z~.-]{0,9}'?|-?[0-9.]{1,12})\n){0,8}",
     ) {
         let _ = text.parse::<Plan>();
@@ -115,7 +119,7 @@ proptest! {
 
     #[test]
     fn garbage_in_options_is_no_panic(
-        key in "plan|latency|fault|lose-adapter|regions|tokens",
+        key in "plan|latency|fault|lose-adapter|regions|tokens|keys|rotate",
         value in "((all|register|read)?:?(every-|late-|~)?[0-9.,:]{0,6}(us|ms|timeout)?:?){0,3}",
     ) {
         let name: BackendName = format!("sim?{key}={value}").parse().unwrap();

@@ -54,7 +54,7 @@ fn b7_a_region_larger_than_all_the_pins_is_refused_and_leaves_them() {
 #[test]
 fn b7_tokens_run_out_and_come_back() {
     // One is the domain's own privileged token.
-    let host = Host::planned("limits = { tokens = 4, pinned-pages = 4 }");
+    let host = Host::planned("limits = { tokens = 4, pinned-pages = 4 }\ntokens.keys = 'one'");
     let (pd, memory) = (host.pd(), Memory::new(100));
     let (one, two, three) = (pd.registered(&memory, 0), pd.registered(&memory, 0), pd.mr());
     let bound = window(&pd).unwrap();
@@ -109,4 +109,22 @@ fn c14_the_limit_of_regions_is_exact_over_all_domains() {
         other.close();
         host.close();
     }
+}
+
+#[test]
+fn b7_a_region_has_both_its_tokens_or_none() {
+    // One is the domain's own privileged token, so that one is left beside the first region's.
+    let host = Host::planned("limits.tokens = 3");
+    let (pd, memory) = (host.pd(), Memory::new(100));
+    let (one, two) = (pd.registered(&memory, 0), pd.mr());
+    for _ in 0..5 {
+        assert_eq!(two.register(&memory, REMOTE), SHORT, "E3: one token for each side");
+        assert_eq!((two.local_value(), two.remote_value()), (0, 0), "B7");
+    }
+    assert_eq!(two.register(&memory, 0), STATUS_SUCCESS, "the first token was given back (B7)");
+    assert_eq!((one.deregister(), two.deregister()), (STATUS_SUCCESS, STATUS_SUCCESS));
+    assert_eq!(one.register(&memory, REMOTE), STATUS_SUCCESS);
+    [one, two].into_iter().for_each(|mr| mr.close());
+    pd.close();
+    host.close();
 }

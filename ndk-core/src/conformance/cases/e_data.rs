@@ -3,12 +3,13 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, fast_wire, next_context, remote, wire};
+use super::super::net::{Net, Registered, element, fast_wire, next_context, remote, wire};
 use super::f::ALL;
 use super::f_rights::{lets_read, lets_write};
 use super::fast::{post, read_write};
 use super::l::has_privileged_token;
 use crate::abi::*;
+use crate::provider::WorkKind;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("E3", "local_token", local_token).needs(wire),
@@ -67,19 +68,20 @@ fn one_key(env: &mut Env) {
     net.writes(env, &by_local, 0, 100);
 }
 
-/// Where the tokens of a region differ, each is for its side only.
+/// The tokens of a region differ, and each is for its side only.
 fn two_keys(env: &mut Env) {
     let mut net = Net::new(env);
     let target = net.target(env, Memory::new(100, 0), ALL);
-    if target.local != target.remote {
-        net.unreachable(env, target.at_by_local(0));
-        // A peer's key is no help to its owner either: it names no local memory.
-        let wrong = Registered { local: target.remote, ..net.scratch.clone() };
-        let (from, at) = ([wrong.element(0, 8)], target.at(0));
-        net.refused_locally(env, crate::provider::WorkKind::Write, |port, context| {
-            port.write(context, &from, at)
-        });
-    }
+    assert_ne!(target.local, target.remote, "K1: one key, and two are declared");
+    net.unreachable(env, target.at_by_local(0));
+    // A peer's key is no help to its owner either: it names no local memory.
+    let (page, at) = (env.page(), target.at(0));
+    let own = env.register_in(net.peer, page, ALL);
+    let by_remote = [element(own.remote, own.address(0), 8)];
+    net.refused_locally(env, WorkKind::Write, |port, context| port.write(context, &by_remote, at));
+    let (port, by_local) = (&*net.link.peer, [own.element(0, 8)]);
+    let write = |context| port.write(context, &by_local, at);
+    assert!(env.carry_out(port, WorkKind::Write, write).is_ok(), "E3: by the local token");
     net.reads(env, &target, 0, 100);
 }
 
@@ -111,7 +113,8 @@ fn over_the_rounds(env: &mut Env) {
     }
 }
 
-/// A peer that kept the token of one round reaches the next, where the token is stable; a rotated one is dead.
+/// A peer that kept the token of one round reaches the next, where the token is stable. Where it rotates, the old one is
+/// dead, and the owner has to be asked for the new one.
 fn old_token(env: &mut Env) {
     let mut net = Net::new(env);
     let fast = env.fast(&mut net, Memory::new(300, 0));
@@ -124,6 +127,9 @@ fn old_token(env: &mut Env) {
     let second = fast.register_over(env, &*net.link.owner, &other, read_write());
     let kept = Registered { remote: first.remote, ..second };
     if env.device.capabilities.fast_registration.expect("declared").rotating {
+        let now = env.registered_over(fast.mr, other.memory.clone());
+        net.reads(env, &now, 0, 300);
+        net.writes(env, &now, 0, 300);
         net.unreachable(env, kept.at(0));
     } else {
         net.reads(env, &kept, 0, 300);
