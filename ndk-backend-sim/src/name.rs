@@ -24,7 +24,7 @@ pub fn factory(
         )?;
         let profile = options.take_with(
             "profile",
-            "whose limits and shape the device has: default, rxe, siw or mlx5",
+            "whose limits and shape the device has: default, rxe, siw, mlx5 or iwarp",
             Profile::by_name,
         )?;
         let plan = Plan::take(&mut options)?;

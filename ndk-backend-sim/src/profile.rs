@@ -25,7 +25,8 @@ pub struct Profile {
 }
 
 /// All profiles; each knows its name.
-const KNOWN: [fn() -> Profile; 4] = [Profile::connectx3, Profile::rxe, Profile::siw, Profile::mlx5];
+const KNOWN: [fn() -> Profile; 5] =
+    [Profile::connectx3, Profile::rxe, Profile::siw, Profile::mlx5, Profile::iwarp];
 
 const IN_ORDER: u32 = NDK_ADAPTER_FLAG_IN_ORDER_DMA_SUPPORTED;
 const NO_READ_SINK: u32 = NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
@@ -35,6 +36,8 @@ const LOOPBACK: u32 = NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED;
 const CM_CALLER_DATA: u32 = 56;
 /// What it leaves in the answer: that of a refusal, the smaller of the two answers.
 const CM_CALLEE_DATA: u32 = 148;
+/// What iWARP's connection start leaves either side.
+const MPA_DATA: u32 = 512;
 /// From here on this simulator's reads and writes are meant to serve better than sends.
 const LARGE_REQUEST: u32 = 4096;
 
@@ -131,7 +134,10 @@ impl Profile {
     ///
     /// - Measured there: elements per request, send queue depth, number of regions, the largest region; a region at
     ///   any base address, exact to the byte; every refusal a completion with an error; local and remote key equal
-    ///   wherever there is a remote one; keys that count up.
+    ///   wherever there is a remote one, and no access by the local key of a region without remote rights; keys that
+    ///   count up; memory windows of type 2, each on one queue pair.
+    /// - Its windows have a bug: they are bounded by the region that they are bound over only. A backend binds them over
+    ///   a registration of exactly their bytes, so what reaches a consumer is exact, and so it is here.
     /// - A user program registers one range of its address space: scattered pages cannot be joined.
     /// - It has no fast registration for user programs. A type-2 memory window stands in for it, which belongs to one
     ///   queue pair; its page count is what the driver has for kernel consumers.
@@ -174,10 +180,10 @@ impl Profile {
     ///
     /// - Measured there: elements per request, send queue depth, number of regions; another base address than the
     ///   host's is accepted and then ignored; a peer reads a region without asking for the right; a refused write
-    ///   completes with success at its initiator and the connection goes down; a region without remote rights has a
-    ///   remote key all the same, equal to the local one; no memory windows.
-    /// - iWARP's own: the sink of a read is written through a remote key, one element for each read, segments checked
-    ///   one by one, 512 bytes of private data.
+    ///   completes with success at its initiator and the connection goes down, which flushes a refused read; a region
+    ///   without remote rights has a remote key all the same, equal to the local one; a read's sink needs the right to
+    ///   be written locally and no other, unlike iWARP's adapters in hardware; no memory windows.
+    /// - iWARP's own: one element for each read, segments checked one by one, 512 bytes of private data.
     /// - Depths of the other queues and read limits are the driver's constants, not measured.
     pub fn siw() -> Self {
         let base = Self::connectx3();
@@ -197,9 +203,8 @@ impl Profile {
             MaxInitiatorQueueDepth: 32_768,
             MaxSrqDepth: 327_680,
             MaxCqDepth: 3_276_800,
-            MaxCallerData: 512,
-            MaxCalleeData: 512,
-            AdapterFlags: IN_ORDER | LOOPBACK,
+            MaxCallerData: MPA_DATA,
+            MaxCalleeData: MPA_DATA,
             RdmaTechnology: NdkiWarp,
             ..base.info
         };
@@ -208,7 +213,7 @@ impl Profile {
             scattered_pages: false,
             byte_exact: true,
             remote_read_enforced: false,
-            read_sink_grants_write: true,
+            read_sink_grants_write: false,
             refusal: Refusal::ConnectionLoss,
             partial_writes: true,
             token_reuse: TokenReuse::Unknown,
@@ -224,6 +229,7 @@ impl Profile {
     ///
     /// - Its one key for both sides and the kernel's cache that hands keys out again, last in first out, are known
     ///   from the driver.
+    /// - Nothing published promises that data is placed in order: consumers that poll memory cannot rely on it.
     /// - 52 pages are what one inline work-queue entry took in a dry run of the driver without a card; pages are
     ///   joined by an indirect key, on every queue pair of the domain.
     /// - The device has more regions than this simulator has records.
@@ -241,6 +247,7 @@ impl Profile {
             MaxReceiveQueueDepth: 32_768,
             MaxInitiatorQueueDepth: 32_768,
             MaxSrqDepth: 32_767,
+            AdapterFlags: NO_READ_SINK | LOOPBACK,
             RdmaTechnology: NdkRoCEv2,
             ..base.info
         };
@@ -257,6 +264,37 @@ impl Profile {
             ..base.capabilities
         };
         Self { name: "mlx5", info, capabilities, regions: 4_194_304 }
+    }
+
+    /// `iwarp`: an iWARP adapter in hardware, as its specification and NDK's pages have it; no card was measured, and the
+    /// limits are the default's.
+    ///
+    /// - The sink of a read is written by the peer through a remote key, so a region with RDMA_READ_SINK lets a peer
+    ///   write (C10), and a read takes no other sink.
+    /// - A refusal is the end of the connection, and segments are checked one by one.
+    /// - One key for both sides, which the specification calls a steering tag.
+    pub fn iwarp() -> Self {
+        let base = Self::connectx3();
+        let info = NDK_ADAPTER_INFO {
+            VendorId: 0,
+            DeviceId: 0,
+            MaxReadRequestSge: 1,
+            MaxCallerData: MPA_DATA,
+            MaxCalleeData: MPA_DATA,
+            AdapterFlags: LOOPBACK,
+            RdmaTechnology: NdkiWarp,
+            ..base.info
+        };
+        let capabilities = Capabilities {
+            read_sink_grants_write: true,
+            refusal: Refusal::ConnectionLoss,
+            partial_writes: true,
+            token_reuse: TokenReuse::Unknown,
+            tokens_unpredictable: false,
+            shared_key: true,
+            ..base.capabilities
+        };
+        Self { name: "iwarp", info, capabilities, regions: base.regions }
     }
 }
 
@@ -298,7 +336,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::InvalidParameter);
         assert_eq!(
             error.detail(),
-            "no profile is named \"Rxe\"; there are: default, rxe, siw, mlx5"
+            "no profile is named \"Rxe\"; there are: default, rxe, siw, mlx5, iwarp"
         );
     }
 

@@ -10,9 +10,9 @@ use ndk_core::{ErrorKind, Refusal, RemoteAddress, RemoteToken, WorkCompletion};
 impl Shared {
     #[inline]
     pub(super) fn perform(&self, peer: &Peer, step: &Step<'_>) -> Carried {
-        let moved = |local: &Local<'_>, result: Result<(), Miss>| Carried {
+        let moved = |local: &Local<'_>, result: Result<(), ErrorKind>| Carried {
             bytes: if result.is_ok() { local.length() as u32 } else { 0 },
-            result: result.map_err(refused),
+            result,
         };
         let done = |well: bool| Carried {
             result: if well { Ok(()) } else { Err(ErrorKind::AccessViolation) },
@@ -31,17 +31,22 @@ impl Shared {
     }
 
     #[inline]
-    fn write(&self, peer: &Peer, local: &Local<'_>, remote: RemoteAddress) -> Result<(), Miss> {
+    fn write(
+        &self,
+        peer: &Peer,
+        local: &Local<'_>,
+        remote: RemoteAddress,
+    ) -> Result<(), ErrorKind> {
         let (device, asker) = (&*peer.shared.device, peer.asker());
         let here = (&*self.device, self.asker());
-        local.check(here.0, here.1, Need::LocalRead)?;
+        local.check(here.0, here.1, Need::LocalRead).map_err(refused)?;
         let target = (remote.token.get(), remote.address, local.length() as u64);
         match device.begin_access(asker, Need::RemoteWrite, target) {
             Ok(sink) => {
                 // SAFETY: the sink's hazard is published; registered memory is what spans are of.
                 let result = unsafe { local.exchange(here, Need::LocalRead, 0, sink) };
                 device.end_access(asker);
-                result
+                result.map_err(refused)
             }
             Err((miss, before)) => {
                 if before > 0 && device.shape.partial_writes {
@@ -52,7 +57,7 @@ impl Shared {
                     self.break_connection(peer);
                     return Ok(());
                 }
-                Err(miss)
+                Err(refused(miss))
             }
         }
     }
@@ -71,17 +76,23 @@ impl Shared {
     }
 
     #[inline]
-    fn read(&self, peer: &Peer, local: &Local<'_>, remote: RemoteAddress) -> Result<(), Miss> {
+    fn read(&self, peer: &Peer, local: &Local<'_>, remote: RemoteAddress) -> Result<(), ErrorKind> {
         let (device, asker) = (&*peer.shared.device, peer.asker());
         let here = (&*self.device, self.asker());
-        local.check(here.0, here.1, Need::ReadSink)?;
+        local.check(here.0, here.1, Need::ReadSink).map_err(refused)?;
         let target = (remote.token.get(), remote.address, local.length() as u64);
         let source =
-            device.begin_access(asker, Need::RemoteRead, target).map_err(|(miss, _)| miss)?;
+            device.begin_access(asker, Need::RemoteRead, target).map_err(|(miss, _)| {
+                match self.device.shape.refusal {
+                    Refusal::Completion => refused(miss),
+                    // The connection goes down, and the read is flushed with it.
+                    Refusal::ConnectionLoss => ErrorKind::Cancelled,
+                }
+            })?;
         // SAFETY: the source's hazard is published; registered memory is what spans are of.
         let result = unsafe { local.exchange(here, Need::ReadSink, 0, source) };
         device.end_access(asker);
-        result
+        result.map_err(refused)
     }
 
     fn send(&self, peer: &Peer, local: &Local<'_>, invalidate: Option<RemoteToken>) -> Carried {

@@ -3,7 +3,7 @@
 use crate::common::{Memory, Mr, Net, Shape, connect, loopback, sge, window};
 use ndk_backend_sim::Profile;
 use ndk_core::abi::*;
-use ndk_core::{Access, ErrorKind, RemoteToken};
+use ndk_core::{Access, ErrorKind, Refusal, RemoteToken};
 
 const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 const READ: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
@@ -73,7 +73,7 @@ fn k1_how_a_refused_write_reaches_its_initiator() {
         let outcome =
             qp.write_through(plain.from(4000), plain.there.1.remote(), plain.address(7000));
         let (status, partial) = match name {
-            "siw" => (Ok(4000), true),
+            "siw" | "iwarp" => (Ok(4000), true),
             _ => (Err(ErrorKind::AccessViolation), false),
         };
         assert_eq!(outcome, status, "{name}");
@@ -97,7 +97,13 @@ fn k1_a_refused_read_is_heard_of_everywhere() {
         let before = plain.here.0.bytes();
         let token = plain.there.1.remote();
         let outcome = plain.net.qp.read_through(plain.from(10), token, plain.address(7991));
-        assert_eq!(outcome, Err(ErrorKind::AccessViolation), "{}", profile.name());
+        // Where it is heard of by the loss of the connection, the read is flushed.
+        let status = match profile.capabilities().refusal {
+            Refusal::Completion => ErrorKind::AccessViolation,
+            Refusal::ConnectionLoss => ErrorKind::Cancelled,
+        };
+        assert_eq!(outcome, Err(status), "{}", profile.name());
+        assert!(plain.net.qp.is_broken() && plain.net.peer.is_broken(), "F6: {}", profile.name());
         assert_eq!(plain.here.0.bytes(), before);
         plain.finish();
     }
@@ -120,6 +126,7 @@ fn k1_whether_a_read_needs_its_right_and_a_sink_its_flag() {
         let token = plain.there.1.remote();
         let read = plain.net.qp.read_through(plain.from(10), token, plain.address(0));
         assert_eq!(read.is_err(), needs_flag, "{name}");
+        assert_eq!(needs_flag, name == "iwarp");
         plain.finish();
         // C10: elsewhere the flag gives a peer the right to write.
         let plain = Plain::new(&profile, LOCAL, SINK);
@@ -128,6 +135,22 @@ fn k1_whether_a_read_needs_its_right_and_a_sink_its_flag() {
         assert_eq!(allowed, profile.capabilities().read_sink_grants_write, "{name}: {write:?}");
         plain.finish();
     }
+}
+
+/// What was seen of the drivers, or is published, and nothing else in this crate would notice.
+#[test]
+fn k1_the_declared_shapes_are_those_that_were_seen() {
+    let shape = |profile: &Profile| {
+        let capabilities = profile.capabilities();
+        let in_order = profile.info().AdapterFlags & NDK_ADAPTER_FLAG_IN_ORDER_DMA_SUPPORTED != 0;
+        let fast = capabilities.fast_registration.map(|fast| (fast.emulated, fast.rotating));
+        (capabilities.shared_key, capabilities.windows, fast, in_order)
+    };
+    assert_eq!(shape(&Profile::connectx3()), (false, true, Some((false, false)), true));
+    assert_eq!(shape(&Profile::rxe()), (true, true, Some((true, false)), true));
+    assert_eq!(shape(&Profile::siw()), (true, false, None, true));
+    assert_eq!(shape(&Profile::mlx5()), (true, true, Some((false, false)), false));
+    assert_eq!(shape(&Profile::iwarp()), (true, true, Some((false, false)), false));
 }
 
 #[test]
