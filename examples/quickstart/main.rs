@@ -1,7 +1,9 @@
 //! The life of a memory region, told line by line: a file is registered, a peer reads it remotely and writes an answer
-//! back, bad accesses are refused, and everything is closed in an awkward order.
+//! back, bad accesses are refused as the device declares it, and everything is closed in an awkward order.
 //!
 //! `cargo run --example quickstart -- [FILE] [--backend NAME] [-v]`
+
+mod refusals;
 
 use clap::Parser;
 use common::table;
@@ -21,7 +23,6 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 type Queue = QueuePair<BoxedAdapter, Std>;
-type Post<'a> = &'a dyn Fn(&Queue) -> ndk_core::Result<()>;
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Where a progress bar begins to be of use.
@@ -93,11 +94,12 @@ fn run(arguments: &Arguments) -> Outcome {
         Ok(End { name, opened, pd })
     };
     let (owner, peer) = (open("owner")?, open("peer ")?);
+    println!("owner: declares {}", refusals::declared(&owner.opened.capabilities()));
 
     let file = owner.register(&content, Access::REMOTE_READ)?;
     let digest = transfer(&owner, &peer, &file, &content, arguments.chunk)?;
     let answer = write_back(&owner, &peer, &digest)?;
-    refusals(&owner, &peer, &file, &answer)?;
+    refusals::show(&owner, &peer, &file, &answer)?;
     fast_registration(&owner, &peer, &content)?;
     close(owner, peer, [file, answer])
 }
@@ -226,44 +228,6 @@ fn write_back(owner: &End, peer: &End, digest: &str) -> Outcome<Region> {
     // SAFETY: the region is open, and not used afterwards.
     unsafe { table::close_mr(source.mr).wait()? };
     if text == digest { Ok(answer) } else { Err("the peer wrote something else".into()) }
-}
-
-/// Three bad accesses. Each breaks its connection (F6), so each has one of its own.
-fn refusals(owner: &End, peer: &End, file: &Region, answer: &Region) -> Outcome {
-    let scratch = peer.register(&[0; 16], Access::LOCAL_WRITE | Access::READ_SINK)?;
-    let stale = owner.register(&[1; 16], Access::REMOTE_READ)?;
-    let old = stale.remote(0)?;
-    // SAFETY: the region is open.
-    unsafe { table::deregister(stale.mr)? };
-    let here = scratch.local(0, 16);
-    let beyond = file.remote(file.buffer.len() - 15)?;
-    let cases: [(&str, Post<'_>); 3] = [
-        ("reads with the token of an ended registration", &|queue| queue.read(0, &[here], old)),
-        ("reads one byte past the end of the file", &|queue| queue.read(0, &[here], beyond)),
-        ("reads where it may only write", &|queue| {
-            queue.read(0, &[here], answer.remote(0).expect("it has a remote token"))
-        }),
-    ];
-    for (what, post) in cases {
-        let (_here, there) = connect(owner, peer)?;
-        post(&there)?;
-        let kind = match finish(&there).result {
-            Ok(()) => return Err(format!("the peer {what}, and was let through").into()),
-            Err(kind) => kind,
-        };
-        println!("peer : {what}: {}", name_of(kind));
-        if kind != ErrorKind::AccessViolation {
-            return Err("that is not the status of a refused access".into());
-        }
-        there.write(1, &[], old)?;
-        println!("peer : its connection is broken: {}", name_of(failure(&there)?));
-    }
-    // SAFETY: the regions are open, and not used afterwards.
-    unsafe {
-        table::close_mr(scratch.mr).wait()?;
-        table::close_mr(stale.mr).wait()?;
-    }
-    Ok(())
 }
 
 fn failure(queue: &Queue) -> Outcome<ErrorKind> {
