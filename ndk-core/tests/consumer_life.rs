@@ -278,3 +278,46 @@ fn objects_and_futures_go_from_thread_to_thread() {
         std::thread::spawn(move || adapter.close().unwrap()).join().unwrap();
     });
 }
+
+#[test]
+fn c13_one_chain_serves_several_regions() {
+    everywhere(|adapter, world| {
+        let domain = adapter.create_domain_blocking().unwrap();
+        let (buffer, chain) = mdl(100);
+        let [read, write] = [Access::REMOTE_READ, ALL].map(|access| {
+            let region = domain.create_region_blocking().unwrap();
+            region.register_blocking(chain.clone(), access).unwrap()
+        });
+        drop((buffer, chain));
+        assert!(world.peer_write(write.remote_token(), write.base_address(), b"both"));
+        assert!(!world.peer_write(read.remote_token(), read.base_address(), b"one"));
+        write.close_blocking().unwrap();
+        // The first region's handle keeps chain and memory.
+        assert_eq!(world.peer_read(read.remote_token(), read.base_address(), 4).unwrap(), b"both");
+        read.close_blocking().unwrap();
+        domain.close_blocking().unwrap();
+        adapter.close().unwrap();
+    });
+}
+
+#[test]
+fn h5_a_close_that_does_not_wait_gives_the_adapter_back() {
+    everywhere(|adapter, world| {
+        let domain = adapter.create_domain_blocking().unwrap();
+        let Failed { object: adapter, error } = adapter.try_close().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeviceBusy);
+        let region = domain.create_region_blocking().unwrap();
+        let Failed { object: mut adapter, error } = adapter.try_close().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DeviceBusy);
+        assert!(error.to_string().contains("/mr"), "what is open is named: {error}");
+        region.close_blocking().unwrap();
+        domain.close_blocking().unwrap();
+        // The thread that completed the last close may not have left the adapter yet.
+        while let Err(Failed { object, error }) = adapter.try_close() {
+            assert_eq!(error.kind(), ErrorKind::DeviceBusy);
+            adapter = object;
+            std::thread::yield_now();
+        }
+        assert!(world.is_shut_down());
+    });
+}

@@ -156,6 +156,23 @@ impl Adapter {
     /// With the adapter still open: DEVICE_BUSY while a [`LogicalMapping`] is not released; INVALID_DEVICE_STATE
     /// inside a callback of the provider's, which it would wait for.
     pub fn close(self) -> Result<(), Failed<Self>> {
+        self.close_by(|opener| opener.close())
+    }
+
+    /// Closes the adapter if nothing of it is open, and does not wait.
+    ///
+    /// # Errors
+    /// With the adapter still open: DEVICE_BUSY while something of it is open, which a provider of this crate names, or
+    /// a thread is still on its way out of the last close; always for an adapter [from a pointer](Self::from_ndk), of
+    /// which that is not known.
+    pub fn try_close(self) -> Result<(), Failed<Self>> {
+        self.close_by(|opener| opener.try_close())
+    }
+
+    fn close_by(
+        self,
+        close: impl FnOnce(Box<dyn Opener>) -> Result<(), (Box<dyn Opener>, Error)>,
+    ) -> Result<(), Failed<Self>> {
         let opener = {
             let mut state = self.0.state.lock();
             if state.mappings == 0 { state.opener.take() } else { None }
@@ -164,7 +181,7 @@ impl Adapter {
             let error = Error::new(ErrorKind::DeviceBusy, "a logical address mapping is in use");
             return Err(Failed { object: self, error });
         };
-        opener.close().map_err(|(opener, error)| {
+        close(opener).map_err(|(opener, error)| {
             self.0.state.lock().opener = Some(opener);
             Failed { object: self, error }
         })

@@ -5,7 +5,7 @@ use super::{Buffer, MdlView};
 use crate::abi::{MDL, MDL_PAGES_LOCKED, PAGE_SHIFT, PAGE_SIZE, PVOID, ULONG};
 use crate::error::{Error, ErrorKind, Result};
 use alloc::alloc::{alloc_zeroed, dealloc};
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::fmt;
@@ -26,7 +26,10 @@ const MAX_ELEMENT: usize = ULONG::MAX as usize & !OFFSET_MASK;
 ///
 /// The chain may be used, through [`as_ptr`](Self::as_ptr), for as long as this exists. What a region is registered
 /// over must live on until the region is deregistered: the buffers do while this, or a handle of theirs, is kept.
-pub struct Mdl(Box<Chain>);
+///
+/// A clone is another handle to the same chain, so that one chain serves several registrations (C13).
+#[derive(Clone)]
+pub struct Mdl(Arc<Chain>);
 
 struct Chain {
     elements: Vec<Element>,
@@ -67,7 +70,7 @@ impl Mdl {
         let frames: Vec<usize> = view.frames().collect();
         let elements = chain(view.base() as usize, &frames, &[view.len()], MAX_ELEMENT)?;
         let (parts, _buffers) = (Vec::new(), Vec::new());
-        Ok(Self(Box::new(Chain { elements, length: view.len(), parts, _buffers })))
+        Ok(Self(Arc::new(Chain { elements, length: view.len(), parts, _buffers })))
     }
 
     /// The head of the chain, as an entry takes it. Only reading is expected; who writes through it answers for
@@ -248,7 +251,7 @@ impl MdlBuilder {
         cuts.push(length);
         let elements = chain(base, &frames, &cuts, self.most.unwrap_or(MAX_ELEMENT))?;
         let (parts, _buffers) = (self.parts, self.buffers);
-        Ok(Mdl(Box::new(Chain { elements, length, parts, _buffers })))
+        Ok(Mdl(Arc::new(Chain { elements, length, parts, _buffers })))
     }
 }
 
