@@ -13,9 +13,14 @@ Which test checks which rule of [the contract](contract.md). This page is writte
 of date; `UPDATE_DOCS=1 cargo test -p ndk-backend-sim --test rules_page` writes it anew.
 
 A *case* of the conformance kit is tried on each of its *routes* (`native`: the framework's Rust objects; `table`: the C
-tables) and in each of its *ways* of completing (`inline`: as the backend does it by itself; `pending`: the callback
-comes after the entry has returned; `early`: before). A case without a way decides itself what completes how. Every case
-checks B1 and B2 on all its requests, and at its end that nothing was left open, called twice or called late.
+tables; `consumer`: the safe consumer over the tables) and in each of its *ways* of completing (`inline`: as the backend
+does it by itself; `pending`: the callback comes after the entry has returned; `early`: before). A case without a way
+decides itself what completes how. Every case checks B1 and B2 on all its requests, and at its end that nothing was left
+open, called twice or called late.
+
+A case on the table's route alone is about C's side: headers, tables, wrong objects. Where the types of the safe consumer
+rule a case out, the page says how. To a safe consumer an early callback is a future that is ready at its first poll, so
+that cases which act inside callbacks are not tried early there.
 
 - One case: `cargo test -p ndk-backend-sim --test conformance -- C6::length_zero`
 - One kit: `cargo test -p ndk-backend-sim --test conformance -- rxe:`
@@ -102,6 +107,7 @@ fn rule_of_kit(page: &mut String, rule: &Rule, kits: &[Planning]) {
     for (how, names) in groups {
         line(page, format_args!("- Cases: {} ({how})", quoted(&names)));
     }
+    ruled_out(page, cases());
     left_out(page, rule, kits);
     match left(rule) {
         Some(reason) if rule.cases.is_empty() => line(page, format_args!("- No case: {reason}.")),
@@ -110,9 +116,31 @@ fn rule_of_kit(page: &mut String, rule: &Rule, kits: &[Planning]) {
     }
 }
 
+/// As in `native, table: pending, early; consumer: pending`.
 fn how(case: &Planned) -> String {
-    let routes = case.routes.join(", ");
-    if case.ways.is_empty() { routes } else { format!("{routes}; {}", case.ways.join(", ")) }
+    let groups = case.routes.chunk_by(|one, next| one.1 == next.1).map(|group| {
+        let routes: Vec<_> = group.iter().map(|(route, _)| *route).collect();
+        match group[0].1.join(", ") {
+            none if none.is_empty() => routes.join(", "),
+            ways => format!("{}: {ways}", routes.join(", ")),
+        }
+    });
+    groups.collect::<Vec<_>>().join("; ")
+}
+
+/// The cases that a safe consumer cannot ask for, by reason.
+fn ruled_out<'a>(page: &mut String, cases: impl Iterator<Item = &'a Planned>) {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for case in cases {
+        let Some(reason) = case.ruled_out else { continue };
+        match groups.iter_mut().find(|group| group.0 == reason) {
+            Some(group) => group.1.push(case.case),
+            None => groups.push((reason, vec![case.case])),
+        }
+    }
+    for (reason, cases) in groups {
+        line(page, format_args!("- Not through `consumer`: {}: {reason}.", quoted(&cases)));
+    }
 }
 
 fn quoted(names: &[&str]) -> String {

@@ -11,15 +11,18 @@ pub(super) enum RouteKind {
     Native,
     /// The C tables.
     Table,
+    /// The safe consumer.
+    Consumer,
 }
 
 impl RouteKind {
-    pub(super) const ALL: [Self; 2] = [Self::Native, Self::Table];
+    pub(super) const ALL: [Self; 3] = [Self::Native, Self::Table, Self::Consumer];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Table => "table",
+            Self::Consumer => "consumer",
         }
     }
 }
@@ -29,8 +32,8 @@ impl RouteKind {
 pub(super) enum Routes {
     /// Every one; the case does only what a safe consumer's types allow too.
     All,
-    /// Those that take arguments as C has them, wrong ones included.
-    Raw,
+    /// Those that take arguments as C has them, wrong ones included; and why a safe consumer cannot ask.
+    Raw(&'static str),
     /// The tables: the case is about C's side.
     Table,
 }
@@ -38,10 +41,26 @@ pub(super) enum Routes {
 impl Routes {
     pub(super) fn has(self, route: RouteKind) -> bool {
         match self {
-            Self::All | Self::Raw => true,
+            Self::All => true,
+            Self::Raw(_) => route != RouteKind::Consumer,
             Self::Table => route == RouteKind::Table,
         }
     }
+}
+
+/// Why the types of the safe consumer rule a case out; each is the end of a sentence.
+pub(super) mod ruled_out {
+    pub(in super::super) const NULL: &str = "Rust has no null to pass";
+    pub(in super::super) const CONTEXT: &str = "the consumer makes the contexts itself";
+    pub(in super::super) const CHAIN: &str = "the MDL builder makes no such chain";
+    pub(in super::super) const STATE: &str = "in that state the region's type has no such method";
+    pub(in super::super) const PENDING: &str = "a pending request owns its region";
+    pub(in super::super) const CLOSED: &str = "what is being closed is gone for the caller";
+    pub(in super::super) const BORROWED: &str =
+        "a creation borrows what it creates in, which cannot be closed meanwhile";
+    pub(in super::super) const MAPPING: &str = "a mapping makes its buffers and lengths itself";
+    pub(in super::super) const INSIDE: &str =
+        "after an early callback the future is ready at its first poll, so nothing runs inside";
 }
 
 /// A way of completing.
@@ -74,17 +93,20 @@ pub(super) enum Ways {
     All,
     /// Those with a callback.
     Called,
+    /// As `Called`, of a case that does something inside a callback. No code of a safe consumer's runs in an early one.
+    Inside,
     /// The case decides itself what completes how.
     Own,
 }
 
 impl Ways {
-    /// The ways, with `None` for a case that decides itself.
-    pub(super) fn list(self) -> &'static [Way] {
-        match self {
-            Self::All => &Way::ALL,
-            Self::Called => &[Way::Pending, Way::Early],
-            Self::Own => &[Way::Inline],
+    /// The ways on a route; one that stands for its own, of a case that decides itself.
+    pub(super) fn list(self, route: RouteKind) -> &'static [Way] {
+        match (self, route) {
+            (Self::All, _) => &Way::ALL,
+            (Self::Inside, RouteKind::Consumer) => &[Way::Pending],
+            (Self::Called | Self::Inside, _) => &[Way::Pending, Way::Early],
+            (Self::Own, _) => &[Way::Inline],
         }
     }
 }
@@ -128,8 +150,9 @@ impl Case {
         Self { id, name, routes: Routes::All, ways: Ways::All, needs: None, run }
     }
 
-    pub(super) const fn raw(self) -> Self {
-        Self { routes: Routes::Raw, ..self }
+    /// Not for the safe consumer, and why.
+    pub(super) const fn raw(self, reason: &'static str) -> Self {
+        Self { routes: Routes::Raw(reason), ..self }
     }
 
     pub(super) const fn table(self) -> Self {
@@ -138,6 +161,10 @@ impl Case {
 
     pub(super) const fn called(self) -> Self {
         Self { ways: Ways::Called, ..self }
+    }
+
+    pub(super) const fn inside(self) -> Self {
+        Self { ways: Ways::Inside, ..self }
     }
 
     pub(super) const fn own(self) -> Self {

@@ -7,10 +7,11 @@ use super::case::{Device, RouteKind, Way};
 use super::control::Control;
 use super::desk::{Desk, Spawning};
 use super::kit::Kit;
+use super::lam::Lam;
 use super::memory::Memory;
 use super::outcome::{Outcome, Status};
 use super::route::{Adapter, Mr, Pd, Raw, Route};
-use super::session::{Session, Setup};
+use super::session::{Path, Session, Setup};
 use super::ticket::{Bell, Done, Routine, Ticket, lock, take_strays};
 use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, STATUS_PENDING, STATUS_SUCCESS, ULONG};
 use crate::error::Result;
@@ -38,12 +39,13 @@ pub(super) struct Env {
     pub(super) desk: Arc<Desk>,
     pub(super) device: Arc<Device>,
     kit: Arc<Kit>,
-    route_kind: RouteKind,
+    path: Path,
     bell: Arc<Bell>,
     session: Option<Box<dyn Session>>,
     tickets: Vec<(Arc<Ticket>, Option<NTSTATUS>)>,
     regions: Vec<Mr>,
     domains: Vec<Pd>,
+    mappings: Vec<Lam>,
     memories: Vec<Arc<Memory>>,
     leaks: usize,
 }
@@ -62,19 +64,21 @@ impl Env {
         way: Way,
     ) -> Result<Self> {
         let (bell, control) = (Arc::<Bell>::default(), Arc::<Control>::default());
+        let path = Path::new(route);
         let mut env = Self {
-            route: kit.opener.route(route),
+            route: kit.opener.route(&path),
             way,
             desk: Desk::new(bell.clone(), control.clone()),
             control,
             device,
             kit,
-            route_kind: route,
+            path,
             bell,
             session: None,
             tickets: Vec::new(),
             regions: Vec::new(),
             domains: Vec::new(),
+            mappings: Vec::new(),
             memories: Vec::new(),
             leaks: 0,
         };
@@ -82,6 +86,18 @@ impl Env {
         env.control.set_yields(way != Way::Inline);
         env.desk.set_spawning(if way == Way::Early { Spawning::Inside } else { Spawning::Queue });
         Ok(env)
+    }
+
+    /// Whether the route is the one through the safe consumer.
+    pub(super) fn is_safe(&self) -> bool {
+        matches!(self.path, Path::Consumer(_))
+    }
+
+    /// How many of `most` draws a case takes. What a device draws is the same on every route, so that all are taken on
+    /// one; elsewhere, and where every request waits, `least` have to do.
+    pub(super) fn sample(&self, most: usize, least: usize) -> usize {
+        let all = self.device.inline && matches!(self.path, Path::Table);
+        if all { most } else { most.min(least) }
     }
 
     /// The version of NDK that cases work with: the highest that the backend serves.
@@ -99,13 +115,14 @@ impl Env {
         self.close_session();
         let (limit, opener) = self.kit.small.as_ref().expect("the case needs it");
         let small = opener.open(self.setup(self.version())).expect("the small adapter opens");
-        let (limit, route) = (*limit, opener.route(self.route_kind));
+        let (limit, route) = (*limit, opener.route(&self.path));
         (self.session, self.route) = (Some(small), route);
         limit
     }
 
     fn setup(&self, version: NDK_VERSION) -> Setup {
-        Setup { version, desk: self.desk.clone(), control: self.control.clone() }
+        let (desk, control, path) = (self.desk.clone(), self.control.clone(), self.path.clone());
+        Setup { version, desk, control, path }
     }
 
     /// The opened adapter, for a case that closes it itself.
@@ -196,7 +213,7 @@ impl Env {
         if let Some(failure) = ticket.take_failure() {
             resume_unwind(failure);
         }
-        Outcome::new(returned, ticket.calls(), self.way)
+        Outcome::new(returned, ticket.calls(), self.way, self.is_safe())
     }
 
     /// Runs the executor until the callback has come, and all is done that was left to do then.
@@ -254,6 +271,18 @@ impl Env {
     /// As `forget_region`.
     pub(super) fn forget_domain(&mut self, pd: Pd) {
         self.domains.retain(|&domain| domain != pd);
+    }
+
+    /// A mapping that a case built and does not release.
+    pub(super) fn adopt_mapping(&mut self, lam: Lam) {
+        self.mappings.push(lam);
+    }
+
+    /// A mapping of these pages that a case releases by itself.
+    #[track_caller]
+    pub(super) fn forget_mapping(&mut self, pages: &[u64]) -> Lam {
+        let place = self.mappings.iter_mut().position(|lam| lam.pages() == pages);
+        self.mappings.swap_remove(place.expect("a mapping of the case's"))
     }
 
     /// The one domain that the case has open.
@@ -345,10 +374,14 @@ impl Env {
         while let Some(&pd) = self.domains.last() {
             self.close_pd(pd).has(STATUS_SUCCESS);
         }
+        for mut lam in std::mem::take(&mut self.mappings) {
+            self.release(&mut lam);
+        }
         for (ticket, _) in self.tickets.iter().filter(|ticket| ticket.1 == Some(STATUS_PENDING)) {
             self.run_until_called(ticket);
         }
         self.run_until_idle();
+        self.run_until_freed();
         self.close_session();
         let leaked = self.control.objects();
         assert_eq!(leaked, self.leaks, "H6, B8: backend objects that outlive their adapter");
@@ -371,6 +404,19 @@ impl Env {
             strays.is_empty(),
             "B2: callbacks with contexts that nobody waits for: {strays:x?}"
         );
+    }
+
+    /// Runs the executor until the backend's objects are gone whose end nobody is told (H6).
+    #[track_caller]
+    fn run_until_freed(&self) {
+        loop {
+            let seen = self.bell.rings();
+            self.run_until_idle();
+            if self.control.objects() <= self.leaks {
+                return;
+            }
+            assert!(self.bell.wait(seen), "H6: what nobody waits for is not freed");
+        }
     }
 
     #[track_caller]

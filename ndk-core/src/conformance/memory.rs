@@ -1,6 +1,6 @@
 //! Memory that cases register, and the ways in which its MDL chain can be broken.
 
-use super::route::{Raw, Registration};
+use super::route::Registration;
 use crate::abi::{CSHORT, MDL, PAGE_SIZE, ULONG};
 use crate::mdl::{Buffer, Mdl, MdlBuilder};
 use std::ptr::{addr_of_mut, without_provenance_mut};
@@ -35,8 +35,9 @@ impl Memory {
         Self::shaped(pages * PAGE_SIZE, 0, shape)
     }
 
-    pub(super) fn mdl(&self) -> Raw<MDL> {
-        Raw(self.mdl.as_ptr())
+    /// A handle to the chain.
+    pub(super) fn handle(&self) -> Option<Mdl> {
+        Some(self.mdl.clone())
     }
 
     /// The address that the bytes count from.
@@ -51,8 +52,13 @@ impl Memory {
 
     /// The bytes that the chain describes, in its order.
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.len()];
-        self.mdl.read(0, &mut bytes).expect("it fits");
+        self.part(0, self.len())
+    }
+
+    /// `length` of the bytes that the chain describes, from `offset` on.
+    pub(super) fn part(&self, offset: usize, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.mdl.read(offset, &mut bytes).expect("it fits");
         bytes
     }
 
@@ -73,7 +79,7 @@ impl Memory {
 
     /// A registration of the first `length` bytes, or of more than there are.
     pub(super) fn first(&self, length: usize, flags: ULONG) -> Registration {
-        Registration { mdl: self.mdl(), length, flags }
+        Registration { chain: self.handle(), length, flags }
     }
 
     /// Changes the flags of every MDL.

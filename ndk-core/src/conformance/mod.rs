@@ -6,12 +6,14 @@
 //! ```text
 //! test C6::length_zero/native/inline   ... ok
 //! test C6::length_zero/table/pending   ... ok
-//! test L4::page_count/table/early      ... ignored, the backend has no logical address mappings
+//! test L4::page_count/consumer/early   ... ignored, the backend has no logical address mappings
 //! ```
 //!
-//! - The *routes*: natively, through the framework's own objects; and through the C tables.
+//! - The *routes*: natively, through the framework's own objects; through the C tables; and through the safe
+//!   [consumer](crate::consumer), for all that its types let a case ask.
 //! - The *ways of completing*: inline (as the backend does it by itself); pending; and with the callback before the
-//!   entry has returned. The kit makes them, by a wrapper around the adapter under test and an executor of its own.
+//!   entry has returned, after which a future of the consumer's is ready at its first poll. The kit makes them, by a
+//!   wrapper around the adapter under test and an executor of its own.
 //! - A case about access to the bytes connects two queue pairs of the adapter under test, in two domains, and reaches
 //!   from one for the other's memory; an adapter that cannot be connected to itself leaves these cases out.
 //! - A case that needs what a device does not have is left out, with the reason. Where a device declares that it does
@@ -21,10 +23,14 @@
 
 mod case;
 mod cases;
+mod consumer;
 mod control;
 mod desk;
 mod env;
+mod flight;
+mod held;
 mod kit;
+mod lam;
 mod logs;
 mod memory;
 mod native;

@@ -1,6 +1,6 @@
 //! The route without the tables.
 
-use super::route::{Adapter, Mapped, Mr, Pd, Registration, Route};
+use super::route::{Adapter, Mapped, Mr, Pd, Registration, Route, head};
 use super::ticket::Done;
 use crate::abi::{
     GUID, NDK_EXTENSION_INTERFACE, NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION,
@@ -82,11 +82,11 @@ impl<A: AdapterProvider> Route for Native<A> {
     unsafe fn register(
         &self,
         mr: Mr,
-        Registration { mdl, length, flags }: Registration,
+        Registration { chain, length, flags }: Registration,
         done: Done<NDK_FN_REQUEST_COMPLETION>,
     ) -> NTSTATUS {
         to_status(unsafe {
-            Self::region(mr).register(mdl.0, length, flags, done.routine, done.context)
+            Self::region(mr).register(head(&chain), length, flags, done.routine, done.context)
         })
     }
 
@@ -135,12 +135,12 @@ impl<A: AdapterProvider> Route for Native<A> {
     unsafe fn build_mapping(
         &self,
         adapter: Adapter,
-        Mapped { mdl, length, lam, size, fbo }: Mapped,
+        Mapped { chain, length, lam, size, fbo }: Mapped,
         done: Done<NDK_FN_REQUEST_COMPLETION>,
     ) -> NTSTATUS {
         let completion = (done.routine, done.context);
         to_status(unsafe {
-            Self::adapter(adapter).build_mapping(mdl.0, length, completion, lam, size, fbo)
+            Self::adapter(adapter).build_mapping(head(&chain), length, completion, lam, size, fbo)
         })
     }
 

@@ -24,12 +24,14 @@ pub(super) struct Outcome {
     pub(super) returned: NTSTATUS,
     pub(super) calls: Vec<Call>,
     way: Way,
+    safe: bool,
 }
 
 impl Outcome {
-    /// Checks B1 and B2 on the way in. A callback under another context would be missing here.
+    /// Checks B1 and B2 on the way in. A callback under another context would be missing here. `safe`: through the safe
+    /// consumer, to whom an early callback looks like an inline end.
     #[track_caller]
-    pub(super) fn new(returned: NTSTATUS, calls: Vec<Call>, way: Way) -> Self {
+    pub(super) fn new(returned: NTSTATUS, calls: Vec<Call>, way: Way, safe: bool) -> Self {
         let statuses: Vec<_> = calls.iter().map(|call| Status(call.status)).collect();
         match returned {
             STATUS_PENDING => {
@@ -42,7 +44,7 @@ impl Outcome {
                 Status(inline)
             ),
         }
-        Self { returned, calls, way }
+        Self { returned, calls, way, safe }
     }
 
     /// The final status.
@@ -69,6 +71,9 @@ impl Outcome {
         match self.way {
             Way::Inline => {}
             Way::Pending => assert_eq!(before_return, Some(false), "B2: no callback after PENDING"),
+            Way::Early if self.safe => {
+                assert_eq!(before_return, None, "B3: not ready at the first poll");
+            }
             Way::Early => assert_eq!(before_return, Some(true), "B3: no callback in the entry"),
         }
         self

@@ -1,6 +1,6 @@
 //! What a kit would run on its device, without running it.
 
-use super::case::{RouteKind, Ways};
+use super::case::{Case, RouteKind, Routes, Ways};
 use super::cases;
 use super::kit::Kit;
 use super::run::probe;
@@ -14,10 +14,10 @@ pub struct Planned {
     pub rule: &'static str,
     /// The case's name.
     pub case: &'static str,
-    /// The routes that it takes.
-    pub routes: Vec<&'static str>,
-    /// The ways of completing that it tries; empty where it has its own.
-    pub ways: Vec<&'static str>,
+    /// The routes that it takes, each with the ways of completing that it tries there; no way where it has its own.
+    pub routes: Vec<(&'static str, Vec<&'static str>)>,
+    /// Why a safe consumer cannot ask for it, where the other routes can: the end of a sentence.
+    pub ruled_out: Option<&'static str>,
     /// Why it is left out on this device; `None` where it runs.
     pub left_out: Option<&'static str>,
 }
@@ -25,8 +25,18 @@ pub struct Planned {
 impl Planned {
     /// How many tests of the harness the case is.
     pub fn tests(&self) -> usize {
-        self.routes.len() * self.ways.len().max(1)
+        self.routes.iter().map(|(_, ways)| ways.len().max(1)).sum()
     }
+}
+
+/// The routes of a case, and its ways on each.
+fn routes(case: &Case) -> Vec<(&'static str, Vec<&'static str>)> {
+    let routes = RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route));
+    let ways = |route| match case.ways {
+        Ways::Own => Vec::new(),
+        ways => ways.list(route).iter().map(|way| way.name()).collect(),
+    };
+    routes.map(|route| (route.name(), ways(route))).collect()
 }
 
 impl Kit {
@@ -36,16 +46,15 @@ impl Kit {
     /// The factory's, and those of a device on which nothing could be tested.
     pub fn plan(self) -> Result<Vec<Planned>> {
         let device = probe(&Arc::new(self))?;
-        let planned = cases::all().map(|case| {
-            let routes = RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route));
-            let ways: &[_] = if case.ways == Ways::Own { &[] } else { case.ways.list() };
-            Planned {
-                rule: case.id,
-                case: case.name,
-                routes: routes.map(RouteKind::name).collect(),
-                ways: ways.iter().map(|way| way.name()).collect(),
-                left_out: case.needs.and_then(|needs| needs(&device)),
-            }
+        let planned = cases::all().map(|case| Planned {
+            rule: case.id,
+            case: case.name,
+            routes: routes(case),
+            ruled_out: match case.routes {
+                Routes::Raw(reason) => Some(reason),
+                Routes::All | Routes::Table => None,
+            },
+            left_out: case.needs.and_then(|needs| needs(&device)),
         });
         Ok(planned.collect())
     }

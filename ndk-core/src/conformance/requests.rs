@@ -1,9 +1,13 @@
 //! The requests of a case: each started, and waited for, on the case's route.
 
 use super::env::{Env, Issued};
-use super::outcome::Outcome;
-use super::route::{Adapter, Mr, Pd, Raw, Registration};
-use crate::abi::{NDK_MR, NDK_PD, STATUS_SUCCESS, ULONG};
+use super::outcome::{Outcome, Status};
+use super::route::{Adapter, Change, Mr, Pd, Raw, Registration};
+use super::ticket::Done;
+use crate::abi::{
+    NDK_MR, NDK_PD, STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS,
+    ULONG,
+};
 use crate::provider::RegionKind;
 use std::ptr::without_provenance_mut;
 
@@ -43,6 +47,66 @@ impl Env {
     pub(super) fn initialise(&mut self, mr: Mr, pages: ULONG, remote: bool) -> Outcome {
         let issued = self.start_initialise(mr, pages, remote);
         self.finish(issued)
+    }
+
+    /// Asks the region for a change, with arguments that are good.
+    #[track_caller]
+    pub(super) fn ask(&mut self, mr: Mr, change: Change) -> Outcome {
+        match change {
+            Change::Register => {
+                let page = self.page();
+                self.register(mr, page.all(0))
+            }
+            Change::Deregister => self.deregister(mr),
+            Change::Initialise => self.initialise(mr, 1, true),
+        }
+    }
+
+    /// The region's state forbids the change: it is refused, or a safe consumer's type has no method for it.
+    #[track_caller]
+    pub(super) fn forbidden(&mut self, mr: Mr, change: Change) {
+        if self.route.has(mr, change) {
+            self.ask(mr, change).refused(STATUS_INVALID_DEVICE_STATE);
+        }
+    }
+
+    /// Rule B3: the callback came before the entry returned PENDING; to a safe consumer, at the first poll.
+    #[track_caller]
+    pub(super) fn is_early(&self, issued: &Issued) {
+        let (returned, calls) = (Status(issued.returned), issued.ticket.calls());
+        if self.is_safe() {
+            return assert_ne!(returned, Status(STATUS_PENDING), "not ready at the first poll");
+        }
+        assert_eq!(returned, Status(STATUS_PENDING), "what the entry returned");
+        assert!(calls.iter().all(|call| call.before_return), "not before the entry returned");
+        assert!(!calls.is_empty(), "not before the entry returned");
+    }
+
+    /// Closes a region, perhaps with a request pending, for somebody who looks at no result (H6).
+    pub(super) fn abandon(&mut self, mr: Mr, pending: Option<Issued>) {
+        let ticket = self.ticket();
+        let (route, done) = (self.route.clone(), Done::of(&ticket));
+        // SAFETY: the case has a live region, and does not use it any more.
+        let returned = ticket.enter(|| unsafe { route.abandon_mr(mr, done) });
+        self.forget_region(mr);
+        match (returned, pending) {
+            (Some(returned), _) => self.settle(&ticket, returned),
+            // The future was dropped with the region.
+            (None, Some(pending)) => self.settle(&pending.ticket, STATUS_CANCELLED),
+            (None, None) => {}
+        }
+    }
+
+    /// As `abandon`.
+    pub(super) fn abandon_pd(&mut self, pd: Pd) {
+        let ticket = self.ticket();
+        let (route, done) = (self.route.clone(), Done::of(&ticket));
+        // SAFETY: as above.
+        let returned = ticket.enter(|| unsafe { route.abandon_pd(pd, done) });
+        self.forget_domain(pd);
+        if let Some(returned) = returned {
+            self.settle(&ticket, returned);
+        }
     }
 
     /// Starts a close. The kit then takes the region for closed, unless the call is refused.

@@ -1,7 +1,7 @@
 //! A way from a case to a region.
 //!
 //! A route takes every argument raw, a null completion included, and answers with an NTSTATUS, so that one case
-//! serves all routes. A route over a safe consumer refuses to be asked for what its types rule out; cases that need
+//! serves all routes. The route over the safe consumer refuses to be asked for what its types rule out; cases that need
 //! that say so ([`Routes`](super::case::Routes)).
 
 use super::ticket::Done;
@@ -10,7 +10,9 @@ use crate::abi::{
     NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_LOGICAL_ADDRESS_MAPPING, NDK_MR,
     NDK_PD, NDK_VERSION, NTSTATUS, STATUS_INVALID_PARAMETER, ULONG,
 };
+use crate::mdl::Mdl;
 use crate::provider::RegionKind;
+use std::ptr::null_mut;
 
 /// A raw pointer that a case may take to another thread; what it points to is used by the rules of the C interface.
 pub(super) struct Raw<T>(pub(super) *mut T);
@@ -48,21 +50,40 @@ pub(super) type Pd = Raw<NDK_PD>;
 pub(super) type Adapter = Raw<NDK_ADAPTER>;
 
 /// The arguments of a registration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Registration {
-    pub(super) mdl: Raw<MDL>,
+    /// `None` for a null chain.
+    pub(super) chain: Option<Mdl>,
     pub(super) length: usize,
     pub(super) flags: ULONG,
 }
 
 /// The arguments of `NdkBuildLAM`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Mapped {
-    pub(super) mdl: Raw<MDL>,
+    /// `None` for a null chain.
+    pub(super) chain: Option<Mdl>,
     pub(super) length: usize,
     pub(super) lam: *mut NDK_LOGICAL_ADDRESS_MAPPING,
     pub(super) size: *mut ULONG,
     pub(super) fbo: *mut ULONG,
+}
+
+/// The head of a chain, or null.
+pub(super) fn head(chain: &Option<Mdl>) -> *mut MDL {
+    chain.as_ref().map_or(null_mut(), Mdl::as_ptr)
+}
+
+/// A request that changes the state of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Register,
+    Deregister,
+    Initialise,
+}
+
+impl Change {
+    pub(super) const ALL: [Self; 3] = [Self::Register, Self::Deregister, Self::Initialise];
 }
 
 /// A way to an adapter and what was made from it.
@@ -103,6 +124,21 @@ pub(super) trait Route: Send + Sync {
         remote: bool,
         done: Done<NDK_FN_REQUEST_COMPLETION>,
     ) -> NTSTATUS;
+    /// Whether the region can be asked for a change in the state that it has: always, but by a safe consumer's types.
+    fn has(&self, _mr: Mr, _change: Change) -> bool {
+        true
+    }
+    /// Closes a region so that nobody waits for it, with whatever is pending on it; `None` where nobody is told the
+    /// outcome.
+    unsafe fn abandon_mr(&self, mr: Mr, done: Done<NDK_FN_CLOSE_COMPLETION>) -> Option<NTSTATUS> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.close_mr(mr, done) })
+    }
+    /// As `abandon_mr`.
+    unsafe fn abandon_pd(&self, pd: Pd, done: Done<NDK_FN_CLOSE_COMPLETION>) -> Option<NTSTATUS> {
+        // SAFETY: the caller's promise.
+        Some(unsafe { self.close_pd(pd, done) })
+    }
     /// Local, remote.
     unsafe fn tokens(&self, mr: Mr) -> (u32, u32);
     unsafe fn query_extension(

@@ -8,7 +8,7 @@ use super::env::Env;
 use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
-use super::session::{Opener, Session, Setup};
+use super::session::{Opener, Path, Session, Setup};
 use super::ticket::Bell;
 use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ fn trials(kit: Kit) -> Vec<Trial> {
     let mut trials = Vec::new();
     for case in cases::all() {
         for route in RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route)) {
-            for &way in case.ways.list() {
+            for &way in case.ways.list(route) {
                 let (kit, device, case) = (kit.clone(), device.clone(), *case);
                 let name = format!("{prefix}{}", full_name(&case, route, way));
                 trials
@@ -112,7 +112,7 @@ fn open_highest(opener: &dyn Opener) -> Result<Box<dyn Session>> {
         let version = NDK_VERSION { Major: major, Minor: minor };
         let control = Arc::<Control>::default();
         let desk = Desk::new(Arc::<Bell>::default(), control.clone());
-        opener.open(Setup { version, desk, control })
+        opener.open(Setup { version, desk, control, path: Path::Table })
     };
     open((2, 0)).or_else(|_| open((1, 2))).or_else(|_| open((1, 1)))
 }

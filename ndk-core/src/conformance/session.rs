@@ -1,6 +1,7 @@
 //! An opened adapter under test, with the type of its backend forgotten.
 
 use super::case::RouteKind;
+use super::consumer::Consumer;
 use super::control::Control;
 use super::desk::Desk;
 use super::native::Native;
@@ -11,24 +12,45 @@ use super::table::Table;
 use crate::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
 use crate::adapter::{CloseRefused, Opened};
 use crate::capabilities::Capabilities;
+use crate::consumer;
 use crate::domain::DomainRef;
 use crate::error::{Error, Result};
 use crate::platform::Std;
 use crate::provider::{AdapterProvider, QueueDepths};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+/// A route by its kind, with what it keeps of a case.
+#[derive(Clone)]
+pub(super) enum Path {
+    Native,
+    Table,
+    Consumer(Consumer),
+}
+
+impl Path {
+    pub(super) fn new(kind: RouteKind) -> Self {
+        match kind {
+            RouteKind::Native => Self::Native,
+            RouteKind::Table => Self::Table,
+            RouteKind::Consumer => Self::Consumer(Consumer::default()),
+        }
+    }
+}
 
 /// How an adapter is to be opened.
 pub(super) struct Setup {
     pub(super) version: NDK_VERSION,
     pub(super) desk: Arc<Desk>,
     pub(super) control: Arc<Control>,
+    pub(super) path: Path,
 }
 
 /// What opens the adapter under test.
 pub(super) trait Opener: Send + Sync {
     fn open(&self, setup: Setup) -> Result<Box<dyn Session>>;
-    fn route(&self, kind: RouteKind) -> Arc<dyn Route>;
+    fn route(&self, path: &Path) -> Arc<dyn Route>;
 }
 
 /// A close that was refused, with the session as it was.
@@ -59,6 +81,22 @@ unsafe fn domain<A: AdapterProvider>(pd: Pd) -> DomainRef<PacedAdapter<A>, Std> 
     unsafe { DomainRef::from_ndk(NonNull::new(pd.0).expect("a domain")) }
 }
 
+/// # Safety
+/// As for [`domain`]; the case closes no domain before this is done.
+unsafe fn port<A: AdapterProvider>(pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+    // SAFETY: the caller's promise.
+    let made = unsafe { domain::<A>(pd).create_qp(QueueDepths::default()) };
+    Box::pin(async { Ok(Box::new(made.await?) as Box<dyn Port>) })
+}
+
+/// # Safety
+/// As for [`port`].
+unsafe fn window<A: AdapterProvider>(pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+    // SAFETY: the caller's promise.
+    let made = unsafe { domain::<A>(pd).create_window() };
+    Box::pin(async { Ok(Box::new(made.await?) as Box<dyn Window>) })
+}
+
 type Under<A> = Opened<PacedAdapter<A>, Std>;
 
 impl<A: AdapterProvider> Session for Under<A> {
@@ -76,15 +114,13 @@ impl<A: AdapterProvider> Session for Under<A> {
     }
 
     unsafe fn create_port(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
-        // SAFETY: the caller's promise; the case closes no domain before this is done.
-        let made = unsafe { domain::<A>(pd).create_qp(QueueDepths::default()) };
-        Box::pin(async { Ok(Box::new(made.await?) as Box<dyn Port>) })
+        // SAFETY: the caller's promise.
+        unsafe { port::<A>(pd) }
     }
 
     unsafe fn create_window(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
-        // SAFETY: as above.
-        let made = unsafe { domain::<A>(pd).create_window() };
-        Box::pin(async { Ok(Box::new(made.await?) as Box<dyn Window>) })
+        // SAFETY: the caller's promise.
+        unsafe { window::<A>(pd) }
     }
 
     fn try_close(self: Box<Self>) -> Result<(), Refused> {
@@ -102,6 +138,56 @@ fn refused<A: AdapterProvider>(
     Refused { session: Box::new(adapter), error }
 }
 
+/// An adapter that the safe consumer has. Queue pairs and windows are the framework's here too: no table has them.
+struct Safe<A> {
+    consumer: Consumer,
+    adapter: Adapter,
+    backend: PhantomData<fn() -> A>,
+}
+
+impl<A: AdapterProvider> Safe<A> {
+    fn close_by(
+        self: Box<Self>,
+        close: impl FnOnce(consumer::Adapter) -> Result<(), consumer::Failed<consumer::Adapter>>,
+    ) -> Result<(), Refused> {
+        let closed = self.consumer.0.close_adapter(self.adapter, close);
+        closed.map_err(|error| Refused { session: self, error })
+    }
+}
+
+impl<A: AdapterProvider> Session for Safe<A> {
+    fn adapter(&self) -> Adapter {
+        self.adapter
+    }
+
+    fn info(&self) -> NDK_ADAPTER_INFO {
+        self.consumer.0.adapter(self.adapter).info().expect("the adapter's attributes")
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let adapter = self.consumer.0.adapter(self.adapter);
+        adapter.capabilities().expect("known, of an adapter of this crate")
+    }
+
+    unsafe fn create_port(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+        // SAFETY: the caller's promise.
+        unsafe { port::<A>(pd) }
+    }
+
+    unsafe fn create_window(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+        // SAFETY: the caller's promise.
+        unsafe { window::<A>(pd) }
+    }
+
+    fn try_close(self: Box<Self>) -> Result<(), Refused> {
+        self.close_by(consumer::Adapter::try_close)
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Refused> {
+        self.close_by(consumer::Adapter::close)
+    }
+}
+
 /// Opens what a vendor's function makes.
 pub(super) struct Factory<F>(pub(super) F);
 
@@ -109,13 +195,16 @@ impl<A: AdapterProvider, F: Fn() -> Result<A> + Send + Sync> Opener for Factory<
     fn open(&self, setup: Setup) -> Result<Box<dyn Session>> {
         let adapter = PacedAdapter::new((self.0)()?, setup.control);
         let opened: Under<A> = Opened::new(adapter, setup.desk, setup.version)?;
-        Ok(Box::new(opened))
+        let Path::Consumer(consumer) = setup.path else { return Ok(Box::new(opened)) };
+        let adapter = consumer.0.put_adapter(opened.into());
+        Ok(Box::new(Safe::<A> { consumer, adapter, backend: PhantomData }))
     }
 
-    fn route(&self, kind: RouteKind) -> Arc<dyn Route> {
-        match kind {
-            RouteKind::Native => Arc::new(Native::<PacedAdapter<A>>::new()),
-            RouteKind::Table => Arc::new(Table),
+    fn route(&self, path: &Path) -> Arc<dyn Route> {
+        match path {
+            Path::Native => Arc::new(Native::<PacedAdapter<A>>::new()),
+            Path::Table => Arc::new(Table),
+            Path::Consumer(consumer) => Arc::new(consumer.clone()),
         }
     }
 }

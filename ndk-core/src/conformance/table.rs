@@ -1,6 +1,6 @@
 //! The route through the C tables.
 
-use super::route::{Adapter, Mapped, Mr, Pd, Registration, Route};
+use super::route::{Adapter, Mapped, Mr, Pd, Registration, Route, head};
 use super::ticket::Done;
 use crate::abi::{
     BOOLEAN, GUID, NDK_EXTENSION_INTERFACE, NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION,
@@ -85,11 +85,11 @@ impl Route for Table {
         registration: Registration,
         done: Done<NDK_FN_REQUEST_COMPLETION>,
     ) -> NTSTATUS {
-        let Registration { mdl, length, flags } = registration;
+        let Registration { chain, length, flags } = registration;
         unsafe {
             entry!(
                 mr_table(mr),
-                NdkRegisterMr(mr.0, mdl.0, length, flags, done.routine, done.context)
+                NdkRegisterMr(mr.0, head(&chain), length, flags, done.routine, done.context)
             )
         }
     }
@@ -138,14 +138,15 @@ impl Route for Table {
     unsafe fn build_mapping(
         &self,
         adapter: Adapter,
-        Mapped { mdl, length, lam, size, fbo }: Mapped,
+        Mapped { chain, length, lam, size, fbo }: Mapped,
         done: Done<NDK_FN_REQUEST_COMPLETION>,
     ) -> NTSTATUS {
+        let mdl = head(&chain);
         unsafe {
             let table = *addr_of!((*adapter.0).Dispatch).read();
             entry!(
                 table,
-                NdkBuildLAM(adapter.0, mdl.0, length, done.routine, done.context, lam, size, fbo)
+                NdkBuildLAM(adapter.0, mdl, length, done.routine, done.context, lam, size, fbo)
             )
         }
     }

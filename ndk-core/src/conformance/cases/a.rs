@@ -1,10 +1,13 @@
 //! Section A: the object and its table.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{
+    Case, fast_registration,
+    ruled_out::{NULL, PENDING},
+};
 use super::super::control::{Fault, Step};
 use super::super::env::Env;
 use super::super::outcome::Status;
-use super::super::route::{Mr, Raw};
+use super::super::route::{Mr, Raw, head};
 use super::super::table::{entry, mr_table, pd_table};
 use super::super::ticket::Done;
 use crate::abi::*;
@@ -15,7 +18,7 @@ use std::ptr::{addr_of, addr_of_mut, null, null_mut, without_provenance_mut};
 pub(super) const CASES: &[Case] = &[
     Case::new("A1", "creation", creation),
     Case::new("A1", "failed_creation", failed_creation),
-    Case::new("A1", "null_out", null_out).raw(),
+    Case::new("A1", "null_out", null_out).raw(NULL),
     Case::new("A2", "fresh_header", fresh_header).table(),
     Case::new("A2", "full_table", full_table).table().own(),
     Case::new("A3", "reserved_block", reserved_block).table(),
@@ -23,6 +26,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("A4", "dispatch_replaced_by_another", dispatch_replaced_by_another).table(),
     Case::new("A5", "unknown_extension", unknown_extension),
     Case::new("A5", "unknown_extension_fast", unknown_extension_fast).needs(fast_registration),
+    Case::new("A5", "while_pending", while_pending).raw(PENDING),
+    Case::new("A5", "while_pending_fast", while_pending_fast).raw(PENDING).needs(fast_registration),
     Case::new("A5", "domain_and_adapter", domain_and_adapter).table().own(),
     Case::new("A8", "versions", versions).own(),
 ];
@@ -170,7 +175,7 @@ fn saved_entries_work(env: &mut Env, other: *const NDK_MR_DISPATCH) {
     };
     // SAFETY: for every entry below, a live region, and memory that is kept.
     let issued = env.issue(|_, Done { routine, context }| unsafe {
-        entry!(table, NdkRegisterMr(mr.0, r.mdl.0, r.length, r.flags, routine, context))
+        entry!(table, NdkRegisterMr(mr.0, head(&r.chain), r.length, r.flags, routine, context))
     });
     env.finish(issued).success();
     // SAFETY: as said.
@@ -221,12 +226,26 @@ const NOT_SUPPORTED: Status = Status(STATUS_NOT_SUPPORTED);
 fn unknown_extension(env: &mut Env) {
     let (mr, page) = (env.region(), env.page());
     assert_eq!(ask(env, mr), NOT_SUPPORTED, "created");
-    let issued = env.start_register(mr, page.all(0));
-    assert_eq!(ask(env, mr), NOT_SUPPORTED, "registering");
-    env.finish(issued).success();
+    env.register(mr, page.all(0)).success();
     let tokens = env.tokens(mr);
     assert_eq!(ask(env, mr), NOT_SUPPORTED, "registered");
     assert_eq!(env.tokens(mr), tokens, "A5: the question changes nothing");
+    env.deregister(mr).success();
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "deregistered");
+}
+
+fn unknown_extension_fast(env: &mut Env) {
+    let mr = env.fast_region();
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "created");
+    env.initialise(mr, 1, true).success();
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "initialised");
+}
+
+fn while_pending(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
+    let issued = env.start_register(mr, page.all(0));
+    assert_eq!(ask(env, mr), NOT_SUPPORTED, "registering");
+    env.finish(issued).success();
     let issued = env.start_deregister(mr);
     assert_eq!(ask(env, mr), NOT_SUPPORTED, "deregistering");
     env.finish(issued).success();
@@ -237,13 +256,11 @@ fn unknown_extension(env: &mut Env) {
     env.finish(issued).has(STATUS_SUCCESS);
 }
 
-fn unknown_extension_fast(env: &mut Env) {
+fn while_pending_fast(env: &mut Env) {
     let mr = env.fast_region();
-    assert_eq!(ask(env, mr), NOT_SUPPORTED, "created");
     let issued = env.start_initialise(mr, 1, true);
     assert_eq!(ask(env, mr), NOT_SUPPORTED, "initialising");
     env.finish(issued).success();
-    assert_eq!(ask(env, mr), NOT_SUPPORTED, "initialised");
 }
 
 fn domain_and_adapter(env: &mut Env) {

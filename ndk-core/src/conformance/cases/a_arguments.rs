@@ -1,9 +1,9 @@
 //! Section A: objects and completions that are none (A6, A7).
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{Case, fast_registration, ruled_out::NULL};
 use super::super::env::Env;
 use super::super::outcome::Status;
-use super::super::route::{BAD_OBJECT, Raw};
+use super::super::route::{BAD_OBJECT, Raw, head};
 use super::super::table::{entry, mr_table, pd_table};
 use super::super::ticket::Done;
 use super::a::{UNKNOWN, V1};
@@ -15,9 +15,11 @@ pub(super) const CASES: &[Case] = &[
     Case::new("A6", "region_entries", region_entries).table().own(),
     Case::new("A6", "domain_entries", domain_entries).table().own(),
     Case::new("A6", "adapter_entries", adapter_entries).table().own(),
-    Case::new("A7", "null_completion", null_completion).raw(),
-    Case::new("A7", "null_completion_fast", null_completion_fast).raw().needs(fast_registration),
-    Case::new("A7", "null_completion_of_creation", null_completion_of_creation).raw(),
+    Case::new("A7", "null_completion", null_completion).raw(NULL),
+    Case::new("A7", "null_completion_fast", null_completion_fast)
+        .raw(NULL)
+        .needs(fast_registration),
+    Case::new("A7", "null_completion_of_creation", null_completion_of_creation).raw(NULL),
 ];
 
 fn region_entries(env: &mut Env) {
@@ -31,7 +33,7 @@ fn region_entries(env: &mut Env) {
         let issued = env.issue(|_, done| unsafe {
             entry!(
                 table,
-                NdkRegisterMr(wrong, r.mdl.0, r.length, r.flags, done.routine, done.context)
+                NdkRegisterMr(wrong, head(&r.chain), r.length, r.flags, done.routine, done.context)
             )
         });
         env.finish(issued).refused(BAD_OBJECT);
@@ -124,10 +126,10 @@ fn null_completion(env: &mut Env) {
     let refused = STATUS_INVALID_PARAMETER;
     let route = env.route.clone();
     // SAFETY: for each, live objects; the null routine is what is tried.
-    let status = unsafe { route.register(mr, r, Done::null(&null_request)) };
+    let status = unsafe { route.register(mr, r.clone(), Done::null(&null_request)) };
     assert_eq!(Status(status), Status(refused));
     assert_eq!(env.tokens(mr), (0, 0), "A7: nothing was started");
-    env.register(mr, r).success();
+    env.register(mr, r.clone()).success();
     // SAFETY: as said.
     let status = unsafe { route.deregister(mr, Done::null(&null_request)) };
     assert_eq!(Status(status), Status(refused));

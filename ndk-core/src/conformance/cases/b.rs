@@ -1,12 +1,12 @@
 //! Section B: how requests complete. What B1 and B2 say of every request is checked by `Outcome` and at the end of
 //! every case; here are the cases that go looking for it.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{Case, fast_registration, ruled_out::CONTEXT};
 use super::super::control::{Fault, Step};
 use super::super::desk::Spawning;
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
-use super::super::route::{Mr, Raw, Registration, Route};
+use super::super::route::{Change, Mr, Raw, Registration, Route};
 use super::super::ticket::{Done, Ticket, lock};
 use crate::abi::*;
 use crate::error::ErrorKind;
@@ -15,16 +15,16 @@ use std::ptr::{null_mut, without_provenance_mut};
 use std::sync::{Arc, Mutex};
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("B1", "refusals", refusals).raw(),
+    Case::new("B1", "refusals", refusals),
     Case::new("B1", "failures", failures),
     Case::new("B2", "many_pending", many_pending).called(),
-    Case::new("B2", "null_context", null_context).called().raw(),
+    Case::new("B2", "null_context", null_context).called().raw(CONTEXT),
     Case::new("B3", "callback_before_return", callback_before_return).own(),
-    Case::new("B4", "state_is_visible", state_is_visible).called(),
-    Case::new("B4", "close_inside", close_inside).called(),
-    Case::new("B4", "close_inside_deregister", close_inside_deregister).called(),
-    Case::new("B4", "reregister_inside", reregister_inside).called(),
-    Case::new("B4", "initialise_inside", initialise_inside).called().needs(fast_registration),
+    Case::new("B4", "state_is_visible", state_is_visible).inside(),
+    Case::new("B4", "close_inside", close_inside).inside(),
+    Case::new("B4", "close_inside_deregister", close_inside_deregister).inside(),
+    Case::new("B4", "reregister_inside", reregister_inside).inside(),
+    Case::new("B4", "initialise_inside", initialise_inside).inside().needs(fast_registration),
     Case::new("B5", "create_domain", create_domain_behind_gate).own(),
     Case::new("B5", "create_region", create_region_behind_gate).own(),
     Case::new("B5", "register", register_behind_gate).own(),
@@ -46,10 +46,10 @@ fn refusals(env: &mut Env) {
     let (mr, page) = (env.region(), env.page());
     env.register(mr, page.first(0, 0)).refused(STATUS_INVALID_PARAMETER);
     env.register(mr, page.all(1 << 31)).refused(STATUS_INVALID_PARAMETER);
-    env.deregister(mr).refused(STATUS_INVALID_DEVICE_STATE);
-    env.initialise(mr, 1, true).refused(STATUS_INVALID_DEVICE_STATE);
+    env.forbidden(mr, Change::Deregister);
+    env.forbidden(mr, Change::Initialise);
     env.register(mr, page.all(0)).success();
-    env.register(mr, page.all(0)).refused(STATUS_INVALID_DEVICE_STATE);
+    env.forbidden(mr, Change::Register);
 }
 
 fn failures(env: &mut Env) {
@@ -108,8 +108,7 @@ fn callback_before_return(env: &mut Env) {
             env.start_close(mr),
             env.start_close_pd(pd),
         ] {
-            assert_eq!(Status(issued.returned), Status(STATUS_PENDING), "{spawning:?}");
-            assert!(issued.ticket.calls()[0].before_return, "{spawning:?}");
+            env.is_early(&issued);
             env.finish(issued).has(STATUS_SUCCESS);
         }
     }
@@ -205,7 +204,7 @@ impl Round {
         // SAFETY: the case keeps region and memory until the last round is over.
         ticket.enter(|| unsafe {
             match index % 2 {
-                0 => self.route.register(self.mr, self.registration, Done::of(ticket)),
+                0 => self.route.register(self.mr, self.registration.clone(), Done::of(ticket)),
                 _ => self.route.deregister(self.mr, Done::of(ticket)),
             }
         })
@@ -326,20 +325,20 @@ fn failed_register(env: &mut Env) {
     env.control.plan(Step::Register, SHORT);
     env.register(mr, page.all(REMOTE)).ended(STATUS_INSUFFICIENT_RESOURCES);
     assert_eq!(env.tokens(mr), (0, 0), "B7: a failed registration leaves no token");
-    env.deregister(mr).refused(STATUS_INVALID_DEVICE_STATE);
+    env.forbidden(mr, Change::Deregister);
     env.register(mr, page.first(0, REMOTE)).refused(STATUS_INVALID_PARAMETER);
     assert_eq!(env.tokens(mr), (0, 0), "B7: a refused registration leaves no token");
-    env.deregister(mr).refused(STATUS_INVALID_DEVICE_STATE);
+    env.forbidden(mr, Change::Deregister);
     env.register(mr, page.all(REMOTE)).success();
 }
 
 fn failed_deregister(env: &mut Env) {
     let mr = env.registered(REMOTE);
-    let (tokens, page) = (env.tokens(mr), env.page());
+    let tokens = env.tokens(mr);
     env.control.plan(Step::Deregister, Fault::Fail(ErrorKind::DeviceBusy));
     env.deregister(mr).ended(STATUS_DEVICE_BUSY);
     assert_eq!(env.tokens(mr), tokens, "B7: it stays registered");
-    env.register(mr, page.all(0)).refused(STATUS_INVALID_DEVICE_STATE);
+    env.forbidden(mr, Change::Register);
     env.deregister(mr).success();
 }
 

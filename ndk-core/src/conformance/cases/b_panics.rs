@@ -1,10 +1,10 @@
 //! Rule B8: a provider that panics costs the one region, and nothing else.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{Case, fast_registration, ruled_out::PENDING};
 use super::super::control::{Fault, Step, Trap};
 use super::super::env::Env;
 use super::super::outcome::Status;
-use super::super::route::Mr;
+use super::super::route::{Change, Mr};
 use crate::abi::*;
 use crate::provider::RegionKind;
 use std::ptr::null;
@@ -13,10 +13,13 @@ pub(super) const CASES: &[Case] = &[
     Case::new("B8", "register", register),
     Case::new("B8", "deregister", deregister),
     Case::new("B8", "initialise", initialise).needs(fast_registration),
-    Case::new("B8", "queued_initialise", queued_initialise).own().needs(fast_registration),
+    Case::new("B8", "queued_initialise", queued_initialise)
+        .own()
+        .raw(PENDING)
+        .needs(fast_registration),
     Case::new("B8", "token_getters", token_getters),
     Case::new("B8", "query_extension", query_extension),
-    Case::new("B8", "cancel", cancel).own(),
+    Case::new("B8", "cancel", cancel).own().raw(PENDING),
     Case::new("B8", "device_state", device_state),
     Case::new("B8", "close", close),
     Case::new("B8", "close_of_poisoned", close_of_poisoned),
@@ -30,10 +33,11 @@ const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
 /// Whether `mr` is poisoned, by what every entry says.
 #[track_caller]
 fn is_poisoned(env: &mut Env, mr: Mr) {
-    let page = env.page();
-    env.register(mr, page.all(0)).refused(STATUS_INTERNAL_ERROR);
-    env.deregister(mr).refused(STATUS_INTERNAL_ERROR);
-    env.initialise(mr, 1, true).refused(STATUS_INTERNAL_ERROR);
+    for change in Change::ALL {
+        if env.route.has(mr, change) {
+            env.ask(mr, change).refused(STATUS_INTERNAL_ERROR);
+        }
+    }
     assert_eq!(env.tokens(mr), (0, 0), "B8: the getters of a poisoned region");
     let (id, mut out) = (GUID::default(), NDK_EXTENSION_INTERFACE { Dispatch: null() });
     // SAFETY: the region is alive.

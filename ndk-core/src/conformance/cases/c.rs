@@ -1,6 +1,9 @@
 //! Section C: registration, apart from the chain itself (`c_chain`).
 
-use super::super::case::{Case, Device, fast_registration};
+use super::super::case::{
+    Case, Device, fast_registration,
+    ruled_out::{PENDING, STATE},
+};
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
 use super::super::route::Mr;
@@ -12,14 +15,14 @@ use std::thread;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("C1", "legal_flags", legal_flags),
-    Case::new("C1", "illegal_flags", illegal_flags).raw(),
+    Case::new("C1", "illegal_flags", illegal_flags),
     Case::new("C8", "largest", largest),
     Case::new("C8", "above_largest", above_largest),
     Case::new("C10", "read_sink", read_sink),
-    Case::new("C11", "fast_region", fast_region).raw().needs(fast_registration),
-    Case::new("C12", "registered", registered).raw(),
-    Case::new("C12", "while_pending", while_pending).raw().own(),
-    Case::new("C12", "two_threads", two_threads).raw(),
+    Case::new("C11", "fast_region", fast_region).raw(STATE).needs(fast_registration),
+    Case::new("C12", "registered", registered).raw(STATE),
+    Case::new("C12", "while_pending", while_pending).raw(PENDING).own(),
+    Case::new("C12", "two_threads", two_threads).raw(PENDING),
     Case::new("C13", "shared_buffer", shared_buffer),
     Case::new("C14", "region_limit", region_limit).needs(small_adapter),
 ];
@@ -147,7 +150,7 @@ fn two_threads(env: &mut Env) {
         let register = |ticket| {
             start.wait();
             // SAFETY: a live region, and memory that is kept.
-            unsafe { env.route.register(mr, registration, Done::of(ticket)) }
+            unsafe { env.route.register(mr, registration.clone(), Done::of(ticket)) }
         };
         let returned = thread::scope(|scope| {
             let handles = tickets.each_ref().map(|ticket| scope.spawn(move || register(ticket)));

@@ -1,31 +1,33 @@
 //! Section C: what an MDL chain may look like.
 
-use super::super::case::{Case, Device};
+use super::super::case::{
+    Case, Device,
+    ruled_out::{CHAIN, NULL},
+};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::route::{Mr, Raw, Registration};
+use super::super::route::{Mr, Registration};
 use crate::abi::*;
 use crate::capabilities::BaseAddress;
-use std::ptr::null_mut;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("C2", "any_address", any_address),
     Case::new("C3", "chain", chain),
     Case::new("C3", "joint_inside_page", joint_inside_page),
-    Case::new("C3", "joint_of_two_frames", joint_of_two_frames).raw(),
+    Case::new("C3", "joint_of_two_frames", joint_of_two_frames).raw(CHAIN),
     Case::new("C3", "empty_elements", empty_elements),
     Case::new("C3", "scattered_pages", scattered_pages).needs(any_base),
-    Case::new("C4", "hole", hole).raw(),
-    Case::new("C4", "wrong_order", wrong_order).raw(),
-    Case::new("C4", "hole_beyond_length", hole_beyond_length).raw(),
-    Case::new("C4", "loop", endless).raw(),
-    Case::new("C5", "beyond_chain", beyond_chain).raw(),
-    Case::new("C6", "length_zero", length_zero).raw(),
-    Case::new("C6", "null_chain", null_chain).raw(),
-    Case::new("C7", "wraps", wraps).raw(),
-    Case::new("C15", "unlocked", unlocked).raw(),
-    Case::new("C15", "locked", locked).raw(),
-    Case::new("C15", "not_used_afterwards", not_used_afterwards).raw(),
+    Case::new("C4", "hole", hole).raw(CHAIN),
+    Case::new("C4", "wrong_order", wrong_order).raw(CHAIN),
+    Case::new("C4", "hole_beyond_length", hole_beyond_length).raw(CHAIN),
+    Case::new("C4", "loop", endless).raw(CHAIN),
+    Case::new("C5", "beyond_chain", beyond_chain),
+    Case::new("C6", "length_zero", length_zero),
+    Case::new("C6", "null_chain", null_chain).raw(NULL),
+    Case::new("C7", "wraps", wraps).raw(CHAIN),
+    Case::new("C15", "unlocked", unlocked).raw(CHAIN),
+    Case::new("C15", "locked", locked).raw(CHAIN),
+    Case::new("C15", "not_used_afterwards", not_used_afterwards).raw(CHAIN),
 ];
 
 const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
@@ -170,7 +172,7 @@ fn length_zero(env: &mut Env) {
 fn null_chain(env: &mut Env) {
     let mr = env.region();
     for length in [0, 1, usize::MAX] {
-        refused(env, mr, Registration { mdl: Raw(null_mut()), length, flags: REMOTE });
+        refused(env, mr, Registration { chain: None, length, flags: REMOTE });
     }
 }
 

@@ -1,6 +1,9 @@
 //! Section C: what of a registration is seen by reaching for the bytes.
 
-use super::super::case::{Case, Device};
+use super::super::case::{
+    Case, Device,
+    ruled_out::{CHAIN, STATE},
+};
 use super::super::env::Env;
 use super::super::memory::Memory;
 use super::super::net::{Net, Registered, element, remote, wire};
@@ -23,9 +26,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("C9", "one_byte", one_byte).needs(byte_exact),
     Case::new("C10", "data_into_a_read_sink", data_into_a_read_sink).needs(wire),
     Case::new("C10", "right_of_a_peer", right_of_a_peer).needs(wire),
-    Case::new("C12", "first_registration_stays", first_registration_stays).raw().needs(wire),
+    Case::new("C12", "first_registration_stays", first_registration_stays).raw(STATE).needs(wire),
     Case::new("C13", "rights_of_each", rights_of_each).needs(wire),
-    Case::new("C15", "data_without_the_chain", data_without_the_chain).raw().needs(wire),
+    Case::new("C15", "data_without_the_chain", data_without_the_chain).raw(CHAIN).needs(wire),
 ];
 
 fn any_base(device: &Device) -> Option<&'static str> {

@@ -1,15 +1,15 @@
 //! Section D: deregistration.
 
-use super::super::case::{Case, Device, fast_registration};
+use super::super::case::{Case, Device, fast_registration, ruled_out::STATE};
 use super::super::env::Env;
 use crate::abi::*;
 use crate::capabilities::TokenReuse;
 use std::collections::HashMap;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("D1", "never_registered", never_registered).raw(),
-    Case::new("D1", "twice", twice).raw(),
-    Case::new("D1", "fast_region", fast_region).raw().needs(fast_registration),
+    Case::new("D1", "never_registered", never_registered).raw(STATE),
+    Case::new("D1", "twice", twice).raw(STATE),
+    Case::new("D1", "fast_region", fast_region).raw(STATE).needs(fast_registration),
     Case::new("D4", "again_with_other_memory", again_with_other_memory),
     Case::new("D4", "token_distance", token_distance).own().needs(token_distance_declared),
     Case::new("D5", "bytes_stay", bytes_stay),
@@ -70,8 +70,7 @@ fn token_distance(env: &mut Env) {
         unreachable!("checked before");
     };
     let distance = distance.min(65_536) as usize;
-    // Where every registration is waited for, a part of the way has to do.
-    let rounds = if env.device.inline { distance + 1000 } else { distance.min(2000) };
+    let rounds = env.sample(distance + 1000, 2000);
     let (mr, page) = (env.region(), env.page());
     let mut retired: HashMap<u32, usize> = HashMap::new();
     for round in 0..rounds {

@@ -114,7 +114,7 @@ fn in_order(device: &Device, ended: &[WorkCompletion]) {
 
 /// As many rounds as show a race, where a round is short.
 fn rounds(env: &Env) -> usize {
-    if env.device.inline { 20 } else { 3 }
+    env.sample(20, 4)
 }
 
 /// Once the deregistration has completed, no byte changes, whatever was in flight.

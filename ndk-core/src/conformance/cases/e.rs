@@ -1,14 +1,15 @@
 //! Section E: tokens, apart from what they reach (`e_data`) and whether they can be guessed (`e_predict`).
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{Case, fast_registration, ruled_out::PENDING};
 use super::super::control::Step;
 use super::super::env::Env;
+use super::super::route::Change;
 use crate::abi::*;
 use std::collections::HashMap;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("E1", "life_of_a_token", life_of_a_token),
-    Case::new("E1", "while_pending", while_pending).own(),
+    Case::new("E1", "while_pending", while_pending).own().raw(PENDING),
     Case::new("E1", "without_remote_rights", without_remote_rights),
     Case::new("E1", "initialised", initialised).needs(fast_registration),
     Case::new("E2", "no_two_alike", no_two_alike).own(),
@@ -86,9 +87,8 @@ fn stable(env: &mut Env) {
     let mr = env.fast_region();
     env.initialise(mr, 1, true).success();
     let tokens = env.tokens(mr);
-    let page = env.page();
-    env.register(mr, page.all(0)).refused(STATUS_INVALID_DEVICE_STATE);
-    env.deregister(mr).refused(STATUS_INVALID_DEVICE_STATE);
+    env.forbidden(mr, Change::Register);
+    env.forbidden(mr, Change::Deregister);
     env.initialise(mr, 0, true).refused(STATUS_INVALID_PARAMETER);
     assert_eq!(env.tokens(mr), tokens, "E4: until the next initialisation");
 }

@@ -1,11 +1,11 @@
 //! What cases about fast registration have in common: an initialised region, and mapped memory to register it over.
 
 use super::super::env::Env;
+use super::super::lam::Lam;
 use super::super::memory::Memory;
 use super::super::net::{Net, Registered};
 use super::super::port::Port;
 use super::super::route::Mr;
-use super::l::Lam;
 use crate::abi::*;
 use crate::access::Access;
 use crate::error::{ErrorKind, Result};
@@ -15,12 +15,11 @@ use std::sync::Arc;
 /// Memory with its logical addresses.
 pub(super) struct Mapped {
     pub(super) memory: Arc<Memory>,
-    lam: Lam,
     pub(super) pages: Vec<u64>,
 }
 
 impl Env {
-    /// Maps all of `memory`.
+    /// Maps all of `memory`, until it is unmapped or the case is over.
     #[track_caller]
     pub(super) fn map(&mut self, memory: Arc<Memory>) -> Mapped {
         let count = (memory.base() as usize % PAGE_SIZE + memory.len()).div_ceil(PAGE_SIZE);
@@ -29,12 +28,15 @@ impl Env {
         self.finish(issued).has(STATUS_SUCCESS);
         let pages = lam.pages();
         assert_eq!(pages.len(), count, "L4: the pages spanned");
-        Mapped { memory, lam, pages }
+        self.adopt_mapping(lam);
+        Mapped { memory, pages }
     }
 
+    /// Releases the mapping.
     #[track_caller]
-    pub(super) fn unmap(&mut self, mut mapped: Mapped) {
-        self.release(&mut mapped.lam);
+    pub(super) fn unmap(&mut self, mapped: Mapped) {
+        let mut lam = self.forget_mapping(&mapped.pages);
+        self.release(&mut lam);
     }
 
     /// An initialised region of the owner, and memory of the owner's that is mapped and watched.

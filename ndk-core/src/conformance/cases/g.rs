@@ -1,6 +1,9 @@
 //! Section G: initialisation for fast registration. Arguments and rounds of it are in `g_arguments` and `g_work`.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{
+    Case, fast_registration,
+    ruled_out::{PENDING, STATE},
+};
 use super::super::control::{Fault, Step};
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
@@ -11,12 +14,12 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("G1", "conventional_region", conventional_region).raw(),
+    Case::new("G1", "conventional_region", conventional_region).raw(STATE),
     Case::new("G2", "page_counts", page_counts).needs(fast_registration),
     Case::new("G3", "one_after_another", one_after_another).needs(fast_registration),
-    Case::new("G3", "in_parallel", in_parallel).own().needs(fast_registration),
-    Case::new("G3", "last_one_fails", last_one_fails).own().needs(fast_registration),
-    Case::new("G3", "by_many_threads", by_many_threads).needs(fast_registration),
+    Case::new("G3", "in_parallel", in_parallel).own().raw(PENDING).needs(fast_registration),
+    Case::new("G3", "last_one_fails", last_one_fails).own().raw(PENDING).needs(fast_registration),
+    Case::new("G3", "by_many_threads", by_many_threads).raw(PENDING).needs(fast_registration),
 ];
 
 fn conventional_region(env: &mut Env) {

@@ -1,6 +1,9 @@
 //! Section H: the close of regions and domains. That of the adapter is in `h_adapter`.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{
+    Case, fast_registration,
+    ruled_out::{BORROWED, CLOSED, PENDING},
+};
 use super::super::control::{Fault, Step};
 use super::super::env::{Env, Issued};
 use super::super::outcome::Status;
@@ -16,25 +19,29 @@ use std::sync::{Arc, Mutex};
 pub(super) const CASES: &[Case] = &[
     Case::new("H1", "every_state", every_state),
     Case::new("H1", "fast_region", fast_region).needs(fast_registration),
-    Case::new("H2", "register_pending", register_pending).own(),
-    Case::new("H2", "deregister_pending", deregister_pending).own(),
-    Case::new("H2", "initialise_pending", initialise_pending).own().needs(fast_registration),
+    Case::new("H2", "register_pending", register_pending).own().raw(PENDING),
+    Case::new("H2", "deregister_pending", deregister_pending).own().raw(PENDING),
+    Case::new("H2", "initialise_pending", initialise_pending)
+        .own()
+        .raw(PENDING)
+        .needs(fast_registration),
     Case::new("H2", "initialisations_queued", initialisations_queued)
         .own()
+        .raw(PENDING)
         .needs(fast_registration),
-    Case::new("H2", "cannot_be_cancelled", cannot_be_cancelled).own(),
-    Case::new("H2", "finished_but_pending", finished_but_pending).own(),
-    Case::new("H2", "creation_pending", creation_pending).own(),
+    Case::new("H2", "cannot_be_cancelled", cannot_be_cancelled).own().raw(PENDING),
+    Case::new("H2", "finished_but_pending", finished_but_pending).own().raw(PENDING),
+    Case::new("H2", "creation_pending", creation_pending).own().raw(BORROWED),
     Case::new("H3", "registered", registered),
     Case::new("H4", "domain_waits", domain_waits),
     Case::new("H4", "not_in_a_childs_close", not_in_a_childs_close).own(),
-    Case::new("H4", "after_the_childs_callback", after_the_childs_callback).called(),
-    Case::new("H4", "domain_closed_inside", domain_closed_inside).called(),
+    Case::new("H4", "after_the_childs_callback", after_the_childs_callback).inside(),
+    Case::new("H4", "domain_closed_inside", domain_closed_inside).inside(),
     Case::new("H6", "nobody_waits", nobody_waits),
     Case::new("H6", "nobody_waits_for_requests", nobody_waits_for_requests).own(),
-    Case::new("H7", "region_closing", region_closing).own().raw(),
-    Case::new("H7", "region_closing_with_request", region_closing_with_request).own().raw(),
-    Case::new("H7", "domain_closing", domain_closing).own().raw(),
+    Case::new("H7", "region_closing", region_closing).own().raw(CLOSED),
+    Case::new("H7", "region_closing_with_request", region_closing_with_request).own().raw(PENDING),
+    Case::new("H7", "domain_closing", domain_closing).own().raw(CLOSED),
     Case::new("H7", "domain_entries", domain_entries).own().table(),
     Case::new("H8", "new_requests", new_requests),
     Case::new("H8", "pending_requests", pending_requests).own(),
@@ -259,9 +266,9 @@ fn nobody_waits(env: &mut Env) {
     for &mr in &regions[1..] {
         env.register(mr, page.all(REMOTE)).success();
     }
-    env.start_close_pd(pd);
+    env.abandon_pd(pd);
     for mr in regions {
-        env.start_close(mr);
+        env.abandon(mr, None);
     }
 }
 
@@ -274,9 +281,9 @@ fn nobody_waits_for_requests(env: &mut Env) {
     let create = env.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut out) });
     let created = env.finish(create).calls[0].object;
     let mr = Raw(std::ptr::with_exposed_provenance_mut(created));
-    env.start_register(mr, page.all(REMOTE));
-    env.start_close(mr);
-    env.start_close_pd(pd);
+    let request = env.start_register(mr, page.all(REMOTE));
+    env.abandon(mr, Some(request));
+    env.abandon_pd(pd);
 }
 
 /// Every entry of a region that is being closed.

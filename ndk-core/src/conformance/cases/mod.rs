@@ -74,7 +74,7 @@ pub(super) fn try_mapping(env: &mut Env, memory: &Memory) -> Outcome {
     let (mut size, mut fbo) = (size_of_val(&buffer) as ULONG, 0);
     let lam: *mut NDK_LOGICAL_ADDRESS_MAPPING = buffer.as_mut_ptr().cast();
     let arguments = Mapped {
-        mdl: memory.mdl(),
+        chain: memory.handle(),
         length: memory.len(),
         lam,
         size: &raw mut size,

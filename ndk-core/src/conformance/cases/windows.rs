@@ -1,6 +1,6 @@
 //! Memory windows: what a bound one does to its region (D2, H3), and what it lets a peer reach (F1, F4).
 
-use super::super::case::{Case, Device};
+use super::super::case::{Case, Device, ruled_out::CLOSED};
 use super::super::env::Env;
 use super::super::logs;
 use super::super::memory::Memory;
@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("G8", "window_not_bound", window_not_bound).needs(window_wire),
     Case::new("H3", "window_invalidated", window_invalidated).needs(window_wire),
     Case::new("H3", "window_closed", window_closed).needs(window_wire),
-    Case::new("H7", "bind_while_closing", bind_while_closing).needs(window_wire),
+    Case::new("H7", "bind_while_closing", bind_while_closing).raw(CLOSED).needs(window_wire),
 ];
 
 fn log_is_heard(device: &Device) -> Option<&'static str> {
