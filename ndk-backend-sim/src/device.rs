@@ -238,8 +238,8 @@ impl Device {
     }
 
     /// A token that was replaced by its sibling leads nowhere any more.
-    pub(crate) fn leave(&self, domain: u32, token: Token) {
-        self.tokens.leave(domain as usize, token);
+    pub(crate) fn leave(&self, token: Token) {
+        self.tokens.leave(token);
     }
 
     /// Whether a token that leads nowhere led somewhere lately.

@@ -172,7 +172,7 @@ impl SimRegion {
         post().inspect_err(|_| {
             fast.inside.lock().replaced.pop();
             self.give_out_remote(old);
-            self.device.leave(self.domain, new);
+            self.device.leave(new);
         })
     }
 
@@ -298,7 +298,7 @@ impl FastCore {
     fn forget_replaced(&self, inside: &mut FastInside, current: u32) {
         let later = inside.replaced.iter().position(|token| token.get() == current);
         let before = later.unwrap_or(inside.replaced.len());
-        inside.replaced.drain(..before).for_each(|token| self.device.leave(self.domain, token));
+        inside.replaced.drain(..before).for_each(|token| self.device.leave(token));
     }
 
     /// Carries an invalidation out; false where nothing is registered with the token.

@@ -8,7 +8,7 @@ use ndk_backend_sim::token::{Config, Token, TokenTable};
 /// A whole rotation: the new token, or `None` where the old one is not live.
 fn rotate(table: &TokenTable, shard: usize, token: Token) -> Option<Token> {
     let new = table.sibling(shard, token)?;
-    assert!(table.leave(shard, token), "a live token is left");
+    assert!(table.leave(token), "a live token is left");
     Some(new)
 }
 

@@ -18,13 +18,14 @@ type ChaCha12 = ChaChaCore<R12, Legacy>;
 /// Values that the cipher gives at a time.
 const BLOCK: usize = 64;
 /// How far ahead of its use a value is told, so that its bucket can be fetched from memory meanwhile.
-const AHEAD: usize = 8;
+const AHEAD: u8 = 8;
 
-/// A stream of token values: two blocks of it, of which one is filled anew when it was used up and the other is begun.
+/// A stream of token values: blocks of it in a ring, each filled anew when it was used up and the next is begun.
 pub(super) struct Draws {
     cipher: ChaCha12,
-    values: [[u32; BLOCK]; 2],
-    next: usize,
+    /// As many as `next` counts, so that it wraps by itself and no bounds are checked.
+    values: [u32; 1 << u8::BITS],
+    next: u8,
 }
 
 /// A value out of the stream.
@@ -37,8 +38,8 @@ pub(super) struct Draw {
 impl Draws {
     fn new(key: [u8; 32]) -> Self {
         let mut cipher = ChaCha12::from_seed(key);
-        let mut values = [[0; BLOCK]; 2];
-        values.iter_mut().for_each(|block| cipher.generate(block));
+        let mut values = [0; _];
+        values.as_chunks_mut().0.iter_mut().for_each(|block| cipher.generate(block));
         Self { cipher, values, next: 0 }
     }
 
@@ -61,11 +62,13 @@ impl Draws {
 
     #[inline]
     pub(super) fn draw(&mut self) -> Draw {
-        let values = self.values.as_flattened();
-        let next = self.next % values.len();
-        let draw = Draw { value: values[next], later: values[(next + AHEAD) % values.len()] };
-        self.next = next + 1;
-        if self.next.is_multiple_of(BLOCK) {
+        let later = self.next.wrapping_add(AHEAD);
+        let draw = Draw {
+            value: self.values[usize::from(self.next)],
+            later: self.values[usize::from(later)],
+        };
+        self.next = self.next.wrapping_add(1);
+        if self.next.is_multiple_of(BLOCK as u8) {
             self.refill();
         }
         draw
@@ -74,13 +77,13 @@ impl Draws {
     /// Refills the block that was used up just now.
     #[cold]
     fn refill(&mut self) {
-        self.cipher.generate(&mut self.values[self.next / BLOCK - 1]);
+        let used = usize::from(self.next.wrapping_sub(1)) / BLOCK;
+        self.cipher.generate(&mut self.values.as_chunks_mut().0[used]);
     }
 
     /// Makes this value the next to be drawn.
     #[cfg(all(test, not(loom)))]
     pub(super) fn plant(&mut self, value: u32) {
-        let next = self.next % (2 * BLOCK);
-        self.values.as_flattened_mut()[next] = value;
+        self.values[usize::from(self.next)] = value;
     }
 }

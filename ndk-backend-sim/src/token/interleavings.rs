@@ -1,122 +1,168 @@
-//! The bucket's protocol under loom: all interleavings, in a bucket of two slots.
+//! The slots' protocol under loom, in a table that doubles from two slots to four: all interleavings of two threads, and of
+//! three those with few preemptions.
 
 use core::sync::atomic::Ordering;
 
 use loom::sync::Arc;
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
-use super::bucket::{Bucket, SLOTS};
 use super::slot::{self, Reuse};
+use super::slots::{Mask, Slots};
 
+/// In the lower half before the doubling, in the upper one after it.
 const TOKEN: u32 = 0x77;
+/// The same.
+const OTHER: u32 = 0xF7;
 
 /// Nothing but what was never used is free.
 const FRESH: Reuse = Reuse::up_to(0);
+/// Tombstones are free too.
+const LATER: Reuse = Reuse::up_to(2);
 
-fn insert(bucket: &Bucket, index: u32) -> bool {
-    let claim = bucket.claim(TOKEN, FRESH);
-    claim.map(|slot| slot.store(slot::live(TOKEN, index), Ordering::Release)).is_ok()
+/// What the table does, with the shard's lock held: the mask is the latest.
+fn insert(slots: &Slots, token: u32, index: u32, reuse: Reuse) -> bool {
+    let mask = slots.mask();
+    slots.fetch(token, mask);
+    slots.take(token, mask, reuse, slot::live(token, index))
 }
 
-/// The old bucket and the one in the next array that its token goes to.
-#[derive(Default)]
-struct Growing {
-    old: Bucket,
-    low: Bucket,
-    high: Bucket,
+fn remove(slots: &Slots) -> bool {
+    let tomb = slot::retired(TOKEN, 1);
+    while let Some((slot, word)) = slots.find(TOKEN) {
+        if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            return true;
+        }
+    }
+    false
 }
 
-impl Growing {
-    fn with_live_token() -> Arc<Self> {
-        let growing = Self::default();
-        assert!(insert(&growing.old, 5));
-        Arc::new(growing)
-    }
+/// A table with a live token, and room for the doubling.
+fn with_live_token() -> Arc<Slots> {
+    let slots = Slots::new();
+    assert!(insert(&slots, TOKEN, 5, FRESH));
+    assert!(slots.make_room(slots.mask()));
+    Arc::new(slots)
+}
 
-    fn split(&self) {
-        self.old.split(&self.low, &self.high, |_| true, FRESH);
-    }
+/// One that has doubled, with the token yet to move.
+fn doubled() -> (Arc<Slots>, Mask) {
+    let slots = with_live_token();
+    slots.double(slots.mask());
+    let mask = slots.mask();
+    (slots, mask)
+}
 
-    /// What the table does, across the two levels.
-    fn lookup(&self) -> Option<u32> {
-        let found = self.old.lookup(TOKEN);
-        found.or_else(|| self.old.has_moved(TOKEN).then(|| self.high.lookup(TOKEN)).flatten())
-    }
+fn spawn<T: 'static>(slots: &Arc<Slots>, act: impl FnOnce(&Slots) -> T + 'static) -> JoinHandle<T> {
+    let slots = slots.clone();
+    thread::spawn(move || act(&slots))
+}
 
-    fn remove(&self) -> bool {
-        let tomb = slot::retired(TOKEN, 1);
-        let retire = |(slot, word): (&super::Slot, u64)| {
-            slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Acquire).is_ok()
-        };
-        self.old.find(TOKEN).is_some_and(retire)
-            || self.old.has_moved(TOKEN) && self.high.find(TOKEN).is_some_and(retire)
-    }
+fn double_and_move(slots: &Slots) {
+    slots.double(slots.mask());
+    slots.fetch(TOKEN, slots.mask());
+}
+
+fn model_of_three(act: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(act);
 }
 
 #[test]
 fn two_inserts_of_one_token_are_never_both_live() {
     loom::model(|| {
-        let bucket = Arc::new(Bucket::default());
-        let other = {
-            let bucket = bucket.clone();
-            thread::spawn(move || insert(&bucket, 1))
-        };
-        let mine = insert(&bucket, 2);
-        let other = other.join().unwrap();
-        assert!(!(mine && other));
-        let expected = if mine { Some(2) } else { other.then_some(1) };
-        assert_eq!(bucket.lookup(TOKEN), expected);
-        assert_eq!(
-            bucket.free(FRESH),
-            SLOTS - usize::from(mine || other),
-            "who gives up leaves nothing behind"
-        );
+        let slots = Arc::new(Slots::new());
+        let other = spawn(&slots, |slots| insert(slots, TOKEN, 1, FRESH));
+        let mine = insert(&slots, TOKEN, 2, FRESH);
+        assert!(mine ^ other.join().unwrap());
+        assert_eq!(slots.lookup(TOKEN), Some(if mine { 2 } else { 1 }));
     });
 }
 
 #[test]
 fn a_lookup_finds_a_live_token_while_it_moves() {
     loom::model(|| {
-        let growing = Growing::with_live_token();
-        let grower = {
-            let growing = growing.clone();
-            thread::spawn(move || growing.split())
-        };
-        assert_eq!(growing.lookup(), Some(5));
-        grower.join().unwrap();
-        assert_eq!((growing.lookup(), growing.high.lookup(TOKEN)), (Some(5), Some(5)));
-        assert_eq!(growing.low.free(FRESH), SLOTS);
+        let slots = with_live_token();
+        let mover = spawn(&slots, double_and_move);
+        assert_eq!(slots.lookup(TOKEN), Some(5));
+        mover.join().unwrap();
+        assert_eq!(slots.lookup(TOKEN), Some(5));
     });
 }
 
 #[test]
-fn a_token_removed_while_it_moves_is_dead_at_once_and_everywhere() {
+fn a_lookup_finds_a_live_token_that_two_threads_move() {
+    model_of_three(|| {
+        let (slots, mask) = doubled();
+        let movers = [(); 2].map(|()| spawn(&slots, move |slots| slots.fetch(TOKEN, mask)));
+        assert_eq!(slots.lookup(TOKEN), Some(5));
+        movers.into_iter().for_each(|mover| mover.join().unwrap());
+        assert_eq!(slots.lookup(TOKEN), Some(5));
+    });
+}
+
+#[test]
+fn a_token_removed_while_it_moves_is_dead_at_once_and_stays_away() {
     loom::model(|| {
-        let growing = Growing::with_live_token();
-        let grower = {
-            let growing = growing.clone();
-            thread::spawn(move || growing.split())
-        };
-        assert!(growing.remove());
-        assert_eq!(growing.lookup(), None);
-        grower.join().unwrap();
-        assert_eq!((growing.lookup(), growing.high.lookup(TOKEN)), (None, None));
-        assert_eq!(growing.high.free(FRESH), SLOTS - 1, "the tombstone moved, too");
+        let slots = with_live_token();
+        let mover = spawn(&slots, double_and_move);
+        assert!(remove(&slots));
+        assert_eq!(slots.lookup(TOKEN), None);
+        mover.join().unwrap();
+        assert_eq!(slots.lookup(TOKEN), None);
+        assert!(slots.has_retired(TOKEN) && !insert(&slots, TOKEN, 6, FRESH));
     });
 }
 
 #[test]
 fn of_two_removals_while_it_moves_one_succeeds() {
-    loom::model(|| {
-        let growing = Growing::with_live_token();
-        let [grower, other] = [|growing: &Growing| (growing.split(), false).1, Growing::remove]
-            .map(|act| {
-                let growing = growing.clone();
-                thread::spawn(move || act(&growing))
-            });
-        let mine = growing.remove();
-        grower.join().unwrap();
+    model_of_three(|| {
+        let (slots, mask) = doubled();
+        let mover = spawn(&slots, move |slots| slots.fetch(TOKEN, mask));
+        let other = spawn(&slots, remove);
+        let mine = remove(&slots);
+        mover.join().unwrap();
         assert!(mine ^ other.join().unwrap());
-        assert_eq!((growing.lookup(), growing.high.lookup(TOKEN)), (None, None));
+        assert_eq!(slots.lookup(TOKEN), None);
+    });
+}
+
+#[test]
+fn a_token_that_moves_is_not_issued_again_and_its_slot_not_taken() {
+    model_of_three(|| {
+        let (slots, mask) = doubled();
+        let mover = spawn(&slots, move |slots| slots.fetch(TOKEN, mask));
+        let other = spawn(&slots, |slots| insert(slots, OTHER, 6, FRESH));
+        assert!(!insert(&slots, TOKEN, 7, FRESH));
+        assert!(!other.join().unwrap());
+        mover.join().unwrap();
+        assert_eq!((slots.lookup(TOKEN), slots.lookup(OTHER)), (Some(5), None));
+    });
+}
+
+#[test]
+fn who_moves_a_token_late_leaves_its_successor_alone() {
+    loom::model(|| {
+        let (slots, mask) = doubled();
+        let mover = spawn(&slots, move |slots| slots.fetch(TOKEN, mask));
+        assert!(remove(&slots));
+        assert!(insert(&slots, OTHER, 6, LATER));
+        assert_eq!((slots.lookup(TOKEN), slots.lookup(OTHER)), (None, Some(6)));
+        mover.join().unwrap();
+        assert_eq!((slots.lookup(TOKEN), slots.lookup(OTHER)), (None, Some(6)));
+    });
+}
+
+#[test]
+fn a_lookup_while_a_token_moves_and_is_removed_is_right_before_and_after() {
+    model_of_three(|| {
+        let (slots, mask) = doubled();
+        let mover = spawn(&slots, move |slots| slots.fetch(TOKEN, mask));
+        let remover = spawn(&slots, remove);
+        let first = slots.lookup(TOKEN);
+        let second = slots.lookup(TOKEN);
+        assert!(first.is_some() || second.is_none(), "it came back");
+        mover.join().unwrap();
+        assert!(remover.join().unwrap());
     });
 }

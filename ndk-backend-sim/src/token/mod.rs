@@ -4,23 +4,26 @@
 //! token says nothing about its record; the table finds it. A lookup takes no lock, writes nothing, and reads one cache
 //! line of the table.
 //!
-//! - A token is in the bucket that its low bits name, in one of eight slots (`slot`, `bucket`).
+//! - A token has one slot, the one that its low bits name (`slot`, `slots`). An insert draws again until it finds its
+//!   slot free: in a table that is half full at most, twice in the mean.
 //! - A removed token leaves a tombstone, which keeps it from being issued again too soon (`epoch`).
 //! - Inserts hold their shard's lock, which guards the random numbers (`draw`); lookups and removals hold none.
-//! - The table doubles as load asks for it (`levels`).
+//! - The table doubles as load asks for it, and tokens move one by one (`growth`).
+//!
+//! A token whose slot is taken cannot be drawn. So who knows all live tokens, retired ones included, can rule out up to
+//! half of all numbers, and has one chance in 2^31 to guess the next where it is one in 2^32 for everybody else.
 //!
 //! Calls take a *shard*: any number that differs between protection domains, taken modulo [`SHARDS`]. Domains in
-//! different shards insert and remove side by side; but for the buckets, they hardly ever write to the same cache line.
+//! different shards insert and remove side by side; but for the slots, they hardly ever write to the same cache line.
 
-mod bucket;
 mod draw;
 mod epoch;
-mod history;
+mod growth;
 #[cfg(all(test, loom))]
 mod interleavings;
-mod levels;
 mod rotate;
 mod slot;
+mod slots;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -28,12 +31,12 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-use bucket::{Refused, Slot};
 use draw::{Draw, Draws};
 use epoch::Epochs;
-use levels::Levels;
+use growth::Growth;
+use slots::Slots;
 
 /// What a peer presents to reach a region.
 pub type Token = NonZeroU32;
@@ -47,9 +50,9 @@ pub const RETIRE_DISTANCE: u64 = 65_536;
 /// The largest [`Config::capacity`].
 pub const MAX_CAPACITY: u32 = 1 << 23;
 
-/// Draws that found no room in a row before an insert asks for a larger table, and before it gives up.
+/// Draws that find no free slot before an insert asks for a larger table, and how often it goes on after that.
 const PATIENCE: u32 = 16;
-const LAST_DRAW: u32 = 16 * PATIENCE;
+const ATTEMPTS: u32 = 16;
 
 /// A shard's inserts between two looks at the load.
 const LOOK_EVERY: u64 = 128;
@@ -99,7 +102,8 @@ impl core::error::Error for Full {}
 
 /// See the [module's documentation](self).
 pub struct TokenTable {
-    levels: Levels,
+    slots: Slots,
+    growth: Growth,
     epochs: Epochs,
     shards: [Shard; SHARDS],
 }
@@ -129,7 +133,8 @@ impl TokenTable {
             None => Draws::from_entropy()?,
         };
         Ok(Self {
-            levels: Levels::new(config.capacity),
+            slots: Slots::new(),
+            growth: Growth::new(config.capacity),
             epochs: Epochs::new(),
             shards: draws
                 .map(|draws| Shard { draws: Mutex::new(draws), inserted: AtomicU64::new(0) }),
@@ -139,11 +144,12 @@ impl TokenTable {
     /// The index that was inserted with this token, if the token is live. Takes any number that a peer may send.
     #[inline]
     pub fn lookup(&self, token: u32) -> Option<u32> {
-        let level = self.levels.current();
-        match self.levels.array(level).bucket(token).lookup(token) {
-            Some(index) => Some(index),
-            None => self.find_moved(level, token).map(|(_, word)| slot::index(word)),
-        }
+        self.slots.lookup(token)
+    }
+
+    /// Whether the token was live and was removed not long ago. To tell one miss from another.
+    pub fn was_removed(&self, token: u32) -> bool {
+        self.slots.has_retired(token)
     }
 
     /// Issues a token for a record and makes it live.
@@ -157,32 +163,35 @@ impl TokenTable {
     pub fn insert(&self, shard: usize, index: u32) -> Result<Token, Full> {
         assert!(index <= slot::MAX_INDEX, "record index out of range");
         let shard = &self.shards[shard % SHARDS];
-        let mut draws = shard.draws.lock();
-        let mut failures = 0;
-        loop {
-            let level = self.levels.current();
-            let array = self.levels.array(level);
-            let Draw { value, later } = draws.draw();
-            array.prefetch(later);
-            let Some(token) = Token::new(value) else { continue };
-            match array.bucket(value).claim(value, self.epochs.reuse()) {
-                Ok(claim) => {
-                    claim.store(slot::live(value, index), Ordering::Release);
-                    let inserted = shard.inserted.load(Ordering::Relaxed) + 1;
-                    shard.inserted.store(inserted, Ordering::Relaxed);
-                    if inserted.is_multiple_of(LOOK_EVERY) {
-                        drop(draws);
-                        self.grow_if_loaded(level);
-                    }
-                    return Ok(token);
-                }
-                Err(Refused::Taken) => {}
-                Err(Refused::Full) => {
-                    failures += 1;
-                    draws = self.after_failure(failures, level, shard, draws)?;
-                }
+        for _ in 0..ATTEMPTS {
+            if self.growth.is_moving() {
+                self.share();
             }
+            let mut draws = shard.draws.lock();
+            let (mask, reuse) = (self.slots.mask(), self.epochs.reuse());
+            let moving = self.growth.is_moving();
+            for _ in 0..PATIENCE {
+                let Draw { value, later } = draws.draw();
+                self.slots.prefetch(later, mask);
+                let Some(token) = Token::new(value) else { continue };
+                if moving {
+                    self.slots.fetch(value, mask);
+                }
+                if !self.slots.take(value, mask, reuse, slot::live(value, index)) {
+                    continue;
+                }
+                let inserted = shard.inserted.load(Ordering::Relaxed) + 1;
+                shard.inserted.store(inserted, Ordering::Relaxed);
+                if inserted.is_multiple_of(LOOK_EVERY) {
+                    drop(draws);
+                    self.grow_if_loaded(mask);
+                }
+                return Ok(token);
+            }
+            drop(draws);
+            self.grow(mask);
         }
+        Err(Full)
     }
 
     /// Makes a live token dead and gives the index it stood for, or `None` if it was not live. From the moment this
@@ -201,14 +210,12 @@ impl TokenTable {
 
     #[inline]
     fn remove_as<const FIRST: bool>(&self, shard: usize, token: u32) -> Option<u32> {
-        let level = self.levels.current();
-        let found = self.levels.array(level).bucket(token).find(token);
-        let (slot, word) = found.or_else(|| self.find_moved(level, token))?;
+        let (slot, word) = self.slots.find(token)?;
         let epoch = if FIRST { self.epochs.count(shard) } else { self.epochs.count_second(shard) };
         let tomb = slot::retired(token, epoch);
-        match slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Acquire) {
+        match slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => Some(slot::index(word)),
-            Err(_) => self.remove_contended::<FIRST>(shard, level, token, tomb),
+            Err(_) => self.remove_contended::<FIRST>(shard, token, tomb),
         }
     }
 
@@ -217,12 +224,11 @@ impl TokenTable {
     fn remove_contended<const FIRST: bool>(
         &self,
         shard: usize,
-        level: usize,
         token: u32,
         tomb: u64,
     ) -> Option<u32> {
-        while let Some((slot, word)) = self.find_moved(level, token) {
-            if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        while let Some((slot, word)) = self.slots.find(token) {
+            if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 return Some(slot::index(word));
             }
         }
@@ -233,18 +239,6 @@ impl TokenTable {
         None
     }
 
-    /// Finds a live token in this level or, where it was moved, in a later one.
-    #[cold]
-    fn find_moved(&self, mut level: usize, token: u32) -> Option<(&Slot, u64)> {
-        loop {
-            let bucket = self.levels.array(level).bucket(token);
-            match bucket.find(token) {
-                None if bucket.has_moved(token) => level += 1,
-                found => return found,
-            }
-        }
-    }
-
     /// The number of live tokens; exact while nobody inserts or removes.
     pub fn live(&self) -> usize {
         self.inserted().saturating_sub(self.epochs.all_removed()) as usize
@@ -252,44 +246,5 @@ impl TokenTable {
 
     fn inserted(&self) -> u64 {
         self.shards.iter().map(|shard| shard.inserted.load(Ordering::Relaxed)).sum()
-    }
-
-    /// After a draw that found its bucket full: tries again, in a larger table after many of them, and gives up at last.
-    #[cold]
-    fn after_failure<'a>(
-        &self,
-        failures: u32,
-        level: usize,
-        shard: &'a Shard,
-        draws: MutexGuard<'a, Draws>,
-    ) -> Result<MutexGuard<'a, Draws>, Full> {
-        if failures == LAST_DRAW {
-            return Err(Full);
-        }
-        if !failures.is_multiple_of(PATIENCE) {
-            return Ok(draws);
-        }
-        drop(draws);
-        self.grow(level);
-        Ok(shard.draws.lock())
-    }
-
-    #[cold]
-    fn grow_if_loaded(&self, level: usize) {
-        let live = self.inserted().saturating_sub(self.epochs.all_removed());
-        if self.levels.is_loaded(level, live + self.epochs.retired()) {
-            self.grow(level);
-        }
-    }
-
-    /// Doubles the table, unless somebody did since `level` was current. False if it is as large as it may get, or memory is
-    /// short.
-    fn grow(&self, level: usize) -> bool {
-        if !self.levels.prepare(level) {
-            return false;
-        }
-        let _no_inserts = self.shards.each_ref().map(|shard| shard.draws.lock());
-        self.levels.double(level, self.epochs.reuse());
-        true
     }
 }

@@ -9,8 +9,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::bucket::SLOTS;
-use super::levels::Array;
+use super::slots::{Mask, NEAR};
 use super::{SHARDS, Token, TokenTable, slot};
 
 impl TokenTable {
@@ -21,31 +20,31 @@ impl TokenTable {
     pub fn sibling(&self, shard: usize, token: Token) -> Option<Token> {
         loop {
             let mut draws = self.shards[shard % SHARDS].draws.lock();
-            let level = self.levels.current();
-            let array = self.levels.array(level);
-            let (_, word) = array.bucket(token.get()).find(token.get())?;
-            let new = self.take_sibling(array, token, slot::index(word), draws.draw().value);
+            let mask = self.slots.mask();
+            let (_, word) = self.slots.find(token.get())?;
+            let new = self.take_sibling(mask, token, slot::index(word), draws.draw().value);
             drop(draws);
-            if new.is_some() || !self.grow(level) {
+            if new.is_some() || !self.grow(mask) {
                 return new;
             }
         }
     }
 
     /// Makes a live token dead that has a live sibling; false if it was not live. Not counted as a removal.
-    pub fn leave(&self, shard: usize, token: Token) -> bool {
-        // No table doubles while the lock is held, so that the token stands in the current array.
-        let _draws = self.shards[shard % SHARDS].draws.lock();
-        let array = self.levels.array(self.levels.current());
-        let tomb = slot::rotated(token.get(), self.epochs.current());
-        let found = array.bucket(token.get()).find(token.get());
-        found.is_some_and(|(slot, word)| {
-            slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-        })
+    pub fn leave(&self, token: Token) -> bool {
+        let token = token.get();
+        while let Some((slot, word)) = self.slots.find(token) {
+            let tomb = slot::rotated(token, self.epochs.current());
+            // Where it fails, the token was removed, or another thread moves it.
+            if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Makes another member of the token's family live for the record.
-    fn take_sibling(&self, array: &Array, token: Token, index: u32, random: u32) -> Option<Token> {
+    fn take_sibling(&self, mask: Mask, token: Token, index: u32, random: u32) -> Option<Token> {
         // An odd step visits every member once.
         let (start, step) = (random, random >> 8 | 1);
         let member = |n: u32| {
@@ -53,20 +52,22 @@ impl TokenTable {
         };
         let others = || (0..256).filter_map(member).filter(|other| *other != token);
         // Rotations do not count as removals, so their tombstones may stay for long. At first they may fill the table only
-        // by half; a family that has left none behind, and finds no such room, takes what is left.
-        let half = others().find(|other| self.take(array, other.get(), index, SLOTS / 2));
-        half.or_else(|| others().find(|other| self.take(array, other.get(), index, 1)))
+        // by half, place by place; a family that has left none behind, and finds no such room, takes what is left.
+        let half = others().find(|other| self.take(mask, other.get(), index, NEAR / 2));
+        half.or_else(|| others().find(|other| self.take(mask, other.get(), index, 1)))
     }
 
-    /// Makes this token live: in the slot where a rotation left it, or in a fresh one if as many are free.
-    fn take(&self, array: &Array, token: u32, index: u32, free: usize) -> bool {
-        let bucket = array.bucket(token);
+    /// Makes this token live: in the slot where a rotation left it, or in a free one if as many near it are.
+    fn take(&self, mask: Mask, token: u32, index: u32, free: usize) -> bool {
+        self.slots.fetch(token, mask);
         let live = slot::live(token, index);
-        if let Some((slot, word)) = bucket.find_rotated(token) {
+        let slot = self.slots.slot(token, mask);
+        let word = slot.load(Ordering::Acquire);
+        if slot::is_rotated_as(word, token) {
             return slot.compare_exchange(word, live, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         }
         let reuse = self.epochs.reuse();
-        bucket.free(reuse) >= free
-            && bucket.claim(token, reuse).map(|slot| slot.store(live, Ordering::Release)).is_ok()
+        self.slots.free_near(token, mask, reuse) >= free
+            && self.slots.take(token, mask, reuse, live)
     }
 }

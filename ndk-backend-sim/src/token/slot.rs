@@ -2,9 +2,16 @@
 //!
 //! | bits   | field   | meaning |
 //! |--------|---------|---------|
-//! | 63..32 | token   | 0 only in a slot that was never used |
+//! | 63..32 | token   | 0 only in a slot that holds none |
 //! | 31..3  | payload | a live slot: the record's index; a retired one: the epoch it was retired in |
 //! | 2..0   | kind    | see the constants |
+
+#[cfg(not(all(loom, test)))]
+use core::sync::atomic::AtomicU64;
+#[cfg(all(loom, test))]
+use loom::sync::atomic::AtomicU64;
+
+pub(super) type Slot = AtomicU64;
 
 /// The token was removed. The slot may be used again, and the token issued again, when its epoch is long past.
 const RETIRED: u64 = 0;
@@ -12,13 +19,12 @@ const RETIRED: u64 = 0;
 const ROTATED: u64 = 1;
 /// The token reaches a record.
 const LIVE: u64 = 2;
-/// The token's fate is decided in the next, larger array.
-const MOVED: u64 = 3;
-/// An insert looks whether it is the only one to have drawn this token. It reaches nothing yet.
-const CLAIMED: u64 = 4;
+/// Added to any of these: the token is on its way to the slot that it has in the grown table, and nothing else becomes
+/// of it here.
+const LEAVING: u64 = 4;
 
 /// The bits of the kind that are zero in both kinds of tombstone.
-const NOT_DEAD: u64 = 6;
+const NOT_DEAD: u64 = LIVE | LEAVING;
 
 const KIND_BITS: u32 = 3;
 const KIND: u64 = (1 << KIND_BITS) - 1;
@@ -27,6 +33,10 @@ const ALL_BUT_PAYLOAD: u64 = !(PAYLOAD << KIND_BITS);
 
 /// The slot that was never used: a tombstone of no token, from an epoch before the first.
 pub(super) const EMPTY: u64 = 0;
+
+/// The slot that a token has left: as free as an empty one, but for good another word. An empty slot of a grown table may
+/// still get a token from the lower half; one that had a token never does.
+pub(super) const LEFT: u64 = ROTATED;
 
 /// The largest record index that a slot holds.
 pub(super) const MAX_INDEX: u32 = PAYLOAD as u32;
@@ -47,12 +57,12 @@ pub(super) const fn rotated(token: u32, epoch: u64) -> u64 {
     pack(token, epoch, ROTATED)
 }
 
-pub(super) const fn claimed(token: u32) -> u64 {
-    pack(token, 0, CLAIMED)
+pub(super) const fn leaving(slot: u64) -> u64 {
+    slot | LEAVING
 }
 
-pub(super) const fn moved(token: u32) -> u64 {
-    pack(token, 0, MOVED)
+pub(super) const fn arrived(slot: u64) -> u64 {
+    slot & !LEAVING
 }
 
 pub(super) const fn token(slot: u64) -> u32 {
@@ -64,7 +74,8 @@ pub(super) const fn index(slot: u64) -> u32 {
     (slot >> KIND_BITS & PAYLOAD) as u32
 }
 
-/// Whether the slot makes exactly this token live. No slot does so for token 0, which no insert issues.
+/// Whether the slot makes exactly this token live, and the token stays here. No slot does so for token 0, which no
+/// insert issues.
 pub(super) const fn is_live_as(slot: u64, token: u32) -> bool {
     slot & ALL_BUT_PAYLOAD == live(token, 0)
 }
@@ -78,12 +89,8 @@ pub(super) const fn is_rotated_as(slot: u64, token: u32) -> bool {
     slot & ALL_BUT_PAYLOAD == rotated(token, 0)
 }
 
-pub(super) const fn is_moved_as(slot: u64, token: u32) -> bool {
-    slot == moved(token)
-}
-
-pub(super) const fn is_live(slot: u64) -> bool {
-    slot & KIND == LIVE
+pub(super) const fn is_leaving(slot: u64) -> bool {
+    slot & LEAVING != 0
 }
 
 /// Decides which slots an insert may use at a given moment.
@@ -116,10 +123,11 @@ mod tests {
     #[test]
     fn only_old_tombstones_are_free() {
         let reuse = Reuse::up_to(100);
-        assert!(reuse.allows(EMPTY));
+        assert!(reuse.allows(EMPTY) && reuse.allows(LEFT));
         assert!(reuse.allows(retired(7, 100)) && reuse.allows(rotated(7, 99)));
         assert!(!reuse.allows(retired(7, 101)), "a stamp of an epoch not seen yet is young");
-        assert!(!reuse.allows(live(7, 3)) && !reuse.allows(moved(7)) && !reuse.allows(claimed(7)));
+        assert!(!reuse.allows(live(7, 3)) && !reuse.allows(leaving(live(7, 3))));
+        assert!(!reuse.allows(leaving(retired(7, 99))), "it comes back elsewhere");
     }
 
     #[test]
@@ -138,8 +146,7 @@ mod tests {
                 && !is_live_as(slot, u32::MAX - 1)
                 && index(slot) == MAX_INDEX
         );
-        assert!(
-            !is_live_as(EMPTY, 0) && !is_live_as(retired(5, 1), 5) && !is_live_as(claimed(5), 5)
-        );
+        assert!(!is_live_as(EMPTY, 0) && !is_live_as(LEFT, 0) && !is_live_as(retired(5, 1), 5));
+        assert!(!is_live_as(leaving(slot), u32::MAX) && arrived(leaving(slot)) == slot);
     }
 }

@@ -1,5 +1,6 @@
 //! What chance would hardly ever show: the same token drawn again. Here it is planted.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Barrier;
 use std::thread;
@@ -9,12 +10,21 @@ use super::*;
 /// A whole rotation: the new token, or `None` where the old one is not live.
 fn rotate(table: &TokenTable, shard: usize, token: Token) -> Option<Token> {
     let new = table.sibling(shard, token)?;
-    assert!(table.leave(shard, token), "a live token is left");
+    assert!(table.leave(token), "a live token is left");
     Some(new)
 }
 
 fn table() -> TokenTable {
     TokenTable::new(&Config { seed: Some(7), ..Config::default() }).unwrap()
+}
+
+thread_local! {
+    static STEPS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Counts a look at a slot.
+pub(super) fn count_step() {
+    STEPS.set(STEPS.get() + 1);
 }
 
 impl TokenTable {
@@ -71,11 +81,48 @@ fn tombstones_survive_growth() {
     let table = table();
     let retired: Vec<_> = (0..1000).map(|index| table.insert(0, index).unwrap()).collect();
     retired.iter().for_each(|token| _ = table.remove(0, *token));
-    let before = table.levels.current();
+    let before = table.slots.mask().slots();
     (0..100_000).for_each(|index| _ = table.insert(1, index).unwrap());
-    assert!(table.levels.current() > before + 2);
+    assert!(table.slots.mask().slots() > 4 * before);
     for token in retired {
         assert_ne!(table.insert_planted(0, token.get(), 5), token);
+    }
+}
+
+#[test]
+fn no_insert_takes_more_than_a_bounded_number_of_steps() {
+    let table = table();
+    let (mut most, mut doublings) = (0, 0);
+    for index in 0..400_000 {
+        let before = table.slots.mask();
+        STEPS.set(0);
+        table.insert(index as usize % 3, index).unwrap();
+        most = most.max(STEPS.get());
+        if table.slots.mask() != before {
+            doublings += 1;
+        }
+    }
+    assert!(doublings == 7, "{doublings}");
+    // A look at the slot for each draw, and while tokens move at the two slots that come together there; the insert's share.
+    let bound = 3 * 2 * PATIENCE + 2 * growth::SHARE as u32;
+    assert!(most > growth::SHARE as u32 && most <= bound, "{most} looks at slots by one insert");
+}
+
+#[test]
+fn all_tokens_have_moved_long_before_the_table_doubles_again() {
+    let table = table();
+    let mut since = 0;
+    for index in 0..100_000 {
+        let before = table.slots.mask();
+        table.insert(0, index).unwrap();
+        if table.slots.mask() != before {
+            assert!(table.growth.is_moving());
+            since = 0;
+        }
+        since += 1;
+        if since == before.slots() / growth::SHARE + 1 {
+            assert!(!table.growth.is_moving(), "{before:?}");
+        }
     }
 }
 
