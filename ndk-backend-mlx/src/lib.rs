@@ -1,6 +1,54 @@
 //! Real adapters through rdma-core, as a backend of `ndk-core`.
+//!
+//! The backend is named `mlx`, and drives any device that libibverbs does: ConnectX (mlx5), Soft-RoCE (rxe), Soft-iWARP
+//! (siw), irdma and others. What is particular to mlx5 needs a ConnectX-4 or later: a ConnectX-3 (mlx4) has no mlx5dv.
+//!
+//! # What it is made of
+//! - A region is a registration of the kernel's. Its pages have to be adjacent in the program's memory, since a user
+//!   program registers ranges of its address space: other chains are NOT_SUPPORTED (K2). Kernel calls that block run on
+//!   a bounded pool of threads, and requests pend meanwhile (B5).
+//! - A window of the framework, and a fast registration, is a memory window of type 2 over a registration of exactly its
+//!   bytes, which a thread makes while the request waits in the queue pair, and with it every later one.
+//! - A mapping is registered for local use in every domain; posting replaces logical addresses and the privileged token.
+//!
+//! # What devices cannot promise
+//! - Tokens are the kernel's keys: one for both sides of a region, in an order that can be guessed, and perhaps given out
+//!   again at once (E5, D4). The privileged token is not a device's key.
+//! - The token of a fast registration works on the queue pair that it was posted on (G11). It stays the same until that
+//!   queue pair is closed, or an invalidation comes by another one: the next token is another.
+//! - Soft-RoCE of Linux 6.1 does not survive the invalidation of what is not bound. This backend posts none, and keeps
+//!   messages of this program from it, but a peer elsewhere can send one.
+//! - Soft-iWARP does not ask for the right to be read, reports no refused write, and reaches memory at its host address
+//!   only.
+//! - Queue pairs of two programs that are connected by endpoint hear of each other's errors only by requests that are not
+//!   answered.
+//!
+//! No network adapter has ever run this code: it was tried on Soft-RoCE and Soft-iWARP.
 
+mod access;
+mod adapter;
+mod binder;
+mod device;
+mod domain;
+mod errno;
+mod handle;
+mod key;
+mod mapping;
+mod memory;
 #[doc(hidden)]
 pub mod mlx5;
+mod name;
+mod pool;
+mod queue_pair;
+mod region;
 #[doc(hidden)]
 pub mod sys;
+mod watch;
+mod window;
+
+pub use adapter::{Config, MlxAdapter};
+pub use domain::MlxPd;
+pub use name::factory;
+pub use queue_pair::MlxQueuePair;
+pub use region::MlxRegion;
+pub use window::MlxWindow;

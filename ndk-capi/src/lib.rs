@@ -25,9 +25,22 @@ use ndk_core::backend::Registry;
 
 /// Every backend of this project. The simulated adapters of one registry reach each other.
 pub fn backends() -> Registry {
-    Registry::new().with(
+    let simulated = Registry::new().with(
         "sim",
         "a simulated adapter, which reaches those of the same program",
         ndk_backend_sim::factory(Fabric::new()),
-    )
+    );
+    with_real(simulated)
+}
+
+const REAL: (&str, &str) = ("mlx", "a real adapter, through rdma-core (mlx:NAME for one by name)");
+
+#[cfg(target_os = "linux")]
+fn with_real(others: Registry) -> Registry {
+    others.with(REAL.0, REAL.1, ndk_backend_mlx::factory)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn with_real(others: Registry) -> Registry {
+    others.without(REAL.0, REAL.1, "rdma-core is for Linux")
 }

@@ -1,0 +1,213 @@
+//! A memory window, and the registrations that it is bound over: what a window of the framework is, and what fast
+//! registration is made of.
+//!
+//! Each binding has a registration of its own over exactly its bytes, which no peer reaches by its own key, so that the
+//! window reaches no further even where a device does not check a window's bounds. The window's key stays the same over
+//! all bindings. A window belongs to the queue pair on which it was bound.
+
+use crate::device::Device;
+use crate::domain::Domain;
+use crate::handle::{Mr, Mw};
+use crate::mapping::Mapped;
+use crate::sys::object::ibv_mw;
+use ndk_core::Result;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+/// The registration under a binding.
+pub(crate) struct Exact {
+    mr: Option<Mr>,
+    device: Arc<Device>,
+    /// What it was registered through: a mapping lives until its last use is over (L4).
+    mappings: Vec<Arc<Mapped>>,
+}
+
+impl Exact {
+    pub(crate) fn new(mr: Mr, device: &Arc<Device>, mappings: Vec<Arc<Mapped>>) -> Self {
+        Self { mr: Some(mr), device: device.clone(), mappings }
+    }
+
+    pub(crate) fn mr(&self) -> &Mr {
+        self.mr.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl Drop for Exact {
+    fn drop(&mut self) {
+        self.mappings.clear();
+        let mr = self.mr.take();
+        self.device.pool.spawn(move || drop(mr));
+    }
+}
+
+/// A window with its bindings.
+pub(crate) struct Binder {
+    domain: Arc<Domain>,
+    me: Weak<Binder>,
+    /// The window's key; 0 before there is one.
+    key: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    window: Option<Mw>,
+    /// The registrations under bindings that were given to the device and have not been seen to end, oldest first.
+    rounds: VecDeque<Arc<Exact>>,
+    /// Whether the window is bound once what the device was given is done.
+    bound: bool,
+    /// The queue pair that it belongs to, by the requests posted so far.
+    owner: Option<u64>,
+    closed: bool,
+}
+
+impl Binder {
+    /// One whose window is made by `renew`.
+    pub(crate) fn without_window(domain: &Arc<Domain>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            domain: domain.clone(),
+            me: me.clone(),
+            key: AtomicU32::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The window's key.
+    pub(crate) fn key(&self) -> u32 {
+        self.key.load(Ordering::Acquire)
+    }
+
+    /// Puts a new window in the place of the one there is, whose binding, if any, ends. Blocks.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES; all is as before then.
+    pub(crate) fn renew(&self) -> Result<()> {
+        let window = self.domain.window()?;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Ok(());
+        }
+        self.domain.forget_binder(self.key());
+        let before = std::mem::take(&mut *state);
+        self.key.store(window.key(), Ordering::Release);
+        if let Some(me) = self.me.upgrade() {
+            self.domain.enter_binder(window.key(), &me);
+        }
+        state.window = Some(window);
+        drop(state);
+        before.give_up();
+        Ok(())
+    }
+
+    /// Gives the window up; its binding ends. Blocks.
+    pub(crate) fn close(&self) {
+        self.domain.forget_binder(self.key());
+        let before = {
+            let mut state = self.state.lock();
+            std::mem::replace(&mut *state, State { closed: true, ..State::default() })
+        };
+        before.give_up();
+    }
+
+    /// The queue pair is being given up: a window that is bound on it would keep it. Blocks.
+    pub(crate) fn leave(&self, port: u64) {
+        if self.state.lock().owner != Some(port) {
+            return;
+        }
+        if let Err(error) = self.renew() {
+            log::warn!(
+                "{}: a window whose queue pair is closed: {error}",
+                self.domain.device().name()
+            );
+            let before = std::mem::take(&mut *self.state.lock());
+            before.give_up();
+        }
+    }
+
+    /// A binding is being posted on that queue pair.
+    pub(crate) fn claim(&self, port: u64) {
+        self.state.lock().owner = Some(port);
+    }
+
+    /// Whether the window belongs to that queue pair.
+    pub(crate) fn is_of(&self, port: u64) -> bool {
+        self.state.lock().owner == Some(port)
+    }
+
+    /// Gives the window to `post` for a binding over `exact`, which it keeps; false where there is none, or `post` fails.
+    pub(crate) fn bind(
+        &self,
+        exact: Arc<Exact>,
+        post: impl FnOnce(*mut ibv_mw, u32) -> bool,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let Some(window) = state.window.as_ref().filter(|_| !state.bound) else { return false };
+        let posted = post(window.raw(), window.key());
+        if posted {
+            state.rounds.push_back(exact);
+            state.bound = true;
+        }
+        posted
+    }
+
+    /// Gives the window's key to `post` for an invalidation; false where it is not bound, or `post` fails. What is not
+    /// bound must not be invalidated: there are devices that do not survive it.
+    pub(crate) fn invalidate(&self, post: impl FnOnce(u32) -> bool) -> bool {
+        let mut state = self.state.lock();
+        if state.window.is_none() || !state.bound {
+            return false;
+        }
+        let posted = post(self.key());
+        state.bound &= !posted;
+        posted
+    }
+
+    /// The oldest binding was seen to end.
+    pub(crate) fn ended(&self) {
+        let round = self.state.lock().rounds.pop_front();
+        drop(round);
+    }
+
+    /// A peer's message has ended the binding.
+    pub(crate) fn ended_by_peer(&self) {
+        let round = {
+            let mut state = self.state.lock();
+            state.bound = false;
+            state.rounds.pop_front()
+        };
+        drop(round);
+    }
+
+    /// A binding that was given to the device did not come about.
+    pub(crate) fn failed(&self) {
+        let round = {
+            let mut state = self.state.lock();
+            let round = state.rounds.pop_back();
+            state.bound = !state.rounds.is_empty();
+            round
+        };
+        drop(round);
+    }
+
+    /// An invalidation that was given to the device did not come about.
+    pub(crate) fn stays(&self) {
+        let mut state = self.state.lock();
+        state.bound = !state.rounds.is_empty();
+    }
+
+    /// The device's key for local use of what the window is bound over.
+    pub(crate) fn local_key(&self) -> Option<u32> {
+        let state = self.state.lock();
+        state.rounds.back().filter(|_| state.bound).map(|exact| exact.mr().local_key())
+    }
+}
+
+impl State {
+    /// The window first: what it is bound over cannot be given up before.
+    fn give_up(self) {
+        drop(self.window);
+        drop(self.rounds);
+    }
+}
