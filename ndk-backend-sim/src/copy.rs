@@ -5,16 +5,18 @@
 //! through references, or `ptr::copy`, would make that a data race, which is undefined behaviour. [`copy`] does not.
 //!
 //! # Why it is sound
-//! On x86-64 and AArch64 Linux the bytes are moved by inline assembly: for short copies by a few loads and stores, else
-//! by a call, from within the assembly, of the C library's `memmove`. The compiler knows nothing of what happens there, but that
-//! it may read and write any memory that it could not prove private. It is as if each byte were read and written by relaxed
-//! atomic operations of one byte each, some of them more than once: this is the strongest statement to be made to the
-//! compiler, and all that the machine's loads and stores of whatever width do is an instance of it. Neither variant takes a
-//! decision that depends on the bytes, so bytes that change meanwhile cannot lead it astray.
+//! On 64-bit x86 and Arm, under Unix and Windows, the bytes are moved by inline assembly: for short copies by a few loads
+//! and stores, else by a call, from within the assembly, of the C library's `memmove`. The compiler knows nothing of what
+//! happens there, but that it may read and write any memory that it could not prove private. It is as if each byte were
+//! read and written by relaxed atomic operations of one byte each, some of them more than once: this is the strongest
+//! statement to be made to the compiler, and all that the machine's loads and stores of whatever width do is an instance of
+//! it. Neither variant takes a decision that depends on the bytes, so bytes that change meanwhile cannot lead it astray.
 //!
 //! Everywhere else, under Miri, and with the feature `portable-copy`, it really is a loop of relaxed atomic accesses to
-//! single bytes. Larger ones would be faster, but atomic accesses of different sizes to the same memory must not race either,
-//! and two copies need not agree about alignment.
+//! single bytes, which is slow. Words would be faster, and would not be sound: Rust's memory model, as that of C++, has no
+//! atomic accesses of different sizes to the same memory that race. A copy begins and ends at any byte, so where one moves
+//! a word another may have to move a part of it, and neither may touch the rest, which may be no registered memory at all;
+//! a program's own accesses are of single bytes too. Only all of them together could go over to words.
 //!
 //! The other side has to do its part: code that reads or writes registered memory while a peer may access it should use
 //! [`copy`] or atomic accesses to single bytes. Where it uses plain accesses, the race is its own.
@@ -25,8 +27,13 @@
 //! accesses: it reports a plain access that races with one of them. So build with `portable-copy` under a sanitizer.
 //!
 //! # Order
-//! A copy orders nothing by itself. Whoever tells another thread that it is complete does so through an atomic access with
-//! release ordering, a lock, or the like, which covers the bytes copied before it.
+//! The last byte is written after all others, of this copy and of those before it on the same thread: a program that has
+//! read it, and has made that read an acquire, sees them. So a device may declare that it places data in order, and a
+//! consumer wait for the last byte of a message. Between the other bytes there is no order, nor in a copy onto itself.
+//! Whoever tells another thread in any other way that a copy is complete does so through an atomic access with release
+//! ordering, a lock, or the like, which covers the bytes copied before it.
+
+use core::sync::atomic::{AtomicU8, Ordering, fence};
 
 /// Copies `len` bytes from `src` to `dst`, both of which may be changed by others meanwhile.
 ///
@@ -42,131 +49,73 @@
 /// - No reference is in use that promises exclusive access to the destination, or an unchanging source.
 #[inline]
 pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
-    // SAFETY: The caller's promise is what each of them asks for.
-    unsafe { imp::copy(dst, src, len) }
+    let mut done = 0;
+    if len > imp::IN_ORDER && !overlap(dst, src, len) {
+        done = len - imp::TAIL;
+        // SAFETY: a part of the caller's ranges.
+        unsafe { imp::copy(dst, src, done) };
+    }
+    fence(Ordering::Release);
+    // SAFETY: the rest of the caller's ranges, or all of them.
+    unsafe { imp::copy(dst.wrapping_add(done), src.wrapping_add(done), len - done) }
+}
+
+#[inline]
+fn overlap(dst: *mut u8, src: *const u8, len: usize) -> bool {
+    let distance = dst.addr().wrapping_sub(src.addr());
+    distance < len || distance.wrapping_neg() < len
+}
+
+/// As [`copy`] without the order: the form that every target has.
+///
+/// # Safety
+/// As of `copy`.
+pub unsafe fn bytewise(dst: *mut u8, src: *const u8, len: usize) {
+    let byte = |at: usize| {
+        // SAFETY: Within the caller's ranges. Others use atomic accesses to single bytes too, or asked for it. The
+        // source is only read.
+        let (from, to) = unsafe {
+            (AtomicU8::from_ptr(src.add(at).cast_mut()), AtomicU8::from_ptr(dst.add(at)))
+        };
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    };
+    // Where the destination begins inside the source, its bytes are copied before they are overwritten.
+    if dst.addr().wrapping_sub(src.addr()) < len {
+        (0..len).rev().for_each(byte);
+    } else {
+        (0..len).for_each(byte);
+    }
 }
 
 #[cfg(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux",
+    target_pointer_width = "64",
+    any(unix, windows),
     not(miri),
     not(feature = "portable-copy")
 ))]
-mod imp {
-    use core::arch::asm;
-    use core::ffi::c_void;
+mod assembly;
 
-    unsafe extern "C" {
-        fn memmove(dst: *mut c_void, src: *const c_void, len: usize) -> *mut c_void;
-    }
-
-    /// See [`super::copy`].
-    #[inline]
-    pub(super) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
-        #[cfg(target_arch = "x86_64")]
-        if len <= short::LIMIT {
-            // SAFETY: The ranges are the caller's.
-            return unsafe { short::copy(dst, src, len) };
-        }
-        // SAFETY: The C function gets what it asks for, as far as the machine is concerned: its arguments, and a stack that
-        // is aligned as for any call, since `nostack` is not set. What it may change is declared.
-        unsafe {
-            #[cfg(target_arch = "x86_64")]
-            asm!(
-                "call {memmove}",
-                memmove = sym memmove,
-                inout("rdi") dst => _,
-                inout("rsi") src => _,
-                inout("rdx") len => _,
-                clobber_abi("C"),
-            );
-            #[cfg(target_arch = "aarch64")]
-            asm!(
-                "bl {memmove}",
-                memmove = sym memmove,
-                inout("x0") dst => _,
-                inout("x1") src => _,
-                inout("x2") len => _,
-                clobber_abi("C"),
-            );
-        }
-    }
-
-    /// Copies that are over before a call would have begun.
-    #[cfg(target_arch = "x86_64")]
-    mod short {
-        use core::arch::asm;
-
-        /// The most bytes copied here.
-        pub(super) const LIMIT: usize = 64;
-
-        /// Copies some bytes from the start and as many up to the end, which meet or overlap in the middle: one or more
-        /// registers, of some size each, at either end. Everything is read before anything is written.
-        macro_rules! both_ends {
-            ($dst:ident, $src:ident, $len:ident; $class:ident, $mov:literal, $form:literal, $size:literal;
-             $($at:literal $front:ident $back:ident),+) => {
-                // SAFETY: The caller's length is at least the bytes taken from one end, so all accesses are within the
-                // caller's ranges.
-                unsafe {
-                    asm!(
-                        $(
-                            concat!($mov, " {", stringify!($front), $form, "}, [{src} + ", $at, "]"),
-                            concat!($mov, " {", stringify!($back), $form, "}, [{src} + {len} - ", $size, " - ", $at, "]"),
-                        )+
-                        $(
-                            concat!($mov, " [{dst} + ", $at, "], {", stringify!($front), $form, "}"),
-                            concat!($mov, " [{dst} + {len} - ", $size, " - ", $at, "], {", stringify!($back), $form, "}"),
-                        )+
-                        src = in(reg) $src,
-                        dst = in(reg) $dst,
-                        len = in(reg) $len,
-                        $($front = out($class) _, $back = out($class) _,)+
-                        options(nostack, preserves_flags),
-                    )
-                }
-            };
-        }
-
-        /// See [`super::super::copy`]; for at most [`LIMIT`] bytes.
-        #[inline]
-        pub(super) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
-            match len {
-                0 => {}
-                1 => both_ends!(dst, src, len; reg_byte, "mov", "", "1"; "0" a b),
-                2..4 => both_ends!(dst, src, len; reg, "mov", ":x", "2"; "0" a b),
-                4..8 => both_ends!(dst, src, len; reg, "mov", ":e", "4"; "0" a b),
-                8..16 => both_ends!(dst, src, len; reg, "mov", "", "8"; "0" a b),
-                16..=32 => both_ends!(dst, src, len; xmm_reg, "movdqu", "", "16"; "0" a b),
-                _ => both_ends!(dst, src, len; xmm_reg, "movdqu", "", "16"; "0" a b, "16" c d),
-            }
-        }
-    }
-}
+#[cfg(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    any(unix, windows),
+    not(miri),
+    not(feature = "portable-copy")
+))]
+use assembly as imp;
 
 #[cfg(not(all(
     any(target_arch = "x86_64", target_arch = "aarch64"),
-    target_os = "linux",
+    target_pointer_width = "64",
+    any(unix, windows),
     not(miri),
     not(feature = "portable-copy")
 )))]
 mod imp {
-    use core::sync::atomic::{AtomicU8, Ordering};
+    /// The longest copy whose bytes are written in their order; of one byte any is.
+    pub(super) const IN_ORDER: usize = 1;
+    pub(super) const TAIL: usize = 1;
 
-    /// See [`super::copy`].
-    pub(super) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
-        let byte = |at: usize| {
-            // SAFETY: Within the caller's ranges. Others use atomic accesses to single bytes too, or asked for it. The
-            // source is only read.
-            let (from, to) = unsafe {
-                (AtomicU8::from_ptr(src.add(at).cast_mut()), AtomicU8::from_ptr(dst.add(at)))
-            };
-            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
-        };
-        // Where the destination begins inside the source, its bytes are copied before they are overwritten.
-        if dst.addr().wrapping_sub(src.addr()) < len {
-            (0..len).rev().for_each(byte);
-        } else {
-            (0..len).for_each(byte);
-        }
-    }
+    pub(super) use super::bytewise as copy;
 }

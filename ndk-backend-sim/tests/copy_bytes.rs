@@ -1,10 +1,12 @@
 //! The data path's copy, against what it should have done byte by byte.
 
+use std::hint::spin_loop;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 
-use ndk_backend_sim::copy::copy;
+use ndk_backend_sim::copy::{bytewise, copy};
+use proptest::prelude::*;
 
 /// Untouched bytes kept around every destination.
 const GUARD: usize = 64;
@@ -177,6 +179,65 @@ fn no_byte_outside_is_touched_even_where_that_would_be_a_fault() {
         for (from, to) in [(0, 0), (PAGE - len, 0), (0, PAGE - len), (PAGE - len, PAGE - len)] {
             // SAFETY: Both ranges are within the accessible pages, which are this test's own.
             unsafe { copy(dst.add(to), src.add(from), len) };
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 20 } else { 1000 }))]
+
+    /// Whatever the lengths, alignments and overlaps: as the loop over bytes does it.
+    #[test]
+    fn every_form_copies_as_the_bytewise_one(
+        len in prop_oneof![0_usize..80, 0_usize..9000],
+        src_at in 0_usize..9000,
+        dst_at in 0_usize..9000,
+        salt: u8,
+    ) {
+        let mut one = pattern(18_000, salt.into());
+        let mut other = one.clone();
+        // SAFETY: All ranges are within the buffers, which nobody else uses.
+        unsafe {
+            let (one, other) = (one.as_mut_ptr(), other.as_mut_ptr());
+            copy(one.add(dst_at), one.add(src_at), len);
+            bytewise(other.add(dst_at), other.add(src_at), len);
+        }
+        prop_assert!(one == other, "{} bytes from {} to {}", len, src_at, dst_at);
+    }
+}
+
+/// What a consumer does that waits for a message in memory: it polls the last byte.
+#[test]
+fn who_sees_the_last_byte_sees_all() {
+    let lengths = [2, 3, 7, 8, 9, 16, 31, 33, 47, 63, 64, 65, 100, 1000, 4096, 20_000];
+    let rounds: u32 = if cfg!(miri) { 2 } else { 100 };
+    for len in if cfg!(miri) { &lengths[..4] } else { &lengths } {
+        for at in [0, 1] {
+            let (len, target) = (*len, shared(len + 1));
+            let address = target[at..].as_ptr().expose_provenance();
+            let (target, turn) = (&target[at..], AtomicU8::new(0));
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for round in 1..=rounds {
+                        let bytes = vec![round as u8; len];
+                        while turn.load(Ordering::Acquire) != (round - 1) as u8 {
+                            spin_loop();
+                        }
+                        let to: *mut u8 = ptr::with_exposed_provenance_mut(address);
+                        // SAFETY: The range is within the target, which is accessed so or byte by byte.
+                        unsafe { copy(to, bytes.as_ptr(), len) };
+                    }
+                });
+                for round in (1..=rounds).map(|round| round as u8) {
+                    while target[len - 1].load(Ordering::Acquire) != round {
+                        thread::yield_now();
+                    }
+                    let late =
+                        target[..len].iter().position(|b| b.load(Ordering::Relaxed) != round);
+                    assert_eq!(late, None, "of {len} bytes at +{at}");
+                    turn.store(round, Ordering::Release);
+                }
+            });
         }
     }
 }
