@@ -46,7 +46,7 @@ impl MlxAdapter {
         let Config { device, regions, pending_mappings } = config;
         let device = Arc::new(Device::new(find(device.as_deref())?, regions)?);
         let watch = Mutex::new(Some(Watch::new(&device)?));
-        let capabilities = device.facts.capabilities(&device.attributes);
+        let capabilities = device.capabilities();
         log::info!("{}: opened, driver {}", device.name(), device.facts.driver);
         Ok(Self { device, watch, capabilities, pending_mappings })
     }
@@ -72,7 +72,7 @@ impl AdapterProvider for MlxAdapter {
     }
 
     fn info(&self) -> NDK_ADAPTER_INFO {
-        self.device.attributes.info(&self.device.facts)
+        self.device.info()
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -2,10 +2,11 @@
 
 use crate::binder::Binder;
 use crate::device::Device;
-use crate::handle::{Mr, Mw, Pd};
+use crate::handle::{IndirectKey, Mr, Mw, Pd};
 use crate::key;
 use crate::mapping::{Keyed, place_of, split};
 use crate::memory::HostRange;
+use crate::mlx5::indirect::Indirect;
 use ndk_core::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 use std::collections::{HashMap, HashSet};
@@ -25,6 +26,8 @@ pub(crate) struct Domain {
     mappings: RwLock<Vec<Option<Arc<Keyed>>>>,
     /// Windows by their key.
     binders: RwLock<HashMap<u32, Weak<Binder>>>,
+    /// Indirect keys by their value.
+    indirects: RwLock<HashMap<u32, Weak<Indirect>>>,
     /// Local keys of regions that take reads and no receives (F4): to the device, both are local writes.
     read_sinks: RwLock<HashSet<u32>>,
     /// How many there are; asked at every receive.
@@ -51,6 +54,7 @@ impl Domain {
             place,
             mappings: RwLock::default(),
             binders: RwLock::default(),
+            indirects: RwLock::default(),
             read_sinks: RwLock::default(),
             read_sink_count: AtomicUsize::new(0),
         });
@@ -77,6 +81,11 @@ impl Domain {
     pub(crate) fn register(&self, range: HostRange, flags: u32) -> Result<Mr> {
         let register = || self.pd.register(range, flags);
         unreserved(register, |mr| key::is_reserved(mr.local_key()))
+    }
+
+    /// Makes an indirect key. Blocks.
+    pub(crate) fn indirect_key(&self, runs: usize) -> Result<IndirectKey> {
+        unreserved(|| self.pd.indirect_key(runs), |key| key::is_reserved(key.value()))
     }
 
     /// Makes a window. Blocks.
@@ -128,6 +137,19 @@ impl Domain {
     /// The window of a key.
     pub(crate) fn binder(&self, key: u32) -> Option<Arc<Binder>> {
         self.binders.read().get(&key)?.upgrade()
+    }
+
+    pub(crate) fn enter_indirect(&self, value: u32, indirect: &Arc<Indirect>) {
+        self.indirects.write().insert(value, Arc::downgrade(indirect));
+    }
+
+    pub(crate) fn forget_indirect(&self, value: u32) {
+        self.indirects.write().remove(&value);
+    }
+
+    /// The indirect key of a value.
+    pub(crate) fn indirect(&self, value: u32) -> Option<Arc<Indirect>> {
+        self.indirects.read().get(&value)?.upgrade()
     }
 
     pub(crate) fn enter_read_sink(&self, key: u32) {

@@ -4,7 +4,10 @@
 use crate::device::Device;
 use crate::errno::Errno;
 use crate::memory::HostRange;
+use crate::mlx5::limits::key_attributes;
 use crate::sys::inline::{ibv_alloc_mw, ibv_dealloc_mw};
+use crate::sys::load::Mlx5;
+use crate::sys::mlx5::mlx5dv_mkey;
 use crate::sys::object::{IBV_MW_TYPE_2, ibv_mr, ibv_mw, ibv_pd};
 use ndk_core::{Error, ErrorKind, Result};
 use std::ptr::NonNull;
@@ -66,6 +69,11 @@ mod destroy {
         unsafe { (device.verbs().ibv_dereg_mr)(raw) }
     }
 
+    pub(super) fn indirect_key(_: &Device, raw: *mut mlx5dv_mkey) -> i32 {
+        // Whoever has a key had the library.
+        Mlx5::get().map_or(libc::ENOSYS, |mlx5| unsafe { (mlx5.mlx5dv_destroy_mkey)(raw) })
+    }
+
     pub(super) fn mw(_: &Device, raw: *mut ibv_mw) -> i32 {
         unsafe { ibv_dealloc_mw(raw) }
     }
@@ -76,6 +84,8 @@ handles! {
     Pd(ibv_pd) of Device = "a protection domain", destroy::pd;
     /// A registration.
     Mr(ibv_mr) of Pd = "a registration", destroy::mr;
+    /// An indirect key of mlx5.
+    IndirectKey(mlx5dv_mkey) of Pd = "an indirect key", destroy::indirect_key;
     /// A memory window.
     Mw(ibv_mw) of Pd = "a memory window", destroy::mw;
 }
@@ -107,6 +117,18 @@ impl Pd {
             Some(raw) => Ok(Mr { raw, owner: self.clone() }),
             None => Err(self.owner.refused_registration(Errno::last(), length)),
         }
+    }
+
+    /// Makes an indirect key for lists of up to `runs` elements.
+    ///
+    /// # Errors
+    /// NOT_SUPPORTED where the kernel, the firmware or libmlx5 (before rdma-core 43) has none; INSUFFICIENT_RESOURCES.
+    pub(crate) fn indirect_key(self: &Arc<Self>, runs: usize) -> Result<IndirectKey> {
+        let mut attributes = key_attributes(self.raw(), runs);
+        // SAFETY: the domain is alive; it is one of an mlx5 device, or libmlx5 refuses it.
+        let raw = unsafe { (Mlx5::get()?.mlx5dv_create_mkey)(&raw mut attributes) };
+        let refused = || Errno::last().error("making an indirect key");
+        Ok(IndirectKey { raw: NonNull::new(raw).ok_or_else(refused)?, owner: self.clone() })
     }
 
     /// Makes a window of type 2.
@@ -154,6 +176,18 @@ impl Mr {
             }
             Err(errno) => Err((self, errno.error("ending a registration"))),
         }
+    }
+}
+
+impl IndirectKey {
+    fn device(&self) -> &Device {
+        self.owner.device()
+    }
+
+    /// The key's value, for both sides.
+    pub(crate) fn value(&self) -> u32 {
+        // SAFETY: the key is alive.
+        unsafe { (*self.raw()).rkey }
     }
 }
 

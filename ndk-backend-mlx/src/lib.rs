@@ -9,13 +9,15 @@
 //!   a bounded pool of threads, and requests pend meanwhile (B5).
 //! - A window of the framework, and a fast registration, is a memory window of type 2 over a registration of exactly its
 //!   bytes, which a thread makes while the request waits in the queue pair, and with it every later one.
+//! - On mlx5 a fast registration is an indirect memory key instead, which one entry of the send queue makes lead to the
+//!   pages, scattered or not, without a kernel call. `docs/mlx5.md` says how, what is checked of it, and what is not.
 //! - A mapping is registered for local use in every domain; posting replaces logical addresses and the privileged token.
 //!
 //! # What devices cannot promise
 //! - Tokens are the kernel's keys: one for both sides of a region, in an order that can be guessed, and perhaps given out
 //!   again at once (E5, D4). The privileged token is not a device's key.
-//! - The token of a fast registration works on the queue pair that it was posted on (G11). It stays the same until that
-//!   queue pair is closed, or an invalidation comes by another one: the next token is another.
+//! - The token of a fast registration by a window works on the queue pair that it was posted on (G11). It stays the same
+//!   until that queue pair is closed, or an invalidation comes by another one: the next token is another.
 //! - Soft-RoCE of Linux 6.1 does not survive the invalidation of what is not bound. This backend posts none, and keeps
 //!   messages of this program from it, but a peer elsewhere can send one.
 //! - Soft-iWARP does not ask for the right to be read, reports no refused write, and reaches memory at its host address
@@ -31,12 +33,12 @@ mod binder;
 mod device;
 mod domain;
 mod errno;
+mod fast;
 mod handle;
 mod key;
 mod mapping;
 mod memory;
-#[doc(hidden)]
-pub mod mlx5;
+mod mlx5;
 mod name;
 mod pool;
 mod queue_pair;

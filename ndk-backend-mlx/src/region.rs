@@ -1,9 +1,9 @@
 //! A memory region.
 
 use crate::access;
-use crate::binder::Binder;
 use crate::device::Device;
 use crate::domain::Domain;
+use crate::fast::Fast;
 use crate::handle::Mr;
 use crate::memory::HostRange;
 use ndk_core::mdl::MdlView;
@@ -27,7 +27,7 @@ pub(crate) struct RegionCore {
     local: AtomicU32,
     remote: AtomicU32,
     /// There for regions made for fast registration.
-    pub(crate) fast: Option<Arc<Binder>>,
+    pub(crate) fast: Option<Fast>,
     allows_remote: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ struct Registration {
 impl MlxRegion {
     pub(crate) fn new(domain: &Arc<Domain>, kind: RegionKind) -> Result<Self> {
         let device = domain.device();
-        let capabilities = device.facts.capabilities(&device.attributes);
+        let capabilities = device.capabilities();
         if kind == RegionKind::FastRegister && capabilities.fast_registration.is_none() {
             let cause =
                 "this device has no fast registration: it has no memory windows to make it of";
@@ -56,7 +56,7 @@ impl MlxRegion {
             cancelled: AtomicBool::new(false),
             local: AtomicU32::new(0),
             remote: AtomicU32::new(0),
-            fast: fast.then(|| Binder::without_window(domain)),
+            fast: fast.then(|| Fast::of(domain)),
             allows_remote: AtomicBool::new(false),
         })))
     }

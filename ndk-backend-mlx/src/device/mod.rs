@@ -10,11 +10,13 @@ pub(crate) use find::{Found, find};
 
 use crate::errno::Errno;
 use crate::mapping::Mappings;
+use crate::mlx5::limits::Limits;
 use crate::pool::Pool;
 use crate::queue_pair::Ports;
 use crate::sys::load::Verbs;
 use crate::sys::object::{ibv_comp_channel, ibv_context};
-use ndk_core::{Error, ErrorKind, Result};
+use ndk_core::abi::NDK_ADAPTER_INFO;
+use ndk_core::{Capabilities, Error, ErrorKind, Result};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -28,6 +30,8 @@ pub(crate) struct Device {
     channel: NonNull<ibv_comp_channel>,
     pub(crate) attributes: Attributes,
     pub(crate) facts: Facts,
+    /// What fast registrations by indirect keys are bounded by, where the device has them.
+    pub(crate) umr: Option<Limits>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) mappings: Mappings,
     pub(crate) ports: Ports,
@@ -55,6 +59,8 @@ impl Device {
             unsafe { (verbs.ibv_close_device)(context.as_ptr()) };
             return Err(error);
         };
+        // SAFETY: the context is open.
+        let umr = unsafe { Limits::of_device(&name, verbs, context.as_ptr()) };
         let most = attributes.most_regions();
         Ok(Self {
             name,
@@ -63,6 +69,7 @@ impl Device {
             channel,
             attributes,
             facts,
+            umr,
             pool: Arc::default(),
             mappings: Mappings::default(),
             ports: Ports::default(),
@@ -103,6 +110,30 @@ impl Device {
         if !self.lost.swap(true, Ordering::AcqRel) {
             log::error!("{}: the device is lost: {why} [H8]", self.name);
             self.ports.fail_all();
+        }
+    }
+
+    /// The declaration of section K.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let declared = self.facts.capabilities(&self.attributes);
+        match self.umr {
+            Some(limits) => Capabilities { fast_registration: Some(limits.declared()), ..declared },
+            None => declared,
+        }
+    }
+
+    /// The attributes as `NDK_ADAPTER_INFO` has them.
+    pub(crate) fn info(&self) -> NDK_ADAPTER_INFO {
+        let info = self.attributes.info(&self.facts);
+        match self.umr {
+            Some(limits) => NDK_ADAPTER_INFO {
+                FRMRPageCount: limits.declared().pages,
+                MaxInitiatorQueueDepth: limits.deepest(info.MaxInitiatorQueueDepth),
+                MaxInitiatorRequestSge: limits.elements(info.MaxInitiatorRequestSge),
+                MaxReadRequestSge: limits.elements(info.MaxReadRequestSge),
+                ..info
+            },
+            None => info,
         }
     }
 

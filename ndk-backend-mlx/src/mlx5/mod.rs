@@ -8,25 +8,8 @@
 //!
 //! No adapter has run this. What is checked without one, and what is not, is in `docs/mlx5.md`.
 
-pub mod key;
-pub mod limits;
-pub mod queue;
-pub mod runs;
-pub mod umr;
-
-use ndk_core::{Error, ErrorKind};
-use std::io;
-
-/// What went wrong in libmlx5, by its `errno`.
-fn failed(what: &str, errno: i32) -> Error {
-    let kind = match errno {
-        libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::ENOSYS => ErrorKind::NotSupported,
-        libc::ENODEV | libc::EIO => ErrorKind::DeviceRemoved,
-        _ => ErrorKind::InsufficientResources,
-    };
-    Error::new(kind, format!("{what}: {}", io::Error::from_raw_os_error(errno)))
-}
-
-fn errno() -> i32 {
-    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
-}
+pub(crate) mod indirect;
+pub(crate) mod limits;
+pub(crate) mod queue;
+mod runs;
+mod umr;

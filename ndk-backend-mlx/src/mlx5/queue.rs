@@ -1,8 +1,8 @@
 //! Queue pairs that take entries of our own.
 
-use super::limits::Limits;
+use super::limits::{KEPT_BY_LIBMLX5, Limits};
 use super::umr::Entry;
-use super::{errno, failed};
+use crate::errno::Errno;
 use crate::sys::layout::Zeroed;
 use crate::sys::load::{Mlx5, Verbs};
 use crate::sys::mlx5::{
@@ -18,21 +18,12 @@ use ndk_core::{Error, ErrorKind, Result};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What libmlx5 keeps for the head of each entry of a queue pair that binds windows and invalidates: a UMR entry with one
-/// block of its list.
-const KEPT_BY_LIBMLX5: usize = 192;
 /// The length that stands before data in an entry.
 const LENGTH_OF_INLINE_DATA: usize = 4;
 
-/// How many requests a send queue holds of an adapter whose queues have up to `blocks` blocks of 64 bytes, where each
-/// request may be a fast registration.
-pub fn deepest(limits: &Limits, blocks: u32) -> u32 {
-    (u64::from(blocks) * 64 / limits.entry_size() as u64) as u32
-}
-
 /// A queue pair's send queue, for entries that are given as bytes.
 #[derive(Debug)]
-pub struct RawQueue {
+pub(crate) struct RawQueue {
     queue: NonNull<ibv_qp_ex>,
     raw: NonNull<mlx5dv_qp_ex>,
     number: u32,
@@ -53,18 +44,19 @@ impl RawQueue {
     ///
     /// # Safety
     /// The domain is allocated, of an mlx5 device; it and the attributes' completion queues outlive the queue pair.
-    pub unsafe fn create(
+    pub(crate) unsafe fn create(
         verbs: &Verbs,
-        library: &Mlx5,
         domain: *mut ibv_pd,
         attributes: &mut ibv_qp_init_attr,
         limits: &Limits,
-    ) -> Result<(*mut ibv_qp, Self)> {
+    ) -> Result<(NonNull<ibv_qp>, Self)> {
+        let library = Mlx5::get()?;
         let depth = attributes.cap.max_send_wr as usize;
         let mut cap = attributes.cap;
         // libmlx5 makes room for each request by the inline data that it may have.
         let list = limits.entry_size().saturating_sub(KEPT_BY_LIBMLX5 + LENGTH_OF_INLINE_DATA);
         cap.max_inline_data = cap.max_inline_data.max(list as u32);
+        cap.max_send_sge = limits.elements(cap.max_send_sge);
         let mut extended = ibv_qp_init_attr_ex {
             qp_context: attributes.qp_context,
             send_cq: attributes.send_cq,
@@ -93,15 +85,13 @@ impl RawQueue {
         // SAFETY: context, domain and completion queues are alive; the attributes are whole.
         let made =
             unsafe { (library.mlx5dv_create_qp)(context, &raw mut extended, &raw mut particular) };
-        if made.is_null() {
-            let what = "a queue pair that takes entries as bytes cannot be made";
-            return Err(failed(what, errno()));
-        }
+        let refused = || Errno::last().error("making a queue pair that takes entries as bytes");
+        let made = NonNull::new(made).ok_or_else(refused)?;
         // SAFETY: the queue pair was made just now.
-        let queue = unsafe { Self::of(verbs, library, made, depth, limits) };
+        let queue = unsafe { Self::of(verbs, library, made.as_ptr(), depth, limits) };
         let queue = queue.inspect_err(|_| {
             // SAFETY: nobody else knows of the queue pair.
-            unsafe { (verbs.ibv_destroy_qp)(made) };
+            unsafe { (verbs.ibv_destroy_qp)(made.as_ptr()) };
         })?;
         attributes.cap = extended.cap;
         Ok((made, queue))
@@ -120,9 +110,7 @@ impl RawQueue {
         let mut object = mlx5dv_obj { qp_in: made, qp_out: &raw mut memory };
         // SAFETY: queue pair and description are there, and only those are asked for.
         let status = unsafe { (library.mlx5dv_init_obj)(&raw mut object, MLX5DV_OBJ_QP) };
-        if status != 0 {
-            return Err(failed("a queue pair's memory is not told", status));
-        }
+        Errno::check(status).map_err(|errno| errno.error("asking for a queue pair's memory"))?;
         // libmlx5 counts requests, not bytes: were the queue shorter, entries would overwrite one another.
         let room = memory.sq_wqe_cnt as usize * memory.sq_stride as usize;
         let needed = depth * limits.entry_size();
@@ -149,13 +137,13 @@ impl RawQueue {
     }
 
     /// The queue pair's number, which its entries name.
-    pub fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
     /// Whether the next request has to be fenced (`IBV_SEND_FENCE`): the one after a UMR entry must wait for it, and
     /// libmlx5 sees to that only for entries that it wrote itself. The answer is given once.
-    pub fn take_fence(&self) -> bool {
+    pub(crate) fn take_fence(&self) -> bool {
         self.fence_next.swap(false, Ordering::Relaxed)
     }
 
@@ -167,7 +155,7 @@ impl RawQueue {
     /// # Safety
     /// The queue pair is alive and nobody else posts to it meanwhile. It has room: fewer requests are outstanding than
     /// it was made for. (libmlx5 notices a full queue, but writes the entry over another one all the same.)
-    pub unsafe fn post(&self, id: u64, entry: &Entry) -> Result<()> {
+    pub(crate) unsafe fn post(&self, id: u64, entry: &Entry) -> Result<()> {
         let (queue, raw) = (self.queue.as_ptr(), self.raw.as_ptr());
         // SAFETY: the queue pair is alive, and the tables were filled when it was made.
         let functions = unsafe { ((*queue).wr_start, (*raw).wr_raw_wqe, (*queue).wr_complete) };
@@ -182,9 +170,7 @@ impl RawQueue {
             put(raw, entry.bytes().as_ptr().cast());
             complete(queue)
         };
-        if status != 0 {
-            return Err(failed("a fast registration is refused by libmlx5", status));
-        }
+        Errno::check(status).map_err(|errno| errno.error("posting a fast registration"))?;
         self.fence_next.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -2,15 +2,13 @@
 
 use super::umr::{MOST_RUNS, Run, too_many};
 use ndk_core::Result;
+use smallvec::SmallVec;
 
 const PAGE: u64 = 4096;
 
-/// The runs of a fast registration, in order.
-#[derive(Clone, Debug)]
-pub struct Runs {
-    runs: [Run; MOST_RUNS],
-    count: usize,
-}
+/// The runs of a fast registration, in order. Few are the rule: a contiguous buffer is one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runs(SmallVec<[Run; 4]>);
 
 impl Runs {
     /// Makes runs of pages, each given as the local key and the address by which its registration knows it. The first
@@ -18,20 +16,20 @@ impl Runs {
     ///
     /// # Errors
     /// IMPLEMENTATION_LIMIT for more than `limit` runs.
-    pub fn of_pages(
+    pub(crate) fn of_pages(
         pages: impl IntoIterator<Item = (u32, u64)>,
         first_byte: u64,
         length: u64,
         limit: usize,
     ) -> Result<Self> {
-        let mut list = Self { runs: [Run { key: 0, address: 0, length: 0 }; MOST_RUNS], count: 0 };
+        let mut list = Self::default();
         let (mut skip, mut left) = (first_byte, length);
         for (key, page) in pages {
             if left == 0 {
                 break;
             }
             let bytes = left.min(PAGE - skip);
-            list.append(Run { key, address: page + skip, length: bytes }, limit)?;
+            list.append(Run { key, address: page + skip, length: bytes }, limit.min(MOST_RUNS))?;
             (skip, left) = (0, left - bytes);
         }
         debug_assert_eq!(left, 0, "the framework lets no length beyond the pages through (G4)");
@@ -39,25 +37,23 @@ impl Runs {
     }
 
     fn append(&mut self, next: Run, limit: usize) -> Result<()> {
-        let last = self.count.checked_sub(1).map(|index| &mut self.runs[index]);
-        if let Some(last) = last
+        if let Some(last) = self.0.last_mut()
             && last.key == next.key
             && last.address + last.length == next.address
         {
             last.length += next.length;
             return Ok(());
         }
-        if self.count == limit.min(MOST_RUNS) {
-            return Err(too_many(limit.min(MOST_RUNS)));
+        if self.0.len() == limit {
+            return Err(too_many(limit));
         }
-        self.runs[self.count] = next;
-        self.count += 1;
+        self.0.push(next);
         Ok(())
     }
 
     /// The runs.
-    pub fn as_slice(&self) -> &[Run] {
-        &self.runs[..self.count]
+    pub(crate) fn as_slice(&self) -> &[Run] {
+        &self.0
     }
 }
 

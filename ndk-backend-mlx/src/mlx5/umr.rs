@@ -16,7 +16,7 @@
 use ndk_core::{Access, Error, ErrorKind, Result};
 
 /// The unit in which the device counts an entry, and the size of one element of the list.
-const OCTOWORD: usize = 16;
+pub(super) const OCTOWORD: usize = 16;
 /// The control segments and the key's attributes, in octowords.
 const HEAD: usize = 8;
 /// Elements of a list are read in blocks of this many.
@@ -24,7 +24,7 @@ const BLOCK: usize = 4;
 /// The most octowords of an entry: its size is a field of six bits.
 const MOST_OCTOWORDS: usize = 63;
 /// The most elements that any entry has room for.
-pub const MOST_RUNS: usize = (MOST_OCTOWORDS - HEAD) / BLOCK * BLOCK;
+pub(crate) const MOST_RUNS: usize = (MOST_OCTOWORDS - HEAD) / BLOCK * BLOCK;
 /// The size of the largest entry in bytes.
 const LARGEST: usize = (HEAD + MOST_RUNS) * OCTOWORD;
 
@@ -71,31 +71,31 @@ const LONGEST_RUN: u64 = 1 << 31;
 ///
 /// ConnectX adapters take entries of 1024 bytes, and the size field counts up to 63 octowords. 8 of them are not list,
 /// and the list comes in blocks of 4: 52 runs.
-pub const fn most_runs(largest: usize) -> usize {
+pub(crate) const fn most_runs(largest: usize) -> usize {
     let octowords = largest / OCTOWORD;
     let octowords = if octowords < MOST_OCTOWORDS { octowords } else { MOST_OCTOWORDS };
     octowords.saturating_sub(HEAD) / BLOCK * BLOCK
 }
 
 /// The size in bytes of an entry with this many runs.
-pub const fn entry_size(runs: usize) -> usize {
+pub(crate) const fn entry_size(runs: usize) -> usize {
     (HEAD + runs.next_multiple_of(BLOCK)) * OCTOWORD
 }
 
 /// Adjacent bytes of registered memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub(crate) struct Run {
     /// The local key of the registration that the bytes are in.
-    pub key: u32,
+    pub(crate) key: u32,
     /// The first byte's address, as that registration counts it.
-    pub address: u64,
+    pub(crate) address: u64,
     /// Bytes.
-    pub length: u64,
+    pub(crate) length: u64,
 }
 
 /// What an entry waits for, by what the device says of itself (`umr_fence`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fence {
+pub(crate) enum Fence {
     /// For a UMR entry before it.
     InitiatorSmall,
     /// For every entry before it: for devices that may carry a UMR entry out before an earlier request.
@@ -104,19 +104,19 @@ pub enum Fence {
 
 /// A fast registration as the device is to carry it out.
 #[derive(Clone, Copy, Debug)]
-pub struct Umr<'a> {
+pub(crate) struct Umr<'a> {
     /// The indirect key.
-    pub key: u32,
+    pub(crate) key: u32,
     /// The number of the queue pair that the entry is posted on.
-    pub queue_pair: u32,
+    pub(crate) queue_pair: u32,
     /// The address that the region's bytes count from.
-    pub base: u64,
+    pub(crate) base: u64,
     /// What the region reaches, in order. Their lengths add up to the region's.
-    pub runs: &'a [Run],
+    pub(crate) runs: &'a [Run],
     /// The region's rights.
-    pub access: Access,
+    pub(crate) access: Access,
     /// What the entry waits for.
-    pub fence: Fence,
+    pub(crate) fence: Fence,
 }
 
 impl Umr<'_> {
@@ -128,7 +128,7 @@ impl Umr<'_> {
     /// # Errors
     /// IMPLEMENTATION_LIMIT for more runs than `limit`; INTERNAL_ERROR for a list that has no meaning: no run, or one
     /// of no bytes or of more than 2 GiB.
-    pub fn encode(&self, limit: usize) -> Result<Entry> {
+    pub(crate) fn encode(&self, limit: usize) -> Result<Entry> {
         let limit = limit.min(MOST_RUNS);
         if self.runs.len() > limit {
             return Err(too_many(limit));
@@ -190,14 +190,14 @@ impl Umr<'_> {
 /// A work-queue entry, ready to be posted.
 #[derive(Clone)]
 #[repr(C, align(64))]
-pub struct Entry {
+pub(crate) struct Entry {
     bytes: [u8; LARGEST],
     size: usize,
 }
 
 impl Entry {
     /// The bytes to be posted: a whole number of octowords, as the entry itself says.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.size]
     }
 }

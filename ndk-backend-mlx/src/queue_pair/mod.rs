@@ -10,12 +10,14 @@ mod ports;
 mod post;
 mod queue;
 mod status;
+mod step;
 
 pub(crate) use ports::Ports;
 
 use crate::device::Device;
 use crate::domain::Domain;
 use crate::errno::Errno;
+use crate::mlx5::queue::RawQueue;
 use crate::region::MlxRegion;
 use crate::sys::layout::Zeroed;
 use crate::sys::object::{ibv_cq, ibv_qp};
@@ -59,6 +61,8 @@ pub(crate) struct Core {
 pub(crate) struct Objects {
     qp: NonNull<ibv_qp>,
     cq: NonNull<ibv_cq>,
+    /// For entries of our own, where the device takes them.
+    raw: Option<RawQueue>,
 }
 
 // SAFETY: libibverbs takes calls about its objects on any thread.
@@ -207,14 +211,21 @@ impl Objects {
             ..ibv_qp_init_attr::zeroed()
         };
         // SAFETY: the domain and the completion queue are alive.
-        let qp = unsafe { (verbs.ibv_create_qp)(domain.pd.raw(), &raw mut attributes) };
-        let Some(qp) = NonNull::new(qp) else {
-            let error = refused("making a queue pair");
+        let made = unsafe {
+            let pd = domain.pd.raw();
+            match device.umr {
+                Some(limits) => RawQueue::create(verbs, pd, &mut attributes, &limits)
+                    .map(|(qp, raw)| (qp, Some(raw))),
+                None => NonNull::new((verbs.ibv_create_qp)(pd, &raw mut attributes))
+                    .map(|qp| (qp, None))
+                    .ok_or_else(|| refused("making a queue pair")),
+            }
+        };
+        let (qp, raw) = made.inspect_err(|_| {
             // SAFETY: nothing uses the completion queue.
             unsafe { (verbs.ibv_destroy_cq)(cq.as_ptr()) };
-            return Err(error);
-        };
-        let objects = Self { qp, cq };
+        })?;
+        let objects = Self { qp, cq, raw };
         if let Err(error) = connect::make_ready(device, &objects) {
             objects.destroy(device);
             return Err(error);

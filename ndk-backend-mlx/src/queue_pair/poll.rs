@@ -27,6 +27,8 @@ impl Core {
             let went = queue.drain(|key| {
                 if let Some(binder) = self.domain.binder(key) {
                     binder.ended_by_peer();
+                } else if let Some(indirect) = self.domain.indirect(key) {
+                    indirect.ended_by_peer();
                 }
             });
             let given = queue.pump(self.is_broken());

@@ -1,12 +1,15 @@
 //! Posting: from the framework's requests to the device's.
 
 use super::Core;
-use super::queue::{Bound, Data, Elements, Entry, Step};
+use super::queue::Entry;
+use super::step::{Bound, Data, Elements, Step};
 use crate::access;
 use crate::binder::{Binder, Exact};
+use crate::fast::Fast;
 use crate::key;
 use crate::mapping::{Keyed, Mapped, PAGE};
 use crate::memory::{HostRange, scattered};
+use crate::mlx5::indirect::FastRequest;
 use crate::region::MlxRegion;
 use crate::sys::work::{
     IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE, IBV_WR_SEND, IBV_WR_SEND_WITH_INV, ibv_sge,
@@ -151,14 +154,25 @@ impl Core {
                 self.data(kind, IBV_WR_RDMA_WRITE, local, (address, token.get()), 0)
             }
             WorkRequest::FastRegister { region, memory, access } => {
-                let Some(binder) = &region.0.fast else { return Err(not_fast()) };
-                let (range, mappings) = self.pages(&memory)?;
-                let errand = Errand::Register { range, access, mappings };
-                Ok(self.bind(kind, binder, access, errand))
+                match region.0.fast.as_ref().ok_or_else(not_fast)? {
+                    Fast::Indirect(indirect) => {
+                        let request = FastRequest::new(indirect, &memory, access)?;
+                        Ok(Prepared::new(kind, Step::Register(request)))
+                    }
+                    Fast::Window(binder) => {
+                        let (range, mappings) = self.pages(&memory)?;
+                        let errand = Errand::Register { range, access, mappings };
+                        Ok(self.bind(kind, binder, access, errand))
+                    }
+                }
             }
             WorkRequest::InvalidateRegion { region } => {
-                let Some(binder) = &region.0.fast else { return Err(not_fast()) };
-                Ok(self.invalidate(kind, binder))
+                match region.0.fast.as_ref().ok_or_else(not_fast)? {
+                    Fast::Indirect(indirect) => {
+                        Ok(Prepared::new(kind, Step::Free(indirect.clone())))
+                    }
+                    Fast::Window(binder) => Ok(self.invalidate(kind, binder)),
+                }
             }
             WorkRequest::Bind { region, window, address, length, access } => {
                 let binder = &window.binder;

@@ -2,91 +2,17 @@
 
 use super::Objects;
 use super::status::result_of;
-use crate::binder::{Binder, Exact};
+use super::step::{Bound, Elements, Meaning, Progress, Step, give};
+use crate::binder::Binder;
 use crate::device::Facts;
-use crate::key;
 use crate::mapping::Keyed;
-use crate::sys::inline::{ibv_poll_cq, ibv_post_recv, ibv_post_send, ibv_req_notify_cq};
+use crate::sys::inline::{ibv_poll_cq, ibv_post_recv, ibv_req_notify_cq};
 use crate::sys::layout::Zeroed;
-use crate::sys::work::{
-    IBV_SEND_SIGNALED, IBV_WR_BIND_MW, IBV_WR_LOCAL_INV, ibv_mw_bind_info, ibv_recv_wr,
-    ibv_send_wr, ibv_sge, ibv_wc,
-};
+use crate::sys::work::{ibv_recv_wr, ibv_wc};
 use ndk_core::{ErrorKind, RemoteToken, WorkCompletion, WorkId, WorkKind};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
-
-/// Elements, as many as there mostly are without an allocation.
-pub(super) type Elements = SmallVec<[ibv_sge; 4]>;
-
-/// What a request is of the device.
-pub(super) enum Step {
-    /// Data, or a message: opcode, elements, remote address and key, key to invalidate at the peer.
-    Data(Data),
-    /// A window over a registration, which a thread makes meanwhile.
-    Bind { binder: Arc<Binder>, rights: u32, made: Option<Result<Bound, ErrorKind>> },
-    /// The end of a binding on the queue pair that it belongs to.
-    Invalidate(Arc<Binder>),
-    /// The end of a binding that belongs to another queue pair, by a new window, which a thread makes meanwhile.
-    Renew { made: Option<Result<(), ErrorKind>> },
-    /// Nothing for the device: it ends so when its turn comes.
-    End(Result<(), ErrorKind>),
-}
-
-impl Step {
-    /// Whether a thread has done what the step needs.
-    fn is_made(&self) -> bool {
-        match self {
-            Self::Bind { made, .. } => made.is_some(),
-            Self::Renew { made } => made.is_some(),
-            Self::Data(_) | Self::Invalidate(_) | Self::End(_) => true,
-        }
-    }
-
-    /// Whether it is known to end with an error.
-    fn fails(&self) -> bool {
-        match self {
-            Self::Bind { made, .. } => matches!(made, Some(Err(_))),
-            Self::Renew { made } => matches!(made, Some(Err(_))),
-            Self::End(result) => result.is_err(),
-            Self::Data(_) | Self::Invalidate(_) => false,
-        }
-    }
-}
-
-/// A request that moves bytes.
-pub(super) struct Data {
-    pub(super) opcode: u32,
-    pub(super) elements: Elements,
-    pub(super) remote: (u64, u32),
-    pub(super) invalidate: u32,
-    /// Elements in fast registrations, whose keys are known when their turn comes.
-    pub(super) late: SmallVec<[(usize, Arc<Binder>); 1]>,
-}
-
-/// A registration for a binding, and the range that it counts.
-pub(super) struct Bound {
-    pub(super) exact: Arc<Exact>,
-    pub(super) base: u64,
-    pub(super) length: u64,
-}
-
-/// What the end of a request means for a window.
-#[derive(Clone)]
-pub(super) enum Meaning {
-    None,
-    Bind(Arc<Binder>),
-    Invalidate(Arc<Binder>),
-}
-
-/// How far a request has come.
-enum Progress {
-    Waits(Step),
-    /// The device has it.
-    Posted,
-    Ended(Result<(), ErrorKind>),
-}
 
 /// A request.
 pub(super) struct Entry {
@@ -316,12 +242,7 @@ impl Queue {
             let Some(entry) = self.sends.pop_front() else { break };
             self.first_send += 1;
             self.moved_on = self.moved_on.saturating_sub(1);
-            match (&entry.meaning, result) {
-                (Meaning::None, _) | (Meaning::Bind(_), Ok(())) => {}
-                (Meaning::Bind(binder), Err(_)) => binder.failed(),
-                (Meaning::Invalidate(binder), Ok(())) => binder.ended(),
-                (Meaning::Invalidate(binder), Err(_)) => binder.stays(),
-            }
+            entry.meaning.take_effect(result);
             self.ready.push_back(entry.completed(result));
         }
         while let Some(Entry { progress: Progress::Ended(result), .. }) = self.receives.front() {
@@ -370,77 +291,4 @@ impl Queue {
         self.moved_on = 0;
         (self.objects.take(), std::mem::take(&mut self.binders), entries)
     }
-}
-
-/// Gives a request to the device.
-fn give(objects: &Objects, number: u64, step: Step) -> (Progress, Meaning) {
-    let refused = |kind| (Progress::Ended(Err(kind)), Meaning::None);
-    match step {
-        Step::End(result) => (Progress::Ended(result), Meaning::None),
-        Step::Renew { made } => {
-            (Progress::Ended(made.unwrap_or(Err(ErrorKind::Internal))), Meaning::None)
-        }
-        Step::Data(mut data) => {
-            for (index, binder) in &data.late {
-                data.elements[*index].lkey = binder.local_key().unwrap_or(key::NOWHERE);
-            }
-            let mut request = ibv_send_wr {
-                opcode: data.opcode,
-                sg_list: data.elements.as_mut_ptr(),
-                num_sge: data.elements.len() as i32,
-                remote_addr: data.remote.0,
-                rkey: data.remote.1,
-                invalidate_rkey: data.invalidate,
-                ..ibv_send_wr::zeroed()
-            };
-            match post(objects, number, &mut request) {
-                true => (Progress::Posted, Meaning::None),
-                false => refused(ErrorKind::AccessViolation),
-            }
-        }
-        Step::Bind { binder, rights, made } => {
-            let Bound { exact, base, length } = match made {
-                Some(Ok(bound)) => bound,
-                Some(Err(kind)) => return refused(kind),
-                None => return refused(ErrorKind::Internal),
-            };
-            let mr = exact.mr().raw();
-            let posted = binder.bind(exact, |window, key| {
-                let mut request = ibv_send_wr {
-                    opcode: IBV_WR_BIND_MW,
-                    mw: window,
-                    mw_rkey: key,
-                    bind_info: ibv_mw_bind_info { mr, addr: base, length, mw_access_flags: rights },
-                    ..ibv_send_wr::zeroed()
-                };
-                post(objects, number, &mut request)
-            });
-            match posted {
-                true => (Progress::Posted, Meaning::Bind(binder)),
-                false => refused(ErrorKind::AccessViolation),
-            }
-        }
-        Step::Invalidate(binder) => {
-            let posted = binder.invalidate(|key| {
-                let mut request = ibv_send_wr {
-                    opcode: IBV_WR_LOCAL_INV,
-                    invalidate_rkey: key,
-                    ..ibv_send_wr::zeroed()
-                };
-                post(objects, number, &mut request)
-            });
-            match posted {
-                true => (Progress::Posted, Meaning::Invalidate(binder)),
-                false => refused(ErrorKind::AccessViolation),
-            }
-        }
-    }
-}
-
-fn post(objects: &Objects, number: u64, request: &mut ibv_send_wr) -> bool {
-    request.wr_id = number;
-    request.send_flags = IBV_SEND_SIGNALED;
-    let mut refused = std::ptr::null_mut();
-    // SAFETY: the queue pair is there; the request, and what it points to, is for the call.
-    unsafe { ibv_post_send(objects.qp.as_ptr(), request, &raw mut refused) == 0 }
 }

@@ -27,6 +27,29 @@ pub(crate) struct Key {
     pub(crate) indirect: bool,
 }
 
+/// A registration.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) key: u32,
+    pub(crate) domain: u32,
+    pub(crate) access: u32,
+}
+
+/// How a request ended, as the adapter would report it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Completion {
+    /// Where a posted entry begins.
+    pub(crate) slot: u16,
+    pub(crate) opcode: u8,
+    /// 0 is success.
+    pub(crate) syndrome: u8,
+    pub(crate) receive: bool,
+    /// The key that the message ended, or 0.
+    pub(crate) invalidated: u32,
+}
+
 /// The fake kernel of this process.
 #[derive(Clone, Copy)]
 pub(crate) struct Fake {
@@ -35,7 +58,8 @@ pub(crate) struct Fake {
     objects: extern "C" fn() -> u64,
     queue_pair: extern "C" fn(u32, *mut QueuePair) -> bool,
     mkey: extern "C" fn(u32, *mut Key) -> bool,
-    domain_of: extern "C" fn(u32) -> u32,
+    region_at: extern "C" fn(u64, *mut Region) -> bool,
+    complete: extern "C" fn(u32, *const Completion) -> bool,
 }
 
 impl Fake {
@@ -48,7 +72,8 @@ impl Fake {
                 objects: find(c"fake_mlx5_objects"),
                 queue_pair: find(c"fake_mlx5_queue_pair"),
                 mkey: find(c"fake_mlx5_mkey"),
-                domain_of: find(c"fake_mlx5_domain_of"),
+                region_at: find(c"fake_mlx5_region_at"),
+                complete: find(c"fake_mlx5_complete"),
             }
         }
     }
@@ -75,9 +100,18 @@ impl Fake {
         (self.mkey)(value, &raw mut key).then_some(key)
     }
 
-    /// The number of the domain that a region's key is of.
-    pub(crate) fn domain_of(&self, key: u32) -> u32 {
-        (self.domain_of)(key)
+    /// The registration that begins at this host address.
+    pub(crate) fn region_at(&self, address: u64) -> Option<Region> {
+        let mut region = Region { key: 0, domain: 0, access: 0 };
+        (self.region_at)(address, &raw mut region).then_some(region)
+    }
+
+    /// Reports the end of a request of the queue pair of this number.
+    pub(crate) fn complete(&self, number: u32, completion: Completion) {
+        assert!(
+            (self.complete)(number, &raw const completion),
+            "there is no queue pair {number:#x}"
+        );
     }
 
     /// The send queue of the queue pair of this number.

@@ -18,48 +18,87 @@ pub(crate) fn dry_run(test: &str, settings: &[(&str, &str)], body: impl FnOnce(F
     if env::var_os(INSIDE).is_some() {
         return body(Fake::loaded());
     }
-    let fake = match prepared() {
-        Ok(fake) => fake,
-        Err(missing) => {
-            assert!(env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, and: {missing}");
-            eprintln!("NOT RUN: {missing}");
-            return;
-        }
-    };
+    let Some(fake) = prepared() else { return };
     let directory = tempfile::tempdir().unwrap();
-    let devices = directory.path().join("sys");
-    lay_out(&devices);
+    let mut command = Command::new(env::current_exe().unwrap());
     let log = directory.path().join("requests");
-    let output = Command::new(env::current_exe().unwrap())
+    command.env("FAKE_MLX5_LOG", &log);
+    let run = run_inside(command, test, fake, directory.path(), settings);
+    if let Err(failure) = run {
+        let requests = fs::read_to_string(&log).unwrap_or_default();
+        panic!("{failure}\nrequests:\n{requests}");
+    }
+}
+
+/// Runs `body` inside, and counts the instructions of all its threads in user space.
+pub(crate) fn instructions(
+    test: &str,
+    settings: &[(&str, &str)],
+    body: impl FnOnce(Fake),
+) -> Option<u64> {
+    if env::var_os(INSIDE).is_some() {
+        body(Fake::loaded());
+        return None;
+    }
+    let fake = prepared()?;
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        missing("valgrind is not here (Debian: valgrind)");
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new("valgrind");
+    let out = directory.path().join("callgrind.out");
+    command.arg("--tool=callgrind").arg(format!("--callgrind-out-file={}", out.display()));
+    command.arg(env::current_exe().unwrap()).arg("--ignored");
+    let said = run_inside(command, test, fake, directory.path(), settings).unwrap();
+    let collected = said.lines().find_map(|line| line.split("Collected : ").nth(1));
+    Some(collected.expect("callgrind says what it counted").trim().parse().unwrap())
+}
+
+/// Runs a test in a process of its own; what it says on standard error, or all that it says where it fails.
+fn run_inside(
+    mut command: Command,
+    test: &str,
+    fake: &Path,
+    directory: &Path,
+    settings: &[(&str, &str)],
+) -> Result<String, String> {
+    let devices = directory.join("sys");
+    lay_out(&devices);
+    let output = command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INSIDE, "1")
         .env("LD_PRELOAD", fake)
         .env("SYSFS_PATH", devices)
-        .env("FAKE_MLX5_LOG", &log)
         .envs(settings.iter().copied())
         .output()
         .unwrap();
     let printed =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let requests = fs::read_to_string(&log).unwrap_or_default();
     let [stdout, stderr] = printed;
-    assert!(
-        output.status.success() && stdout.contains("1 passed"),
-        "{test} inside: {}\n{stdout}\n{stderr}\nrequests:\n{requests}",
-        output.status
-    );
+    if !output.status.success() || !stdout.contains("1 passed") {
+        return Err(format!("{test} inside: {}\n{stdout}\n{stderr}", output.status));
+    }
     // What a test has to say is said outside, too.
     stderr.lines().for_each(|line| println!("{line}"));
+    Ok(stderr)
 }
 
-/// The fake kernel's library, or what is missing for a dry run.
-fn prepared() -> &'static Result<PathBuf, String> {
+/// Something that a dry run needs is not on this machine.
+fn missing(what: &str) {
+    assert!(env::var_os(REQUIRED).is_none(), "{REQUIRED} is set, and: {what}");
+    eprintln!("NOT RUN: {what}");
+}
+
+/// The fake kernel's library; nothing, said aloud, where something is missing for a dry run.
+fn prepared() -> Option<&'static Path> {
     static PREPARED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PREPARED.get_or_init(|| {
+    let prepared = PREPARED.get_or_init(|| {
         Verbs::get().map_err(|error| error.to_string())?;
         Mlx5::get().map_err(|error| error.to_string())?;
         build(Path::new(env!("CARGO_TARGET_TMPDIR")))
-    })
+    });
+    prepared.as_deref().inspect_err(|what| missing(what)).ok()
 }
 
 /// Builds the fake kernel; where there is no compiler, or no kernel headers for it, says so.

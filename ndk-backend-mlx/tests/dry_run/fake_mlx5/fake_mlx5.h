@@ -8,6 +8,7 @@
  *   table.c    objects, with distinct handles, keys and numbers
  *   objects.c  domains, regions, windows, queues
  *   devx.c     firmware commands: indirect keys
+ *   complete.c completions, which a test asks for
  *   device.c   what the adapter says of itself
  */
 #ifndef FAKE_MLX5_H
@@ -76,6 +77,17 @@ struct fake_queue_pair {
 /* True if there is a queue pair of this number. */
 bool fake_mlx5_queue_pair(uint32_t number, struct fake_queue_pair *queue_pair);
 
+/* How a request ended, as the adapter would report it. */
+struct fake_completion {
+	uint16_t slot; /* of a posted entry: where it begins; not of a receive */
+	uint8_t opcode; /* the entry's */
+	uint8_t syndrome; /* 0: success */
+	bool receive;
+	uint32_t invalidated; /* of a receive: the key that the message ended, or 0 */
+};
+/* Puts a completion into the completion queue of this queue pair; false if there is none. */
+bool fake_mlx5_complete(uint32_t queue_pair, const struct fake_completion *completion);
+
 /* An indirect memory key as libmlx5 asked for it. */
 struct fake_mkey {
 	uint32_t domain;
@@ -85,7 +97,11 @@ struct fake_mkey {
 };
 /* True if there is an indirect key of this value. */
 bool fake_mlx5_mkey(uint32_t key, struct fake_mkey *mkey);
-/* The number of the domain that a region's key is of, or 0. */
-uint32_t fake_mlx5_domain_of(uint32_t key);
+/* A registration. */
+struct fake_region {
+	uint32_t key, domain, access;
+};
+/* True if there is a registration that begins at this host address. */
+bool fake_mlx5_region_at(uint64_t address, struct fake_region *region);
 
 #endif

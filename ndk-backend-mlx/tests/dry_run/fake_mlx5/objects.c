@@ -47,6 +47,8 @@ static int register_memory(const struct request *request)
 	struct object *region = make(REGION, &answer.mr_handle);
 	region->number = answer.lkey = answer.rkey = key;
 	region->domain = command->pd_handle;
+	region->start = command->start;
+	region->region = (struct fake_region){ key, domain->number, command->access_flags };
 	use(region->domain, 1);
 	output(request, UVERBS_ATTR_CORE_OUT, &answer, sizeof(answer));
 	note("region 0x%x of domain 0x%x: 0x%llx+0x%llx as 0x%llx, access 0x%x\n", key,
@@ -99,7 +101,8 @@ int answer_write(const struct request *request)
 {
 	switch (request->write_command) {
 	case IB_USER_VERBS_CMD_QUERY_DEVICE:
-		return ENOSPC; /* what libibverbs takes as "the kernel knows requests like this" */
+		/* Without room for the answer libibverbs wants to know whether the kernel knows requests like this. */
+		return attribute(request, UVERBS_ATTR_CORE_OUT) ? query_device(request) : ENOSPC;
 	case IB_USER_VERBS_CMD_FLAG_EXTENDED | IB_USER_VERBS_EX_CMD_QUERY_DEVICE:
 		return query_device(request);
 	case IB_USER_VERBS_CMD_ALLOC_PD:
@@ -127,6 +130,8 @@ static int create_completion_queue(const struct request *request)
 	uint32_t place;
 	struct object *queue = make(COMPLETION_QUEUE, &place);
 	queue->number = new_number(COMPLETION_QUEUE);
+	queue->completions = (uint8_t *)(uintptr_t)driver->buf_addr;
+	queue->size = *entries + 1;
 	handle->data = place;
 	struct mlx5_ib_create_cq_resp answer = { .cqn = queue->number };
 	output(request, UVERBS_ATTR_CREATE_CQ_RESP_CQE, entries, sizeof(*entries));
@@ -154,6 +159,7 @@ static int create_queue_pair(const struct request *request)
 		.number = new_number(QUEUE_PAIR),
 		.domain = domain->data,
 		.completion_queues = { send->data, receive->data },
+		.index = driver->uidx,
 		.queue_pair = {
 			/* The send queue follows the receive queue. */
 			.send_queue = (uint8_t *)(uintptr_t)driver->buf_addr +

@@ -84,10 +84,14 @@ bool fake_mlx5_mkey(uint32_t key, struct fake_mkey *mkey)
 	return found;
 }
 
-uint32_t fake_mlx5_domain_of(uint32_t key)
+bool fake_mlx5_region_at(uint64_t address, struct fake_region *region)
 {
-	struct object *found = numbered(REGION, key);
-	return found ? objects[found->domain].number : 0;
+	for (uint32_t handle = 1; handle < places; handle++)
+		if (objects[handle].kind == REGION && objects[handle].start == address) {
+			*region = objects[handle].region;
+			return true;
+		}
+	return false;
 }
 
 int destroy(const struct request *request, unsigned handle_attribute)

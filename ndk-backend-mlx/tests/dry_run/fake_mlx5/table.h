@@ -14,7 +14,13 @@ struct object {
 	uint32_t completion_queues[2];
 	uint8_t state; /* of a queue pair */
 	struct fake_queue_pair queue_pair;
+	uint32_t index; /* of a queue pair: what libmlx5 finds it by */
+	uint16_t received; /* of a queue pair: receives that have completed */
+	uint8_t *completions; /* of a completion queue: in memory of the program */
+	uint32_t size, produced;
 	struct fake_mkey mkey;
+	uint64_t start; /* of a region */
+	struct fake_region region;
 };
 
 /* The object of this handle if it is of this kind, or NULL. */

@@ -1,0 +1,230 @@
+//! An indirect key, and the mappings that it leads to: what fast registration of a region is made of.
+//!
+//! The key is made free: nothing goes through it before a fast registration, and nothing after an invalidation, by
+//! whichever side. Its value stays the same over all rounds (E4). libmlx5 makes the low 8 bits 0, which is what its
+//! invalidation resets them to.
+
+use super::limits::Limits;
+use super::queue::RawQueue;
+use super::runs::Runs;
+use super::umr::Umr;
+use crate::domain::Domain;
+use crate::handle::IndirectKey;
+use crate::mapping::{Keyed, PAGE};
+use ndk_core::{Access, ErrorKind, FastMemory, Result};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+
+/// The mappings that a registration is of.
+pub(crate) type Mappings = SmallVec<[Arc<Keyed>; 2]>;
+
+/// An indirect key with its registrations.
+pub(crate) struct Indirect {
+    domain: Arc<Domain>,
+    me: Weak<Indirect>,
+    limits: Limits,
+    /// The key's value; 0 before there is one.
+    value: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    key: Option<IndirectKey>,
+    /// The mappings under registrations that were given to the device and have not been seen to end, oldest first: a
+    /// mapping lives until its last use is over (L4).
+    rounds: VecDeque<Mappings>,
+    /// Whether the key is live once what the device was given is done.
+    live: bool,
+    closed: bool,
+}
+
+/// A fast registration that waits for its turn.
+pub(crate) struct FastRequest {
+    indirect: Arc<Indirect>,
+    base: u64,
+    access: Access,
+    runs: Runs,
+    mappings: Mappings,
+}
+
+impl Indirect {
+    /// One whose key is made by `renew`.
+    pub(crate) fn without_key(domain: &Arc<Domain>, limits: Limits) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
+            domain: domain.clone(),
+            me: me.clone(),
+            limits,
+            value: AtomicU32::new(0),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The key's value, for peers and for this side.
+    pub(crate) fn value(&self) -> u32 {
+        self.value.load(Ordering::Acquire)
+    }
+
+    /// Puts a new key in the place of the one there is, whose registration, if any, ends. Blocks.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES; all is as before then.
+    pub(crate) fn renew(&self) -> Result<()> {
+        let key = self.domain.indirect_key(self.limits.runs)?;
+        let mut state = self.state.lock();
+        if state.closed {
+            return Ok(());
+        }
+        self.forget();
+        let before = std::mem::take(&mut *state);
+        self.value.store(key.value(), Ordering::Release);
+        if let Some(me) = self.me.upgrade() {
+            self.domain.enter_indirect(key.value(), &me);
+        }
+        state.key = Some(key);
+        drop(state);
+        before.give_up();
+        Ok(())
+    }
+
+    /// Gives the key up; its registration ends. Blocks.
+    pub(crate) fn close(&self) {
+        self.forget();
+        let before = {
+            let mut state = self.state.lock();
+            std::mem::replace(&mut *state, State { closed: true, ..State::default() })
+        };
+        before.give_up();
+    }
+
+    fn forget(&self) {
+        self.domain.forget_indirect(self.value());
+        self.domain.forget_read_sink(self.value());
+    }
+
+    /// Gives the key's value to `post` for an invalidation; false where it is not live, or `post` fails.
+    pub(crate) fn invalidate(&self, post: impl FnOnce(u32) -> bool) -> bool {
+        let mut state = self.state.lock();
+        if state.key.is_none() || !state.live {
+            return false;
+        }
+        let posted = post(self.value());
+        state.live &= !posted;
+        posted
+    }
+
+    /// The oldest registration was seen to end.
+    pub(crate) fn ended(&self) {
+        let round = self.state.lock().rounds.pop_front();
+        drop(round);
+    }
+
+    /// A peer's message has ended the registration.
+    pub(crate) fn ended_by_peer(&self) {
+        let round = {
+            let mut state = self.state.lock();
+            state.live = false;
+            state.rounds.pop_front()
+        };
+        drop(round);
+    }
+
+    /// A registration that was given to the device did not come about.
+    pub(crate) fn failed(&self) {
+        let round = {
+            let mut state = self.state.lock();
+            let round = state.rounds.pop_back();
+            state.live = !state.rounds.is_empty();
+            round
+        };
+        drop(round);
+    }
+
+    /// An invalidation that was given to the device did not come about.
+    pub(crate) fn stays(&self) {
+        let mut state = self.state.lock();
+        state.live = !state.rounds.is_empty();
+    }
+}
+
+impl State {
+    /// The key first: what it leads to is used through it.
+    fn give_up(self) {
+        drop(self.key);
+        drop(self.rounds);
+    }
+}
+
+impl FastRequest {
+    /// Finds the memory of a fast registration, and what it is in runs.
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER for an address outside every live mapping (L2); IMPLEMENTATION_LIMIT for more runs than a
+    /// request holds.
+    pub(crate) fn new(
+        indirect: &Arc<Indirect>,
+        memory: &FastMemory<'_>,
+        access: Access,
+    ) -> Result<Self> {
+        let mut mappings = Mappings::new();
+        let mut pages: SmallVec<[(u32, u64); 64]> = SmallVec::with_capacity(memory.pages.len());
+        for &page in memory.pages {
+            let (keyed, host) = indirect.domain.find_mapped(page, PAGE as u64)?;
+            pages.push((keyed.key, host as u64));
+            if mappings.last().is_none_or(|last| !Arc::ptr_eq(last, &keyed)) {
+                mappings.push(keyed);
+            }
+        }
+        let (first_byte, limit) = (u64::from(memory.first_byte), indirect.limits.runs);
+        let runs = Runs::of_pages(pages, first_byte, memory.length, limit)?;
+        Ok(Self { indirect: indirect.clone(), base: memory.base, access, runs, mappings })
+    }
+
+    /// Gives the device the request, as its number; what it made live.
+    ///
+    /// # Errors
+    /// Why it does not take it.
+    ///
+    /// # Safety
+    /// As for [`RawQueue::post`].
+    pub(crate) unsafe fn give(
+        self,
+        queue: &RawQueue,
+        number: u64,
+    ) -> Result<Arc<Indirect>, ErrorKind> {
+        let Self { indirect, base, access, runs, mappings } = self;
+        let mut state = indirect.state.lock();
+        if state.key.is_none() || state.live {
+            return Err(ErrorKind::AccessViolation);
+        }
+        let limits = &indirect.limits;
+        let umr = Umr {
+            key: indirect.value(),
+            queue_pair: queue.number(),
+            base,
+            runs: runs.as_slice(),
+            access,
+            fence: limits.fence,
+        };
+        // SAFETY: the caller's promise.
+        let posted =
+            umr.encode(limits.runs).and_then(|entry| unsafe { queue.post(number, &entry) });
+        posted.map_err(|error| {
+            log::warn!("a fast registration was not posted: {error}");
+            error.kind()
+        })?;
+        // To the device a sink of reads is as good as one of receives (F4).
+        let domain = &indirect.domain;
+        match access.contains(Access::READ_SINK) && !access.contains(Access::LOCAL_WRITE) {
+            true => domain.enter_read_sink(indirect.value()),
+            false => domain.forget_read_sink(indirect.value()),
+        }
+        state.rounds.push_back(mappings);
+        state.live = true;
+        drop(state);
+        Ok(indirect)
+    }
+}
