@@ -27,8 +27,13 @@ impl Planning {
 
 pub(crate) fn plannings() -> Vec<Planning> {
     let shapes = Profile::names().map(|name| planning(name, name, Plan::default()));
-    let waits = "[latency]\nall = \"1us..20us\"".parse().expect("a plan");
-    shapes.chain([planning("slow", "default", waits)]).collect()
+    let planned = [
+        ("slow", "latency.all = '1us..20us'"),
+        ("rotating", "tokens = { rotate = true, keys = 'two' }"),
+        ("slowly-rotating", "latency.all = '1us..20us'\ntokens = { rotate = true, keys = 'one' }"),
+    ]
+    .map(|(name, plan)| planning(name, "default", plan.parse().expect("a plan")));
+    shapes.chain(planned).collect()
 }
 
 fn planning(name: &'static str, profile: &'static str, plan: Plan) -> Planning {

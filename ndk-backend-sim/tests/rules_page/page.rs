@@ -26,7 +26,8 @@ that cases which act inside callbacks are not tried early there.
 - One kit: `cargo test -p ndk-backend-sim --test conformance -- rxe:`
 
 The cases run on the simulator, in the shape of each device that it knows, and once as a device on which every operation
-waits (`slow`). They run on the smallest provider too (`ndk-core/tests/conformance_tiny.rs`).
+waits (`slow`), and with tokens that rotate, at once and late (`rotating`, `slowly-rotating`). They run on the smallest
+provider too (`ndk-core/tests/conformance_tiny.rs`).
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.
