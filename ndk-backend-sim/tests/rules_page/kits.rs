@@ -1,7 +1,8 @@
-//! The kits that the simulator is put through, as `tests/conformance.rs` makes them, and what each would run.
+//! What each kit of the simulator would run.
 
-use ndk_backend_sim::plan::Plan;
-use ndk_backend_sim::{Config, Profile, SimAdapter};
+#[path = "../kits/mod.rs"]
+mod simulator;
+
 use ndk_core::conformance::{Kit, Planned};
 
 /// A kit by its name in the output of `cargo test`.
@@ -26,21 +27,6 @@ impl Planning {
 }
 
 pub(crate) fn plannings() -> Vec<Planning> {
-    let shapes = Profile::names().map(|name| planning(name, name, Plan::default()));
-    let planned = [
-        ("slow", "latency.all = '1us..20us'"),
-        ("rotating", "tokens = { rotate = true, keys = 'two' }"),
-        ("slowly-rotating", "latency.all = '1us..20us'\ntokens = { rotate = true, keys = 'one' }"),
-    ]
-    .map(|(name, plan)| planning(name, "default", plan.parse().expect("a plan")));
-    shapes.chain(planned).collect()
-}
-
-fn planning(name: &'static str, profile: &'static str, plan: Plan) -> Planning {
-    let open = move || {
-        let profile = Profile::by_name(profile)?;
-        SimAdapter::new(Config { profile, plan: plan.clone(), ..Config::default() })
-    };
-    let kit = Kit::new(open.clone()).named(name).region_limit(5, open);
-    Planning { name, cases: kit.plan().expect("the simulator can be tested") }
+    let plan = |kit: Kit| kit.plan().expect("the simulator can be tested");
+    simulator::all().into_iter().map(|(name, kit)| Planning { name, cases: plan(kit) }).collect()
 }

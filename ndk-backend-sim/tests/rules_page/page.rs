@@ -20,14 +20,15 @@ open, called twice or called late.
 
 A case on the table's route alone is about C's side: headers, tables, wrong objects. Where the types of the safe consumer
 rule a case out, the page says how. To a safe consumer an early callback is a future that is ready at its first poll, so
-that cases which act inside callbacks are not tried early there.
+that cases which act inside callbacks are not tried early there. Cases about access connect two domains of one adapter;
+a `pair` is tried between two adapters besides.
 
 - One case: `cargo test -p ndk-backend-sim --test conformance -- C6::length_zero`
 - One kit: `cargo test -p ndk-backend-sim --test conformance -- rxe:`
 
-The cases run on the simulator, in the shape of each device that it knows, and once as a device on which every operation
-waits (`slow`), and with tokens that rotate, at once and late (`rotating`, `slowly-rotating`). They run on the smallest
-provider too (`ndk-core/tests/conformance_tiny.rs`).
+The cases run on the simulator: in the shape of each device that it knows, as a device on which every operation waits
+(`slow`), and as ones whose tokens rotate (`rotating`, `slowly-rotating`). They run on the smallest provider too
+(`ndk-core/tests/conformance_tiny.rs`).
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.
@@ -117,7 +118,7 @@ fn rule_of_kit(page: &mut String, rule: &Rule, kits: &[Planning]) {
     }
 }
 
-/// As in `native, table: pending, early; consumer: pending`.
+/// As in `native, table: pending, early; consumer: pending; pair`.
 fn how(case: &Planned) -> String {
     let groups = case.routes.chunk_by(|one, next| one.1 == next.1).map(|group| {
         let routes: Vec<_> = group.iter().map(|(route, _)| *route).collect();
@@ -126,7 +127,7 @@ fn how(case: &Planned) -> String {
             ways => format!("{}: {ways}", routes.join(", ")),
         }
     });
-    groups.collect::<Vec<_>>().join("; ")
+    groups.chain(case.pair.then(|| "pair".into())).collect::<Vec<_>>().join("; ")
 }
 
 /// The cases that a safe consumer cannot ask for, by reason.

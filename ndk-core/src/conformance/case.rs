@@ -1,7 +1,7 @@
 //! A case: one thing that a rule says, tried on every route and with every way of completing that apply.
 
 use super::env::Env;
-use crate::abi::NDK_ADAPTER_INFO;
+use crate::abi::{NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED, NDK_ADAPTER_INFO};
 use crate::capabilities::Capabilities;
 
 /// A route by name.
@@ -123,10 +123,29 @@ pub(super) struct Device {
     pub(super) inline: bool,
     /// Whether queue pairs can be made.
     pub(super) queue_pairs: bool,
+    /// Whether the kit was given a second adapter to connect this one to.
+    pub(super) peer: bool,
     /// Whether domains have a privileged token.
     pub(super) privileged_token: bool,
     /// The region limit of the small adapter, where the kit was given one (C14).
     pub(super) small: Option<usize>,
+}
+
+impl Device {
+    /// Whether the adapter can be connected to itself.
+    pub(super) fn loops_back(&self) -> bool {
+        self.info.AdapterFlags & NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED != 0
+    }
+
+    /// What a case connects that has no opinion.
+    pub(super) fn span(&self) -> Span {
+        if self.peer && !self.loops_back() { Span::Pair } else { Span::Loopback }
+    }
+
+    /// Whether a case is tried between two adapters besides.
+    pub(super) fn has_pair(&self, case: &Case) -> bool {
+        case.between && self.peer && self.span() == Span::Loopback
+    }
 }
 
 /// Says why a case cannot be run on a device; `None` where it can.
@@ -141,13 +160,24 @@ pub(super) struct Case {
     pub(super) routes: Routes,
     pub(super) ways: Ways,
     pub(super) needs: Option<Needs>,
+    /// Whether it is tried between two adapters as well, where there are two.
+    pub(super) between: bool,
     pub(super) run: fn(&mut Env),
+}
+
+/// Which adapters a case connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// One, with itself.
+    Loopback,
+    /// Two.
+    Pair,
 }
 
 impl Case {
     /// A case for every route and way.
     pub(super) const fn new(id: &'static str, name: &'static str, run: fn(&mut Env)) -> Self {
-        Self { id, name, routes: Routes::All, ways: Ways::All, needs: None, run }
+        Self { id, name, routes: Routes::All, ways: Ways::All, needs: None, between: false, run }
     }
 
     /// Not for the safe consumer, and why.
@@ -169,6 +199,11 @@ impl Case {
 
     pub(super) const fn own(self) -> Self {
         Self { ways: Ways::Own, ..self }
+    }
+
+    /// Tried between two adapters too.
+    pub(super) const fn between(self) -> Self {
+        Self { between: true, ..self }
     }
 
     pub(super) const fn needs(self, needs: Needs) -> Self {

@@ -1,9 +1,10 @@
-//! What a case works with: one opened adapter, one route to it, one way of completing.
+//! What a case works with: one opened adapter, perhaps a second to connect it to, one route to them, one way of
+//! completing.
 //!
 //! Whatever a case does goes through here, so that B1 and B2 are checked on every request of every case, and that
 //! nothing is left open, called twice or called late when the case is over.
 
-use super::case::{Device, RouteKind, Way};
+use super::case::{Device, RouteKind, Span, Way};
 use super::control::Control;
 use super::desk::{Desk, Spawning};
 use super::kit::Kit;
@@ -42,6 +43,9 @@ pub(super) struct Env {
     path: Path,
     bell: Arc<Bell>,
     session: Option<Box<dyn Session>>,
+    span: Span,
+    /// The second adapter, once it is opened.
+    peer: Option<Box<dyn Session>>,
     tickets: Vec<(Arc<Ticket>, Option<NTSTATUS>)>,
     regions: Vec<Mr>,
     domains: Vec<Pd>,
@@ -60,8 +64,7 @@ impl Env {
     pub(super) fn new(
         kit: Arc<Kit>,
         device: Arc<Device>,
-        route: RouteKind,
-        way: Way,
+        (route, way, span): (RouteKind, Way, Span),
     ) -> Result<Self> {
         let (bell, control) = (Arc::<Bell>::default(), Arc::<Control>::default());
         let path = Path::new(route);
@@ -75,6 +78,8 @@ impl Env {
             path,
             bell,
             session: None,
+            span,
+            peer: None,
             tickets: Vec::new(),
             regions: Vec::new(),
             domains: Vec::new(),
@@ -313,6 +318,23 @@ impl Env {
         pd.expect("a domain")
     }
 
+    /// A domain of whoever reaches for memory: of the same adapter, or of the second one.
+    #[track_caller]
+    pub(super) fn peer_pd(&mut self) -> Pd {
+        if self.span == Span::Loopback {
+            return self.pd();
+        }
+        if self.peer.is_none() {
+            let opener = self.kit.peer.as_ref().expect("the kit has a pair");
+            let peer = opener.open(self.setup(self.version())).expect("the second adapter opens");
+            let declared = (peer.capabilities(), self.device.capabilities);
+            assert_eq!(declared.0, declared.1, "two adapters of one kind");
+            self.peer = Some(peer);
+        }
+        let adapter = self.peer.as_ref().expect("opened").adapter();
+        self.pd_of(adapter)
+    }
+
     /// A region of `pd` for conventional registration.
     #[track_caller]
     pub(super) fn mr(&mut self, pd: Pd) -> Mr {
@@ -421,11 +443,12 @@ impl Env {
 
     #[track_caller]
     fn close_session(&mut self) {
-        let Some(session) = self.session.take() else { return };
-        if let Err(refused) = session.try_close() {
-            let error = refused.error;
-            drop(refused.session);
-            panic!("H5: all is closed, and yet the adapter is not free: {error}");
+        for session in [self.peer.take(), self.session.take()].into_iter().flatten() {
+            if let Err(refused) = session.try_close() {
+                let error = refused.error;
+                drop(refused.session);
+                panic!("H5: all is closed, and yet the adapter is not free: {error}");
+            }
         }
     }
 }

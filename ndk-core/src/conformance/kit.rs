@@ -19,13 +19,35 @@ use std::sync::Arc;
 pub struct Kit {
     pub(super) name: String,
     pub(super) opener: Arc<dyn Opener>,
+    /// Makes what the first's queue pairs can be connected to.
+    pub(super) peer: Option<Arc<dyn Opener>>,
     pub(super) small: Option<(usize, Arc<dyn Opener>)>,
 }
 
 impl Kit {
     /// A kit for the adapters that `open` makes. Every case opens one of its own, several at a time.
     pub fn new<A: AdapterProvider>(open: impl Fn() -> Result<A> + Send + Sync + 'static) -> Self {
-        Self { name: String::new(), opener: Arc::new(Factory(open)), small: None }
+        Self { name: String::new(), opener: Arc::new(Factory(open)), peer: None, small: None }
+    }
+
+    /// As [`new`](Self::new), with a second adapter of the same kind for each case about access: queue pairs of the two
+    /// can be connected to each other. `peer` opens another port or device; for one that reaches itself through
+    /// adapters opened twice it is the same as `open`.
+    ///
+    /// What an access may reach is then tried in loopback, and between the two as well; everything about access is
+    /// tried between the two where the adapter cannot be connected to itself.
+    ///
+    /// ```no_run
+    /// # fn open(port: u8) -> ndk_core::Result<ndk_core::BoxedAdapter> { unimplemented!() }
+    /// fn main() -> std::process::ExitCode {
+    ///     ndk_core::conformance::Kit::pair(|| open(1), || open(2)).main()
+    /// }
+    /// ```
+    pub fn pair<A: AdapterProvider>(
+        open: impl Fn() -> Result<A> + Send + Sync + 'static,
+        peer: impl Fn() -> Result<A> + Send + Sync + 'static,
+    ) -> Self {
+        Self { peer: Some(Arc::new(Factory(peer))), ..Self::new(open) }
     }
 
     /// A name before that of every case, where one program tests several backends, or one in several shapes.
@@ -53,6 +75,7 @@ impl fmt::Debug for Kit {
         let limit = self.small.as_ref().map(|&(limit, _)| limit);
         f.debug_struct("Kit")
             .field("name", &self.name)
+            .field("pair", &self.peer.is_some())
             .field("region_limit", &limit)
             .finish_non_exhaustive()
     }

@@ -15,7 +15,8 @@
 //!   entry has returned, after which a future of the consumer's is ready at its first poll. The kit makes them, by a
 //!   wrapper around the adapter under test and an executor of its own.
 //! - A case about access to the bytes connects two queue pairs of the adapter under test, in two domains, and reaches
-//!   from one for the other's memory; an adapter that cannot be connected to itself leaves these cases out.
+//!   from one for the other's memory. A kit with a [pair](Kit::pair) tries what may be reached between two adapters too
+//!   (`F1::bounds/pair`); without one, an adapter that cannot be connected to itself leaves these cases out.
 //! - A case that needs what a device does not have is left out, with the reason. Where a device declares that it does
 //!   something in another way (section K), the case expects that.
 //!

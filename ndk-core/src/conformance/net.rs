@@ -1,4 +1,5 @@
-//! An owner of memory, a peer that reaches for it, and the connection between them.
+//! An owner of memory, a peer that reaches for it, and the connection between them: two domains of the adapter under
+//! test, or one of it and one of a second adapter.
 //!
 //! A refused access breaks the connection at both ends (F6), so that whoever expects a refusal here gets a new
 //! connection after it.
@@ -8,10 +9,7 @@ use super::env::Env;
 use super::memory::Memory;
 use super::port::Port;
 use super::route::{Mr, Pd};
-use crate::abi::{
-    NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED, NDK_MR_FLAG_ALLOW_LOCAL_WRITE,
-    NDK_MR_FLAG_RDMA_READ_SINK, PAGE_SIZE, ULONG,
-};
+use crate::abi::{NDK_MR_FLAG_ALLOW_LOCAL_WRITE, NDK_MR_FLAG_RDMA_READ_SINK, PAGE_SIZE, ULONG};
 use crate::access::{LocalToken, RemoteToken};
 use crate::capabilities::Refusal;
 use crate::error::{ErrorKind, Result};
@@ -21,12 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-/// Needs queue pairs, and that two of one adapter can be connected.
+/// Needs queue pairs, and that two of them can be connected.
 pub(super) fn wire(device: &Device) -> Option<&'static str> {
-    let loopback = device.info.AdapterFlags & NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED != 0;
-    match (device.queue_pairs, loopback) {
+    match (device.queue_pairs, device.loops_back() || device.peer) {
         (false, _) => Some("the backend has no queue pairs"),
-        (true, false) => Some("the adapter cannot be connected to itself"),
+        (true, false) => {
+            Some("the adapter cannot be connected to itself, and the kit has no other")
+        }
         (true, true) => None,
     }
 }
@@ -218,11 +217,7 @@ impl Env {
 
 impl Net {
     pub(super) fn new(env: &mut Env) -> Self {
-        let (owner, peer) = (env.pd(), env.pd());
-        Self::of(env, owner, peer)
-    }
-
-    pub(super) fn of(env: &mut Env, owner: Pd, peer: Pd) -> Self {
+        let (owner, peer) = (env.pd(), env.peer_pd());
         let flags = NDK_MR_FLAG_ALLOW_LOCAL_WRITE | NDK_MR_FLAG_RDMA_READ_SINK;
         let memory = env.memory(SCRATCH, 0);
         let scratch = env.register_in(peer, memory, flags);

@@ -16,6 +16,8 @@ pub struct Planned {
     pub case: &'static str,
     /// The routes that it takes, each with the ways of completing that it tries there; no way where it has its own.
     pub routes: Vec<(&'static str, Vec<&'static str>)>,
+    /// Whether it is tried between two adapters besides.
+    pub pair: bool,
     /// Why a safe consumer cannot ask for it, where the other routes can: the end of a sentence.
     pub ruled_out: Option<&'static str>,
     /// Why it is left out on this device; `None` where it runs.
@@ -25,7 +27,8 @@ pub struct Planned {
 impl Planned {
     /// How many tests of the harness the case is.
     pub fn tests(&self) -> usize {
-        self.routes.iter().map(|(_, ways)| ways.len().max(1)).sum()
+        let tests = self.routes.iter().map(|(_, ways)| ways.len().max(1));
+        tests.sum::<usize>() + usize::from(self.pair)
     }
 }
 
@@ -50,6 +53,7 @@ impl Kit {
             rule: case.id,
             case: case.name,
             routes: routes(case),
+            pair: device.has_pair(case),
             ruled_out: match case.routes {
                 Routes::Raw(reason) => Some(reason),
                 Routes::All | Routes::Table => None,

@@ -1,6 +1,6 @@
 //! From the list of cases to the output of `cargo test`.
 
-use super::case::{Case, Device, RouteKind, Way, Ways};
+use super::case::{Case, Device, RouteKind, Span, Way, Ways};
 use super::cases;
 use super::control::Control;
 use super::desk::Desk;
@@ -39,9 +39,16 @@ fn trials(kit: Kit) -> Vec<Trial> {
             for &way in case.ways.list(route) {
                 let (kit, device, case) = (kit.clone(), device.clone(), *case);
                 let name = format!("{prefix}{}", full_name(&case, route, way));
-                trials
-                    .push(Trial::ignorable_test(name, move || run(kit, device, &case, route, way)));
+                let setting = (route, way, device.span());
+                trials.push(Trial::ignorable_test(name, move || run(kit, device, &case, setting)));
             }
+        }
+        if device.has_pair(case) {
+            let (kit, device, case) = (kit.clone(), device.clone(), *case);
+            // Neither route nor way matters to what passes between two adapters.
+            let setting = (RouteKind::Table, Way::Inline, Span::Pair);
+            let name = format!("{prefix}{}::{}/pair", case.id, case.name);
+            trials.push(Trial::ignorable_test(name, move || run(kit, device, &case, setting)));
         }
     }
     trials
@@ -57,13 +64,12 @@ fn run(
     kit: Arc<Kit>,
     device: Arc<Device>,
     case: &Case,
-    route: RouteKind,
-    way: Way,
+    setting: (RouteKind, Way, Span),
 ) -> Result<Completion, Failed> {
     if let Some(reason) = case.needs.and_then(|needs| needs(&device)) {
         return Ok(Completion::ignored_with(reason));
     }
-    let mut env = Env::new(kit, device, route, way)?;
+    let mut env = Env::new(kit, device, setting)?;
     (case.run)(&mut env);
     env.wrap_up();
     Ok(Completion::Completed)
@@ -79,12 +85,13 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
         inline: true,
         mappings: false,
         queue_pairs: false,
+        peer: kit.peer.is_some(),
         privileged_token: false,
         small: kit.small.as_ref().map(|&(limit, _)| limit),
     };
     let _ = session.try_close();
     let shown = Arc::new(Device { ..device });
-    let mut env = Env::new(kit.clone(), shown, RouteKind::Table, Way::Inline)?;
+    let mut env = Env::new(kit.clone(), shown, (RouteKind::Table, Way::Inline, Span::Loopback))?;
     let (outcome, pd) = env.create_pd();
     let pd = pd.ok_or_else(|| unusable("a domain", outcome.status()))?;
     let (fast, _) = env.create_mr(pd, RegionKind::FastRegister);

@@ -16,9 +16,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("D3", "dead_when_completed", dead_when_completed).needs(wire),
-    Case::new("D3", "against_a_writer", against_a_writer).needs(wire),
-    Case::new("D3", "against_a_reader", against_a_reader).needs(wire),
+    Case::new("D3", "dead_when_completed", dead_when_completed).between().needs(wire),
+    Case::new("D3", "against_a_writer", against_a_writer).between().needs(wire),
+    Case::new("D3", "against_a_reader", against_a_reader).between().needs(wire),
     Case::new("D4", "new_memory_and_rights", new_memory_and_rights).needs(wire),
     Case::new("D4", "stale_token", stale_token).needs(never_soon),
     Case::new("D4", "stale_token_of_a_closed_region", stale_token_of_a_closed_region)

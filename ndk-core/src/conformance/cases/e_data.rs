@@ -12,12 +12,12 @@ use crate::abi::*;
 use crate::provider::WorkKind;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("E3", "local_token", local_token).needs(wire),
-    Case::new("E3", "one_key", one_key).needs(shared_key),
-    Case::new("E3", "two_keys", two_keys).needs(keys_of_its_own),
+    Case::new("E3", "local_token", local_token).between().needs(wire),
+    Case::new("E3", "one_key", one_key).between().needs(shared_key),
+    Case::new("E3", "two_keys", two_keys).between().needs(keys_of_its_own),
     Case::new("E4", "over_the_rounds", over_the_rounds).needs(fast_wire),
     Case::new("E4", "old_token", old_token).needs(fast_wire),
-    Case::new("E6", "privileged_token", privileged_token).needs(privileged),
+    Case::new("E6", "privileged_token", privileged_token).between().needs(privileged),
 ];
 
 fn shared_key(device: &Device) -> Option<&'static str> {

@@ -14,18 +14,20 @@ use crate::provider::{RemoteAddress, WorkKind};
 use std::iter::repeat_with;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("F1", "bounds", bounds).needs(wire),
-    Case::new("F2", "wraps", wraps).needs(wire),
-    Case::new("F3", "zero_length", zero_length).needs(wire),
-    Case::new("F5", "other_domain", other_domain).needs(wire),
-    Case::new("F5", "own_memory_of_other_domain", own_memory_of_other_domain).needs(wire),
-    Case::new("F5", "requests_on_other_domain", requests_on_other_domain).needs(fast_wire),
-    Case::new("F6", "both_ends", both_ends).needs(wire),
-    Case::new("F6", "requests_behind", requests_behind).needs(wire),
-    Case::new("F6", "other_connections", other_connections).needs(wire),
-    Case::new("F6", "loss_of_connection", loss_of_connection).needs(loses_connection),
-    Case::new("F6", "flushed_invalidate", flushed_invalidate).needs(fast_wire),
-    Case::new("F6", "close_after_flush", close_after_flush).needs(fast_wire),
+    Case::new("F1", "bounds", bounds).between().needs(wire),
+    Case::new("F2", "wraps", wraps).between().needs(wire),
+    Case::new("F3", "zero_length", zero_length).between().needs(wire),
+    Case::new("F5", "other_domain", other_domain).between().needs(wire),
+    Case::new("F5", "own_memory_of_other_domain", own_memory_of_other_domain).between().needs(wire),
+    Case::new("F5", "requests_on_other_domain", requests_on_other_domain)
+        .between()
+        .needs(fast_wire),
+    Case::new("F6", "both_ends", both_ends).between().needs(wire),
+    Case::new("F6", "requests_behind", requests_behind).between().needs(wire),
+    Case::new("F6", "other_connections", other_connections).between().needs(wire),
+    Case::new("F6", "loss_of_connection", loss_of_connection).between().needs(loses_connection),
+    Case::new("F6", "flushed_invalidate", flushed_invalidate).between().needs(fast_wire),
+    Case::new("F6", "close_after_flush", close_after_flush).between().needs(fast_wire),
 ];
 
 pub(super) const ALL: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE;

@@ -10,11 +10,11 @@ use crate::abi::*;
 use crate::provider::WorkKind;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("F4", "remote", remote).needs(wire),
-    Case::new("F4", "source", source).needs(wire),
-    Case::new("F4", "sink_of_receive", sink_of_receive).needs(wire),
-    Case::new("F4", "sink_of_read", sink_of_read).needs(wire),
-    Case::new("F4", "dead_token", dead_token).needs(wire),
+    Case::new("F4", "remote", remote).between().needs(wire),
+    Case::new("F4", "source", source).between().needs(wire),
+    Case::new("F4", "sink_of_receive", sink_of_receive).between().needs(wire),
+    Case::new("F4", "sink_of_read", sink_of_read).between().needs(wire),
+    Case::new("F4", "dead_token", dead_token).between().needs(wire),
 ];
 
 /// Whether a peer may read a region with these flags; a device may not ask for the right (K1).

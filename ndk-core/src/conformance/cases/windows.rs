@@ -19,13 +19,15 @@ pub(super) const CASES: &[Case] = &[
     Case::new("D2", "until_invalidated", until_invalidated).needs(window_wire),
     Case::new("D2", "until_closed", until_closed).needs(window_wire),
     Case::new("D2", "until_the_last_window", until_the_last_window).needs(window_wire),
-    Case::new("D2", "until_invalidated_by_peer", until_invalidated_by_peer).needs(window_wire),
+    Case::new("D2", "until_invalidated_by_peer", until_invalidated_by_peer)
+        .between()
+        .needs(window_wire),
     Case::new("D2", "names_in_the_log", names_in_the_log).needs(log_is_heard),
     Case::new("D2", "flushed_bind", flushed_bind).needs(window_wire),
     Case::new("D2", "flushed_invalidation", flushed_invalidation).needs(window_wire),
     Case::new("D2", "refused_bind", refused_bind).needs(window_wire),
-    Case::new("F1", "bounds_of_a_window", bounds_of_a_window).needs(window_wire),
-    Case::new("F4", "rights_of_a_window", rights_of_a_window).needs(window_wire),
+    Case::new("F1", "bounds_of_a_window", bounds_of_a_window).between().needs(window_wire),
+    Case::new("F4", "rights_of_a_window", rights_of_a_window).between().needs(window_wire),
     Case::new("G8", "window_not_bound", window_not_bound).needs(window_wire),
     Case::new("H3", "window_invalidated", window_invalidated).needs(window_wire),
     Case::new("H3", "window_closed", window_closed).needs(window_wire),

@@ -1,0 +1,43 @@
+//! The kits that the simulator is put through: in the shape of each device that it knows, and as devices that wait or
+//! whose tokens rotate.
+
+use ndk_backend_sim::plan::Plan;
+use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
+use ndk_core::Result;
+use ndk_core::conformance::Kit;
+
+/// Room for the regions of the cases about the limit.
+const SMALL: u32 = 5;
+
+/// Every operation ends on the simulator's clock, a little later.
+const SLOW: &str = "[latency]\nall = \"1us..20us\"";
+
+/// Tokens of fast registrations change with each round: with a key for each side, and with one key that everything pends on.
+const ROTATING: &str = "[tokens]\nrotate = true\nkeys = \"two\"";
+const SLOWLY_ROTATING: &str =
+    "[latency]\nall = \"1us..20us\"\n[tokens]\nrotate = true\nkeys = \"one\"";
+
+/// How one adapter after another is made, all of them within reach of each other.
+fn opener(profile: &'static str, plan: Plan, fabric: Fabric) -> impl Fn() -> Result<SimAdapter> {
+    move || {
+        let (profile, plan, fabric) = (Profile::by_name(profile)?, plan.clone(), fabric.clone());
+        SimAdapter::new(Config { profile, plan, fabric, ..Config::default() })
+    }
+}
+
+fn kit(name: &'static str, profile: &'static str, plan: &str) -> (&'static str, Kit) {
+    let plan: Plan = plan.parse().expect("a plan");
+    let mut small = plan.clone();
+    small.limits.regions = Some(SMALL);
+    let fabric = Fabric::new();
+    let open = || opener(profile, plan.clone(), fabric.clone());
+    let kit = Kit::pair(open(), open()).named(name);
+    (name, kit.region_limit(SMALL as usize, opener(profile, small, fabric.clone())))
+}
+
+/// Each kit, and its name.
+pub(crate) fn all() -> Vec<(&'static str, Kit)> {
+    let shapes = Profile::names().map(|name| kit(name, name, ""));
+    let planned = [("slow", SLOW), ("rotating", ROTATING), ("slowly-rotating", SLOWLY_ROTATING)];
+    shapes.chain(planned.map(|(name, plan)| kit(name, "default", plan))).collect()
+}
