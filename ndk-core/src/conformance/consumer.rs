@@ -5,7 +5,7 @@
 
 use super::flight::{Ended, Flight, Started, Told};
 use super::held::{Held, Objects, rules_out};
-use super::route::{Adapter, Change, Mapped, Mr, Pd, Raw, Registration, Route};
+use super::route::{Adapter, Change, Mapped, Mr, Pd, Raw, Registration, Route, head};
 use super::ticket::Done;
 use crate::abi::{
     GUID, NDK_EXTENSION_INTERFACE, NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION,
@@ -15,6 +15,7 @@ use crate::abi::{
 use crate::access::{Access, LocalToken};
 use crate::consumer::{Failed, LogicalMapping};
 use crate::error::Result;
+use crate::mdl::Mdl;
 use crate::provider::RegionKind;
 use std::future::Future;
 use std::mem::{offset_of, size_of};
@@ -65,6 +66,14 @@ impl Consumer {
             }
         }
     }
+}
+
+/// What a case sees where the consumer did not give back the memory that it had been given; no provider's status.
+const NOT_GIVEN_BACK: NTSTATUS = 0xe000_0001_u32 as i32;
+
+/// The status of a request that gives memory back.
+fn given_back(status: NTSTATUS, back: &Mdl, given: &Option<Mdl>) -> NTSTATUS {
+    if back.as_ptr() == head(given) { status } else { NOT_GIVEN_BACK }
 }
 
 fn status(result: Result<()>) -> NTSTATUS {
@@ -135,7 +144,13 @@ impl Route for Consumer {
                 Held::Created(region) => region.close().await,
                 Held::Fast(region) => region.close().await,
                 Held::Ready(region) => region.close().await,
-                Held::Registered(region, _) => region.close().await.map(drop),
+                Held::Registered(region, Registration { chain, .. }) => {
+                    let closed = region.close().await;
+                    return Ended::with(closed.map_or_else(
+                        |error| error.status(),
+                        |back| given_back(STATUS_SUCCESS, &back, &chain),
+                    ));
+                }
                 Held::Lent(_) => rules_out("the close of a region that a request has"),
             };
             Ended::with(status(closed))
@@ -162,8 +177,9 @@ impl Route for Consumer {
             };
             match registered {
                 Ok(region) => (STATUS_SUCCESS, Held::Registered(region, registration)),
-                Err(Failed { object: (region, _), error }) => {
-                    (error.status(), Held::Created(region))
+                Err(Failed { object: (region, back), error }) => {
+                    let status = given_back(error.status(), &back, &registration.chain);
+                    (status, Held::Created(region))
                 }
             }
         })
@@ -175,7 +191,10 @@ impl Route for Consumer {
         };
         self.change(mr, done, async move {
             match region.deregister().await {
-                Ok((region, _)) => (STATUS_SUCCESS, Held::Created(region)),
+                Ok((region, back)) => {
+                    let status = given_back(STATUS_SUCCESS, &back, &registration.chain);
+                    (status, Held::Created(region))
+                }
                 Err(Failed { object, error }) => {
                     (error.status(), Held::Registered(object, registration))
                 }
@@ -252,7 +271,7 @@ impl Route for Consumer {
         done: Done<NDK_FN_REQUEST_COMPLETION>,
     ) -> NTSTATUS {
         let Mapped { chain, length, lam, size: _, fbo } = arguments;
-        let memory = chain.expect("Rust has no null");
+        let memory = chain.clone().expect("Rust has no null");
         assert_eq!(length, memory.len(), "a mapping is of all of its memory");
         let (objects, adapter) = (self.0.clone(), self.0.adapter(adapter));
         let (lam, fbo) = (Raw(lam), Raw(fbo));
@@ -264,7 +283,9 @@ impl Route for Consumer {
                     objects.put_mapping(lam.0.addr(), mapping);
                     Ended::SUCCESS
                 }
-                Err(failed) => Ended::with(failed.error.status()),
+                Err(Failed { object: back, error }) => {
+                    Ended::with(given_back(error.status(), &back, &chain))
+                }
             }
         })
     }
