@@ -69,8 +69,8 @@ const LONGEST_RUN: u64 = 1 << 31;
 /// How many runs one inline entry of at most `largest` bytes holds, where `largest` is the device's largest work-queue
 /// entry.
 ///
-/// ConnectX adapters take entries of 1024 bytes, and the size field counts up to 63 octowords. 8 of them are not list,
-/// and the list comes in blocks of 4: 52 runs.
+/// However large that is, the size field counts up to 63 octowords. 8 of them are not list, and the list comes in blocks
+/// of 4: 52 runs.
 pub(crate) const fn most_runs(largest: usize) -> usize {
     let octowords = largest / OCTOWORD;
     let octowords = if octowords < MOST_OCTOWORDS { octowords } else { MOST_OCTOWORDS };
