@@ -121,7 +121,7 @@ impl Closing {
     }
 }
 
-const EVERY_TABLE: &str = "every entry of a table is there (A2)";
+pub(crate) const EVERY_TABLE: &str = "every entry of a table is there (A2)";
 
 /// Creates a protection domain.
 ///

@@ -1,0 +1,282 @@
+//! What the project wants to reach, and what a run reached of it.
+
+use crate::questions::data::{MEMCPY, WRITE};
+use crate::questions::growth::{self, CHURN, HOT};
+use crate::questions::pair::{BOXED, LAYERED, SHM, STATIC, TWIN};
+use crate::questions::threads::{self, LOOKUP, ONE, PAIRS, TABLE, TWO, TWO_DOMAINS};
+use crate::questions::tokens::BARE;
+use crate::questions::writes::SHM_WAYS;
+use crate::run::Run;
+
+/// What is wanted of a figure.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// No more.
+    AtMost(f64),
+    /// No less.
+    AtLeast(f64),
+}
+
+impl Limit {
+    fn holds(self, figure: f64) -> bool {
+        match self {
+            Self::AtMost(limit) => figure <= limit,
+            Self::AtLeast(limit) => figure >= limit,
+        }
+    }
+}
+
+/// How a figure is written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unit {
+    /// A ratio of times.
+    Times,
+    /// Instructions.
+    Instructions,
+    /// Heap allocations.
+    Allocations,
+    /// A ratio of instructions, as what is added.
+    Added,
+}
+
+/// How a figure is found in a run; `None` where the run does not have it.
+pub type Figure = fn(&Run) -> Option<f64>;
+
+/// Something to reach.
+#[derive(Clone, Copy, Debug)]
+pub struct Bar {
+    /// What is measured.
+    pub what: &'static str,
+    /// What is wanted.
+    pub limit: Limit,
+    /// How both are written.
+    pub unit: Unit,
+    /// What was reached.
+    pub figure: Figure,
+    /// What is to be known where it is not reached: what was tried, what limits it.
+    pub note: &'static str,
+}
+
+impl Bar {
+    /// Whether a figure is what was wanted.
+    pub fn is_reached(&self, figure: f64) -> bool {
+        self.limit.holds(figure)
+    }
+
+    /// The limit in words.
+    pub fn wanted(&self) -> String {
+        match self.limit {
+            Limit::AtMost(limit) => format!("at most {}", self.unit.show(limit)),
+            Limit::AtLeast(limit) => format!("at least {}", self.unit.show(limit)),
+        }
+    }
+}
+
+impl Unit {
+    /// A figure with its unit.
+    pub fn show(self, figure: f64) -> String {
+        match self {
+            Self::Times => format!("{figure:.2}x"),
+            Self::Instructions => format!("{figure:.0}"),
+            Self::Allocations => format!("{figure:.0}"),
+            Self::Added => format!("{:+.0} %", (figure - 1.0) * 100.0),
+        }
+    }
+}
+
+fn ratio(run: &Run, group: &str, contender: &str, reference: &str) -> Option<f64> {
+    Some(run.measurement(group)?.ratio(contender, reference)?.median)
+}
+
+fn instructions(run: &Run, group: &str, contender: &str) -> Option<f64> {
+    Some(run.count(group, contender)?.instructions)
+}
+
+/// The allocations of everything that must do without.
+fn inline_allocations(run: &Run) -> Option<f64> {
+    let groups = ["pair/1", "pair/16", "tokens/local", "tokens/remote"];
+    groups.iter().map(|group| Some(run.count(group, STATIC)?.allocations)).sum()
+}
+
+fn hot(run: &Run) -> Option<f64> {
+    let largest = growth::LIVE[growth::LIVE.len() - 1];
+    ratio(run, HOT, &growth::name(STATIC, largest), &growth::name(STATIC, growth::LIVE[1]))
+}
+
+fn churn(run: &Run) -> Option<f64> {
+    let largest = growth::LIVE[growth::LIVE.len() - 1];
+    ratio(run, CHURN, &growth::name(STATIC, largest), &growth::name(TWIN, largest))
+}
+
+/// Operations in a time, of both threads together, over those of one.
+fn two_threads(run: &Run) -> Option<f64> {
+    ratio(run, PAIRS, &threads::name(STATIC, ONE), &threads::name(STATIC, TWO_DOMAINS))
+}
+
+fn two_threads_over_twin(run: &Run) -> Option<f64> {
+    ratio(run, PAIRS, &threads::name(TWIN, TWO), &threads::name(STATIC, TWO_DOMAINS))
+}
+
+fn lookup(run: &Run) -> Option<f64> {
+    ratio(run, LOOKUP, &threads::name(TABLE, TWO), &threads::name(TABLE, ONE))
+}
+
+/// The fastest of libfabric's ways over ours.
+fn over_fabric(run: &Run) -> Option<f64> {
+    let ways = SHM_WAYS.iter().filter_map(|way| ratio(run, "writes/64", way, STATIC));
+    ways.min_by(f64::total_cmp)
+}
+
+/// All of them, in the order of the page.
+pub const ALL: [Bar; 20] = [
+    Bar {
+        what: "static adapter on the simulator, pair of 1 page, over the C twin",
+        limit: Limit::AtMost(1.2),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/1", STATIC, TWIN),
+        note: "",
+    },
+    Bar {
+        what: "the same, 16 pages",
+        limit: Limit::AtMost(1.2),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/16", STATIC, TWIN),
+        note: "",
+    },
+    Bar {
+        what: "the same, 256 pages",
+        limit: Limit::AtMost(1.1),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/256", STATIC, TWIN),
+        note: "",
+    },
+    Bar {
+        what: "instructions for the pair, 1 page",
+        limit: Limit::AtMost(450.0),
+        unit: Unit::Instructions,
+        figure: |run| instructions(run, "pair/1", STATIC),
+        note: "",
+    },
+    Bar {
+        what: "dyn (boxed) adapter, pair of 1 page, over the C twin",
+        limit: Limit::AtMost(3.0),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/1", BOXED, TWIN),
+        note: "",
+    },
+    Bar {
+        what: "static adapter, pair of 1 page, over libfabric shm",
+        limit: Limit::AtMost(0.4),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/1", STATIC, SHM),
+        note: "",
+    },
+    Bar {
+        what: "the same, 16 pages",
+        limit: Limit::AtMost(0.4),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/16", STATIC, SHM),
+        note: "",
+    },
+    Bar {
+        what: "heap allocations of an inline pair of up to 16 pages and of the token getters",
+        limit: Limit::AtMost(0.0),
+        unit: Unit::Allocations,
+        figure: inline_allocations,
+        note: "",
+    },
+    Bar {
+        what: "heap allocations of an inline pair of more pages",
+        limit: Limit::AtMost(1.0),
+        unit: Unit::Allocations,
+        figure: |run| Some(run.count("pair/511", STATIC)?.allocations),
+        note: "",
+    },
+    Bar {
+        what: "token getter over a bare indirect C call",
+        limit: Limit::AtMost(1.1),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "tokens/local", STATIC, BARE),
+        note: "",
+    },
+    Bar {
+        what: "hot pair with 1,000,000 live regions over that with 1,000",
+        limit: Limit::AtMost(1.15),
+        unit: Unit::Times,
+        figure: hot,
+        note: "",
+    },
+    Bar {
+        what: "random churn with 1,000,000 live regions over the C twin's",
+        limit: Limit::AtMost(1.2),
+        unit: Unit::Times,
+        figure: churn,
+        note: "",
+    },
+    Bar {
+        what: "throughput of two threads in two domains over one thread",
+        limit: Limit::AtLeast(1.5),
+        unit: Unit::Times,
+        figure: two_threads,
+        note: "",
+    },
+    Bar {
+        what: "the same over the C twin's two threads with one mutex",
+        limit: Limit::AtLeast(3.0),
+        unit: Unit::Times,
+        figure: two_threads_over_twin,
+        note: "",
+    },
+    Bar {
+        what: "token lookup on two threads, time of each over that of one",
+        limit: Limit::AtMost(1.3),
+        unit: Unit::Times,
+        figure: lookup,
+        note: "",
+    },
+    Bar {
+        what: "remote write on the simulator over memcpy, 64 bytes",
+        limit: Limit::AtMost(3.0),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "data/64", WRITE, MEMCPY),
+        note: "",
+    },
+    Bar {
+        what: "the same, 4 KiB",
+        limit: Limit::AtMost(1.3),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "data/4096", WRITE, MEMCPY),
+        note: "",
+    },
+    Bar {
+        what: "the same, 1 MiB",
+        limit: Limit::AtMost(1.1),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "data/1048576", WRITE, MEMCPY),
+        note: "",
+    },
+    Bar {
+        what: "remote write of 64 bytes, times faster than libfabric shm's best",
+        limit: Limit::AtLeast(10.0),
+        unit: Unit::Times,
+        figure: over_fabric,
+        note: "",
+    },
+    Bar {
+        what: "a layer of the provider traits that forwards every call, pair of 1 page",
+        limit: Limit::AtMost(1.15),
+        unit: Unit::Added,
+        figure: |run| {
+            Some(instructions(run, "pair/1", LAYERED)? / instructions(run, "pair/1", STATIC)?)
+        },
+        note: "",
+    },
+];
+
+/// Instructions that no change may exceed: what was counted, and some room for what a compiler does differently.
+pub const BOUNDS: [(&str, &str, f64); 4] = [
+    ("pair/1", STATIC, 950.0),
+    ("pair/1", BOXED, 1550.0),
+    ("tokens/local", STATIC, 40.0),
+    ("data/64", WRITE, 1600.0),
+];
