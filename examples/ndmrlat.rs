@@ -7,13 +7,14 @@ use clap::Parser;
 use common::plot::{Point, Series};
 use common::ticket::Ticket;
 use common::tool::{
-    Clock, Domain, Format, Options, Region, Row, Took, draw, histogram, percentile, progress,
-    sizes, write_rows,
+    Clock, Domain, Format, Options, Region, Row, Took, draw, exit, histogram, note, percentile,
+    progress, rounded, sizes, write_rows,
 };
 use hdrhistogram::Histogram;
 use ndk_core::mdl::{Buffer, Mdl};
 use serde::Serialize;
 use std::error::Error;
+use std::process::ExitCode;
 
 #[derive(Parser)]
 #[command(about = "Latency of registering and deregistering memory, by size")]
@@ -49,9 +50,10 @@ struct Latency {
 }
 
 impl Row for Latency {
-    const HEADER: &'static str = "\
-               Register (usec)   Deregister (usec)     CPU      Register (usec)    Deregister (usec)  Inline     Live
-     Size      call     total      call     total       %       p50       p99       p50       p99       %";
+    const HEADER: &'static str = concat!(
+        "               Register (usec)   Deregister (usec)     CPU      Register (usec)    Deregister (usec)  Inline     Live\n",
+        "     Size      call     total      call     total       %       p50       p99       p50       p99       %",
+    );
 
     fn columns(&self) -> String {
         format!(
@@ -89,12 +91,15 @@ impl Requests {
         self.call += took.call.as_secs_f64() * 1e6;
         self.total += took.total.as_secs_f64() * 1e6;
         self.inline += u32::from(took.inline);
-        self.nanoseconds.saturating_record(took.total.as_nanos() as u64);
+        note(&mut self.nanoseconds, took.total);
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let options = &arguments.options;
     let domain = Domain::open(&options.backend)?;
     let (ticket, byte) = (Ticket::default(), Mdl::new(&Buffer::new(1)?)?);
@@ -112,7 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut rows = Vec::new();
     for size in sizes() {
-        let row = latency(&region, size, &arguments, others.len() + 1)?;
+        let row = latency(&region, size, arguments, others.len() + 1)?;
         if options.format == Format::Table {
             bar.suspend(|| println!("{}", row.columns()));
         }
@@ -143,16 +148,16 @@ fn latency(
     let (register, deregister) = (&registered.nanoseconds, &deregistered.nanoseconds);
     Ok(Latency {
         size,
-        register_call: registered.call / count,
-        register_total: registered.total / count,
-        deregister_call: deregistered.call / count,
-        deregister_total: deregistered.total / count,
-        cpu,
+        register_call: rounded(registered.call / count),
+        register_total: rounded(registered.total / count),
+        deregister_call: rounded(deregistered.call / count),
+        deregister_total: rounded(deregistered.total / count),
+        cpu: rounded(cpu),
         register_p50: percentile(register, 50.0),
         register_p99: percentile(register, 99.0),
         deregister_p50: percentile(deregister, 50.0),
         deregister_p99: percentile(deregister, 99.0),
-        inline: 100.0 * f64::from(registered.inline + deregistered.inline) / (2.0 * count),
+        inline: rounded(100.0 * f64::from(registered.inline + deregistered.inline) / (2.0 * count)),
         live,
     })
 }

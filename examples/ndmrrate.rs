@@ -7,13 +7,14 @@ use clap::Parser;
 use common::plot::{Point, Series};
 use common::ticket::Ticket;
 use common::tool::{
-    Clock, Domain, Format, MAX_SIZE, Options, Row, Took, draw, histogram, percentile, progress,
-    sizes, write_rows,
+    Clock, Domain, Format, MAX_SIZE, Options, Row, Took, draw, exit, histogram, note, percentile,
+    progress, rounded, sizes, write_rows,
 };
 use hdrhistogram::Histogram;
 use ndk_core::mdl::{Buffer, Mdl};
 use serde::Serialize;
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Barrier;
 use std::thread;
 
@@ -56,9 +57,10 @@ struct Rate {
 }
 
 impl Row for Rate {
-    const HEADER: &'static str = "\
-                          Register          Deregister      Thousands a second     Register (usec)   Deregister (usec)  Inline     Live
-     Size      Iter      usec     CPU      usec     CPU  register deregister       p50       p99       p50       p99       %";
+    const HEADER: &'static str = concat!(
+        "                          Register          Deregister      Thousands a second     Register (usec)   Deregister (usec)  Inline     Live\n",
+        "     Size      Iter      usec     CPU      usec     CPU  register deregister       p50       p99       p50       p99       %",
+    );
 
     fn columns(&self) -> String {
         format!(
@@ -91,8 +93,11 @@ struct Share {
     deregistering: (f64, f64),
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    exit(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let options = &arguments.options;
     let domain = Domain::open(&options.backend)?;
     let bar = progress("ndmrrate");
@@ -136,17 +141,17 @@ fn rate(domain: &Domain, size: usize, threads: usize) -> Result<Rate, Box<dyn Er
     Ok(Rate {
         size,
         iterations,
-        register: registering.0 / count,
-        register_cpu: registering.1,
-        deregister: deregistering.0 / count,
-        deregister_cpu: deregistering.1,
-        register_rate: all / registering.0 * 1e3,
-        deregister_rate: all / deregistering.0 * 1e3,
+        register: rounded(registering.0 / count),
+        register_cpu: rounded(registering.1),
+        deregister: rounded(deregistering.0 / count),
+        deregister_cpu: rounded(deregistering.1),
+        register_rate: rounded(all / registering.0 * 1e3),
+        deregister_rate: rounded(all / deregistering.0 * 1e3),
         register_p50: percentile(&register, 50.0),
         register_p99: percentile(&register, 99.0),
         deregister_p50: percentile(&deregister, 50.0),
         deregister_p99: percentile(&deregister, 99.0),
-        inline: 100.0 * inline as f64 / (2.0 * all),
+        inline: rounded(100.0 * inline as f64 / (2.0 * all)),
         live: iterations * threads,
     })
 }
@@ -161,8 +166,8 @@ fn work(
 ) -> ndk_core::Result<Share> {
     let ticket = Ticket::default();
     let (mut register, mut deregister, mut inline) = (histogram(), histogram(), 0);
-    let mut note = |histogram: &mut Histogram<u64>, took: Took| {
-        histogram.saturating_record(took.total.as_nanos() as u64);
+    let mut add = |histogram: &mut Histogram<u64>, took: Took| {
+        note(histogram, took.total);
         inline += usize::from(took.inline);
     };
     let mut regions = Vec::with_capacity(iterations);
@@ -171,7 +176,7 @@ fn work(
     let registered: ndk_core::Result<()> = (0..iterations).try_for_each(|_| {
         let region = domain.region()?;
         // SAFETY: the memory is dropped after the threads.
-        note(&mut register, unsafe { region.register(memory, &ticket)? });
+        add(&mut register, unsafe { region.register(memory, &ticket)? });
         regions.push(region);
         Ok(())
     });
@@ -179,7 +184,7 @@ fn work(
     let registering = clock.read();
     let clock = Clock::start();
     let deregistered: ndk_core::Result<()> = regions.iter().try_for_each(|region| {
-        note(&mut deregister, region.deregister(&ticket)?);
+        add(&mut deregister, region.deregister(&ticket)?);
         Ok(())
     });
     together.wait();

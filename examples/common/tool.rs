@@ -12,6 +12,7 @@ use ndk_core::{BoxedAdapter, Error, Opened, Result, Std, ThreadPool};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,6 +108,27 @@ pub fn progress(what: &str) -> ProgressBar {
 /// A histogram of nanoseconds, exact to three digits.
 pub fn histogram() -> Histogram<u64> {
     Histogram::new(3).expect("three digits are few enough")
+}
+
+/// Notes a duration.
+pub fn note(histogram: &mut Histogram<u64>, took: Duration) {
+    histogram.record(took.as_nanos() as u64).expect("the histogram grows");
+}
+
+/// To three digits behind the point: of microseconds, that is nanoseconds.
+pub fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+/// Runs a tool, and says what went wrong.
+pub fn exit(result: std::result::Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// A percentile in microseconds.
