@@ -1,20 +1,23 @@
 //! The method of counting: callgrind runs a contender twice, for two numbers of operations, and what differs between the
-//! two runs is what the operations cost. What starts and ends a run drops out.
+//! two runs is what the operations cost. What a run does before and after its operations is not counted, and what the
+//! first of them do once drops out.
 //!
 //! The counts do not depend on the machine's speed or load, so a test may hold them to a bound; they say nothing of
 //! waiting and of caches. The crates for this (gungraun, once iai-callgrind) want a runner of exactly their version to
 //! be installed beside Cargo, and count a single call; a difference of two runs needs valgrind and nothing else, and is
 //! that of the steady state.
 
+use crate::rounds::{Batch, have_company};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::hint::black_box;
 use std::io::{BufRead, BufReader, Error, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Operations of the shorter run, and of the longer one.
-const SHORT: u64 = 200;
-const LONG: u64 = 1200;
+const SHORT: u64 = 500;
+const LONG: u64 = 2500;
 
 /// How the heap is asked for memory, in C and in Rust, which asks through C.
 const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
@@ -32,6 +35,19 @@ pub struct Count {
     pub allocations: f64,
     /// Instructions by function, those it calls left out; the most first.
     pub functions: Vec<(String, f64)>,
+}
+
+/// What is counted: callgrind knows it by this name.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn ndk_bench_counted(batch: &mut Batch, count: u64) {
+    batch(black_box(count));
+}
+
+/// Runs a contender's operations, as the program that callgrind is told to run does.
+pub fn run_counted(mut batch: Batch, count: u64) {
+    have_company();
+    ndk_bench_counted(&mut batch, count);
 }
 
 /// Counts a contender of a group. `program` is this one, which knows the command `loop`.
@@ -65,6 +81,7 @@ fn run(program: &Path, group: &str, contender: &str, count: u64) -> Result<Profi
     let out = tempfile::NamedTempFile::new()?;
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--compress-strings=no", "--compress-pos=no"])
+        .arg("--toggle-collect=ndk_bench_counted")
         .arg(format!("--callgrind-out-file={}", out.path().display()))
         .arg(program)
         .args(["loop", group, contender, &count.to_string()])

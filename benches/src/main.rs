@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 use comfy_table::Table;
 use ndk_benches::bars::BOUNDS;
-use ndk_benches::instructions::{self, Count};
-use ndk_benches::rounds::{Effort, Measurement, have_company};
+use ndk_benches::instructions::{self, Count, run_counted};
+use ndk_benches::rounds::{Effort, Measurement};
 use ndk_benches::run::{self, Run};
 use ndk_benches::{page, questions};
 use std::error::Error;
@@ -102,10 +102,9 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             page::write(&run, docs.as_ref())?;
         }
         Command::Loop { group, contender, count } => {
-            have_company();
             let mut contenders = questions::group(&group).contenders.into_iter();
             let found = contenders.find(|candidate| candidate.name() == contender);
-            found.ok_or("no such contender")?.make()(count);
+            run_counted(found.ok_or("no such contender")?.make(), count);
         }
     }
     Ok(())
