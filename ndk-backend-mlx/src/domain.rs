@@ -112,13 +112,10 @@ impl Domain {
     /// # Errors
     /// INVALID_PARAMETER.
     pub(crate) fn find_mapped(&self, address: u64, length: u64) -> Result<(Arc<Keyed>, usize)> {
-        let found = split(address).and_then(|(number, offset)| {
+        let found = split(address).and_then(|(number, _)| {
             let mappings = self.mappings.read();
             let keyed = mappings.get(place_of(number))?.as_ref()?;
-            let mapped = &keyed.mapped;
-            let inside = offset < mapped.length && length <= mapped.length - offset;
-            let is_it = mapped.number() == number && inside;
-            is_it.then(|| (keyed.clone(), mapped.host + offset as usize))
+            keyed.host_of(address, length).map(|host| (keyed.clone(), host))
         });
         found.ok_or_else(|| {
             let cause = "a logical address is not wholly inside one live mapping";

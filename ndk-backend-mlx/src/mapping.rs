@@ -63,6 +63,14 @@ impl Keyed {
         let (key, mapped) = (mr.local_key(), mapped.clone());
         Ok(Arc::new(Self { mr: Some(mr), key, mapped, domain: Arc::downgrade(domain) }))
     }
+
+    /// The host address of a logical one, where all of `length` bytes there are in this mapping (L2).
+    pub(crate) fn host_of(&self, address: u64, length: u64) -> Option<usize> {
+        let (number, offset) = split(address)?;
+        let mapped = &self.mapped;
+        let inside = offset < mapped.length && length <= mapped.length - offset;
+        (mapped.number == number && inside).then(|| mapped.host + offset as usize)
+    }
 }
 
 impl Drop for Keyed {

@@ -169,15 +169,20 @@ impl FastRequest {
         memory: &FastMemory<'_>,
         access: Access,
     ) -> Result<Self> {
+        const PAGE_LENGTH: u64 = PAGE as u64;
         let mut mappings = Mappings::new();
-        let mut pages: SmallVec<[(u32, u64); 64]> = SmallVec::with_capacity(memory.pages.len());
-        for &page in memory.pages {
-            let (keyed, host) = indirect.domain.find_mapped(page, PAGE as u64)?;
-            pages.push((keyed.key, host as u64));
-            if mappings.last().is_none_or(|last| !Arc::ptr_eq(last, &keyed)) {
-                mappings.push(keyed);
+        let pages = memory.pages.iter().map(|&page| {
+            // Most pages are of the same mapping as the one before.
+            if let Some(last) = mappings.last()
+                && let Some(host) = last.host_of(page, PAGE_LENGTH)
+            {
+                return Ok((last.key, host as u64));
             }
-        }
+            let (keyed, host) = indirect.domain.find_mapped(page, PAGE_LENGTH)?;
+            let key = keyed.key;
+            mappings.push(keyed);
+            Ok((key, host as u64))
+        });
         let (first_byte, limit) = (u64::from(memory.first_byte), indirect.limits.runs);
         let runs = Runs::of_pages(pages, first_byte, memory.length, limit)?;
         Ok(Self { indirect: indirect.clone(), base: memory.base, access, runs, mappings })

@@ -148,7 +148,7 @@ impl QueuePair {
 
     /// Has the adapter complete the entry that begins at this block; what the backend makes of it.
     pub(crate) fn complete(&self, block: u16, syndrome: u8) -> WorkCompletion {
-        let opcode = self.entry(block)[3];
+        let opcode = self.queue.opcode(block);
         self.report(Completion { slot: block, opcode, syndrome, ..Completion::default() })
     }
 

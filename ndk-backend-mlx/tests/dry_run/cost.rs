@@ -1,5 +1,6 @@
 //! What a registration and its end cost beside the raw pair of calls, `ibv_reg_mr_iova2` and `ibv_dereg_mr`.
 
+use crate::bench::{Bench, Fast, PAGE};
 use crate::fake::Fake;
 use crate::harness::{dry_run, instructions};
 use ndk_backend_mlx::sys::load::Verbs;
@@ -10,7 +11,7 @@ use ndk_core::abi::{
 };
 use ndk_core::consumer::{Adapter, ProtectionDomain, Region};
 use ndk_core::mdl::{Buffer, Mdl};
-use ndk_core::{BoxedAdapter, Opened, Std, ThreadPool};
+use ndk_core::{Access, BoxedAdapter, Opened, Std, ThreadPool};
 use std::env;
 use std::ffi::c_void;
 use std::ptr;
@@ -158,6 +159,47 @@ fn a_registration_and_its_end_are_as_many_kernel_calls_as_the_raw_pair() {
     );
 }
 
+const ROUNDS: &str = "NDK_DRY_RUN_ROUNDS";
+const SCATTERED: &str = "NDK_DRY_RUN_SCATTERED";
+
+fn make_rounds(fake: Fake) {
+    let rounds: u32 = env::var(ROUNDS).unwrap().parse().unwrap();
+    let count: usize = env::var(SCATTERED).unwrap().parse().unwrap();
+    let bench = Bench::open(fake);
+    let memory = bench.memory(2 * count);
+    let (queue_pair, region) = (bench.queue_pair(), bench.region(count as u32));
+    let pages = (0..count).map(|index| memory.page(2 * index)).collect();
+    let access = Access::REMOTE_WRITE;
+    let fast = Fast { pages, first_byte: 0, length: count as u64 * PAGE, base: 0x7000, access };
+    for _ in 0..rounds {
+        let block = queue_pair.fast_register(&region, &fast).unwrap();
+        assert_eq!(queue_pair.complete(block, 0).result, Ok(()));
+        let block = queue_pair.invalidate(&region);
+        assert_eq!(queue_pair.complete(block, 0).result, Ok(()));
+    }
+}
+
+/// Prints instructions in user space. Meaningful with `--release` alone.
+#[test]
+#[ignore = "runs the dry run under valgrind; with --release"]
+fn instructions_of_a_round_of_fast_registration() {
+    const TEST: &str = "cost::instructions_of_a_round_of_fast_registration";
+    const FEW: u32 = 1000;
+    const MANY: u32 = 3000;
+    let per_round = |pages: &str| {
+        let count = |rounds: u32| {
+            let rounds = rounds.to_string();
+            let settings = [(ROUNDS, rounds.as_str()), (SCATTERED, pages)];
+            instructions(TEST, &settings, make_rounds)
+        };
+        Some((count(MANY)? - count(FEW)?) / u64::from(MANY - FEW))
+    };
+    let (Some(one), Some(most)) = (per_round("1"), per_round("52")) else { return };
+    println!("instructions of a fast registration and its invalidation, with both completions:");
+    println!("{one} for one page, {most} for 52 scattered pages");
+    assert!(one < 20_000 && most < 50_000, "{one}, {most}");
+}
+
 const PAIRS: &str = "NDK_DRY_RUN_PAIRS";
 const BY_TABLE: &str = "NDK_DRY_RUN_BY_TABLE";
 
@@ -188,6 +230,6 @@ fn instructions_of_a_registration_and_its_end() {
     };
     let (Some(raw), Some(table)) = (per_pair(false), per_pair(true)) else { return };
     println!("instructions of a registration and its end: {raw} raw, {table} through the C table");
-    // Two requests to threads, and two completions.
-    assert!(table - raw < 30_000, "{table} - {raw}");
+    // Handing two requests and two completions to other threads; how much that is depends on when they wake.
+    assert!(table - raw < 60_000, "{table} - {raw}");
 }

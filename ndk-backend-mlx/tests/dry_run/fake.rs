@@ -138,12 +138,23 @@ impl SendQueue {
 
     /// The bytes of the entry that begins at this block, by the size in its own control segment.
     pub(crate) fn entry(&self, block: u16) -> Vec<u8> {
+        let (queue, at) = self.at(block);
+        let octowords = usize::from(queue[at + 7] & 0x3f);
+        (0..octowords * 16).map(|offset| queue[(at + offset) % queue.len()]).collect()
+    }
+
+    /// The opcode of the entry that begins at this block.
+    pub(crate) fn opcode(&self, block: u16) -> u8 {
+        let (queue, at) = self.at(block);
+        queue[at + 3]
+    }
+
+    /// The whole queue, and the place of a block in it.
+    fn at(&self, block: u16) -> (&[u8], usize) {
         let size = self.queue_pair.send_queue_size as usize;
         // SAFETY: libmlx5 named this memory as the queue, and nobody posts now.
         let queue = unsafe { slice::from_raw_parts(self.queue_pair.send_queue, size) };
-        let at = usize::from(block) * 64 % size;
-        let octowords = usize::from(queue[at + 7] & 0x3f);
-        (0..octowords * 16).map(|offset| queue[(at + offset) % size]).collect()
+        (queue, usize::from(block) * 64 % size)
     }
 }
 
