@@ -81,9 +81,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
         // SAFETY: the last reference: slot and region are this call's alone.
         match unsafe { self.attempt("close", Device::NotNeeded, MrProvider::close) } {
-            First::Ready(outcome) => {
+            First::Done => {
                 // SAFETY: as above.
-                unsafe { self.finish_close(outcome, false) };
+                unsafe { self.finish_close(Ok(()), false) };
+                Progress::Done
+            }
+            First::Failed(error) => {
+                // SAFETY: as above.
+                unsafe { self.finish_close(Err(error), false) };
                 Progress::Done
             }
             First::Pending(operation) => {

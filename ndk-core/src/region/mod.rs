@@ -189,6 +189,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// # Safety
     /// The region is not closed; `mdl` is null or a chain as [`MdlView::new`] asks, unchanged until the request has
     /// completed; `routine` may be called once with `context` from any thread.
+    #[inline]
     pub unsafe fn register(
         self,
         mdl: *const MDL,
@@ -204,13 +205,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Ok((memory, access)) => {
                     self.start(Op::Register, done, move |region| region.register(memory, access))
                 }
-                Err(error) => self.finish_inline(Op::Register, Err(error)),
+                Err(error) => self.fail_inline(Op::Register, error),
             }
         }
     }
 
     /// # Safety
     /// As for `register`.
+    #[inline]
     unsafe fn check_registration(
         self,
         mdl: *const MDL,
@@ -222,8 +224,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let memory = unsafe { MdlView::new(mdl, length)? };
         // SAFETY: the region is alive.
         if length > unsafe { self.adapter() }.info().MaxRegistrationSize {
-            let cause = "the length is above the adapter's MaxRegistrationSize";
-            return Err(Error::new(ErrorKind::InvalidParameter, cause).rule("C8"));
+            return Err(above_the_largest());
         }
         Ok((memory, access))
     }
@@ -236,6 +237,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The region is not closed; `routine` may be called once with `context` from any thread.
+    #[inline]
     pub unsafe fn deregister(
         self,
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
@@ -271,6 +273,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The region is not closed.
+    #[inline]
     pub unsafe fn local_token(self) -> Option<LocalToken> {
         // SAFETY: the caller's promise.
         unsafe { self.token(MrProvider::local_token) }
@@ -280,6 +283,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The region is not closed.
+    #[inline]
     pub unsafe fn remote_token(self) -> Option<RemoteToken> {
         // SAFETY: the caller's promise.
         unsafe { self.token(MrProvider::remote_token) }
@@ -322,12 +326,36 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             })
     }
 
-    /// Checks the completion, the device and the state, and claims the operation.
+    /// Checks the completion and the state, and claims the operation.
     ///
     /// # Safety
     /// The region is not closed; `routine` may be called once with `context`.
     #[inline]
     unsafe fn accept(
+        self,
+        what: &'static str,
+        op: Op,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+    ) -> Result<RequestCompletion> {
+        // SAFETY: the caller's promises.
+        unsafe {
+            match routine {
+                Some(routine) if self.get().word.claim_at_once(op) => {
+                    Ok(RequestCompletion::of(routine, context))
+                }
+                _ => self.accept_slowly(what, op, routine, context),
+            }
+        }
+    }
+
+    /// For what is refused, and a claim that met another thread's.
+    ///
+    /// # Safety
+    /// As for `accept`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn accept_slowly(
         self,
         what: &'static str,
         op: Op,
@@ -344,6 +372,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// # Safety
     /// The region is alive.
     #[cold]
+    #[inline(never)]
     unsafe fn log_refusal(self, what: &str, error: &Error) {
         // SAFETY: the caller's promise.
         let region = unsafe { self.get() };
@@ -360,6 +389,13 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(crate) fn name(self) -> RegionName<A, P> {
         RegionName(self)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn above_the_largest() -> Error {
+    let cause = "the length is above the adapter's MaxRegistrationSize";
+    Error::new(ErrorKind::InvalidParameter, cause).rule("C8")
 }
 
 /// Displays as `adapter/pdN/mrM`. To be used while the region is alive.

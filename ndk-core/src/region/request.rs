@@ -65,10 +65,18 @@ pub(super) struct QueuedInit {
     what: Initialised,
 }
 
-/// What the first poll came to.
+/// What the first poll came to. A failure has a way of its own through the code, so that a success moves no error about.
 pub(super) enum First {
-    Ready(Outcome),
+    Done,
+    Failed(Error),
     Pending(Operation),
+}
+
+/// What a poll came to, in the least; an error is kept beside it.
+enum Polled {
+    Done,
+    Failed,
+    Pending,
 }
 
 /// Whether an operation makes sense on a device that is gone.
@@ -79,6 +87,7 @@ pub(super) enum Device {
 }
 
 #[cold]
+#[inline(never)]
 fn lost() -> Error {
     Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8")
 }
@@ -114,8 +123,13 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     {
         // SAFETY: the claim makes the slot this call's alone.
         match unsafe { self.attempt("a request", Device::Needed, make) } {
-            // SAFETY: the claim is still held, and the slot empty.
-            First::Ready(outcome) => unsafe { self.finish_inline(op, outcome) },
+            First::Done => {
+                // SAFETY: the claim is still held, and the slot empty.
+                unsafe { self.let_go(op, true) };
+                Ok(Progress::Done)
+            }
+            // SAFETY: as above.
+            First::Failed(error) => unsafe { self.fail_inline(op, error) },
             First::Pending(operation) => {
                 // SAFETY: the claim covers the request cell; it passes to the task.
                 unsafe { self.pend(Request { kind: Kind::new(op, done), operation }) };
@@ -139,10 +153,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     {
         let slot = self.slot().cast::<F>();
         let mut occupied = false;
+        let mut failure = None;
         let polled = contain(what, self.name(), || {
             // SAFETY: the region is alive.
             if device == Device::Needed && unsafe { self.adapter() }.provider().is_lost() {
-                return Poll::Ready(Err(lost()));
+                failure = Some(lost());
+                return Polled::Failed;
             }
             // SAFETY: the slot has room for every future of this backend, and is empty. The borrow of the backend's
             // region lives in the region's own slot, which is emptied before the region is dropped; it is what the
@@ -153,23 +169,30 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Pin::new_unchecked(&mut *slot)
             };
             let Poll::Ready(output) = future.poll(&mut Context::from_waker(Waker::noop())) else {
-                return Poll::Pending;
+                return Polled::Pending;
             };
             occupied = false;
             // SAFETY: the future is finished and dropped once.
             unsafe { slot.drop_in_place() };
-            Poll::Ready(output.into_outcome())
+            match output.into_outcome() {
+                Ok(()) => Polled::Done,
+                Err(error) => {
+                    failure = Some(error);
+                    Polled::Failed
+                }
+            }
         });
-        match polled {
-            Ok(Poll::Ready(outcome)) => First::Ready(outcome),
-            Ok(Poll::Pending) => First::Pending(Operation::of::<F>()),
+        match (polled, failure) {
+            (Ok(Polled::Done), _) => First::Done,
+            (Ok(Polled::Pending), _) => First::Pending(Operation::of::<F>()),
+            (Ok(Polled::Failed), Some(error)) => First::Failed(error),
             // SAFETY: as above; what is in the slot has panicked and is dropped.
-            Err(Panicked) => First::Ready(Err(unsafe {
+            _ => First::Failed(unsafe {
                 if occupied {
                     self.empty_slot(Operation::of::<F>());
                 }
                 self.poison()
-            })),
+            }),
         }
     }
 
@@ -191,40 +214,52 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         poisoned()
     }
 
-    /// Ends an operation whose caller still waits in the entry: the outcome is its return.
+    /// Ends an operation whose caller still waits in the entry.
     ///
     /// # Safety
     /// The caller has claimed `op`, and the slot is empty.
     #[inline]
-    pub(super) unsafe fn finish_inline(self, op: Op, outcome: Outcome) -> Result<Progress> {
+    unsafe fn let_go(self, op: Op, succeeded: bool) {
+        let (from, to) = Self::phases(op, succeeded);
+        // SAFETY: the claim keeps the region alive; then, with the last reference, the close is due, and this call's to
+        // start.
+        unsafe {
+            if self.get().word.settle_and_release(op, from, to) {
+                self.close_from_entry();
+            }
+        }
+    }
+
+    /// As `let_go`, for an operation that failed: the failure is the entry's return.
+    ///
+    /// # Safety
+    /// As for `let_go`.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn fail_inline(self, op: Op, error: Error) -> Result<Progress> {
         // SAFETY: the claim keeps the region alive.
-        let region = unsafe { self.get() };
-        if let Err(error) = &outcome {
-            // SAFETY: as above.
-            unsafe { self.log_failure(op, error) };
+        unsafe {
+            self.log_failure(op, &error);
+            self.let_go(op, false);
         }
-        let (from, to) = Self::phases(op, &outcome);
-        if region.word.settle_and_release(op, from, to) {
-            // SAFETY: the last reference: the close is due, and this call's to start.
-            unsafe { self.close_from_entry() };
-        }
-        outcome.map(|()| Progress::Done)
+        Err(error)
     }
 
     /// The phase before and after an operation of the conventional kind.
     #[inline]
-    fn phases(op: Op, outcome: &Outcome) -> (Phase, Phase) {
+    fn phases(op: Op, succeeded: bool) -> (Phase, Phase) {
         let from = if op == Op::Register { Phase::Created } else { Phase::Registered };
-        match (op, outcome) {
-            (_, Err(_)) => (from, from),
-            (Op::Register, Ok(())) => (from, Phase::Registered),
-            (_, Ok(())) => (from, Phase::Created),
+        match (op, succeeded) {
+            (_, false) => (from, from),
+            (Op::Register, true) => (from, Phase::Registered),
+            (_, true) => (from, Phase::Created),
         }
     }
 
     /// # Safety
     /// The region is alive.
     #[cold]
+    #[inline(never)]
     unsafe fn log_failure(self, op: Op, error: &Error) {
         log::warn!("{}: {op:?} failed: {error}", self.name());
     }
@@ -233,6 +268,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The slot and the request cell are the caller's; they pass to the task. The region may be gone afterwards.
+    #[inline(never)]
     pub(super) unsafe fn pend(self, request: Request) {
         // SAFETY: the caller's promise.
         let adapter = unsafe {
@@ -382,7 +418,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             // SAFETY: the caller's reference.
             unsafe { self.log_failure(op, error) };
         }
-        let (from, to) = Self::phases(op, outcome);
+        let (from, to) = Self::phases(op, outcome.is_ok());
         region.word.settle(op, from, to);
         None
     }
@@ -440,7 +476,13 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 region.initialize_fast_register(pages, remote)
             })
         } {
-            First::Ready(outcome) => {
+            First::Done => {
+                // SAFETY: the claim is held.
+                unsafe { self.finish_initialise_inline(what, &Ok(())) };
+                Ok(Progress::Done)
+            }
+            First::Failed(error) => {
+                let outcome = Err(error);
                 // SAFETY: the claim is held.
                 unsafe { self.finish_initialise_inline(what, &outcome) };
                 outcome.map(|()| Progress::Done)

@@ -19,8 +19,9 @@ pub(crate) enum Phase {
 pub(crate) enum Op {
     None = 0,
     Register = 1,
-    Deregister = 2,
-    Initialise = 3,
+    Initialise = 2,
+    /// A bit that no other has, for `has_tokens`.
+    Deregister = 4,
 }
 
 const OP_SHIFT: u32 = 8;
@@ -69,8 +70,8 @@ impl Snapshot {
         match (self.0 >> OP_SHIFT) as u8 {
             0 => Op::None,
             1 => Op::Register,
-            2 => Op::Deregister,
-            _ => Op::Initialise,
+            2 => Op::Initialise,
+            _ => Op::Deregister,
         }
     }
 
@@ -123,11 +124,14 @@ impl Snapshot {
     }
 
     /// Whether the token getters may ask the backend (E1).
+    #[inline]
     pub(crate) fn has_tokens(self) -> bool {
-        const NONE: u64 = CLOSING | POISONED;
+        const NONE: u64 = CLOSING | POISONED | (Op::Deregister as u64) << OP_SHIFT;
+        const PHASE: u64 = 0xFF;
         // The tokens of a registered region stay valid until its deregistration has started; an initialised region
         // keeps its own while another initialisation runs, since the last one committed counts (G3).
-        self.0 & NONE == 0 && self.phase() != Phase::Created && self.op() != Op::Deregister
+        // All of it in one comparison: a phase from Registered to Initialised, and no bit above it.
+        (Phase::Registered as u64..=Phase::Initialised as u64).contains(&(self.0 & (NONE | PHASE)))
     }
 
     /// What every operation asks first: closing (H7), then poisoned (B8).
@@ -234,23 +238,20 @@ impl Word {
         Self(AtomicU64::new(REF | if fast { FAST } else { 0 }))
     }
 
+    #[inline]
     pub(crate) fn load(&self) -> Snapshot {
         Snapshot(self.0.load(Ordering::Acquire))
     }
 
-    /// Starts `op` and takes a reference for it, where the state allows it.
+    /// As `claim`, for an operation that is frequent, in the state that it is asked for in. False says nothing.
     #[inline]
-    pub(crate) fn claim(&self, op: Op) -> Result<Claim> {
+    pub(crate) fn claim_at_once(&self, op: Op) -> bool {
         let now = self.load();
-        if now.is_ready_for(op) && self.exchange(now, now.0 + started(op)).is_ok() {
-            return Ok(Claim::Mine);
-        }
-        self.claim_slowly(op)
+        now.is_ready_for(op) && self.exchange(now, now.0 + started(op)).is_ok()
     }
 
-    /// For a claim that is refused, contended, or of a kind that is rare.
-    #[cold]
-    fn claim_slowly(&self, op: Op) -> Result<Claim> {
+    /// Starts `op` and takes a reference for it, where the state allows it.
+    pub(crate) fn claim(&self, op: Op) -> Result<Claim> {
         let mut now = self.load();
         loop {
             now.admit(op)?;
@@ -298,6 +299,7 @@ impl Word {
     }
 
     /// The owner of an operation is the only one to change phase and operation, so the change is a difference.
+    #[inline]
     fn settled(op: Op, from: Phase, phase: Phase) -> u64 {
         (phase as u64).wrapping_sub(from as u64).wrapping_sub((op as u64) << OP_SHIFT)
     }
@@ -390,6 +392,7 @@ impl Word {
         Snapshot(self.0.fetch_sub(REF, Ordering::AcqRel)).refs() == 1
     }
 
+    #[inline]
     fn exchange(&self, now: Snapshot, next: u64) -> core::result::Result<(), Snapshot> {
         self.0
             .compare_exchange_weak(now.0, next, Ordering::AcqRel, Ordering::Acquire)
