@@ -7,7 +7,7 @@ use crate::abi::{
 };
 use crate::capabilities::Capabilities;
 use crate::completion::CreateCompletion;
-use crate::contain::contain;
+use crate::contain::{Panicked, contain, panicked};
 use crate::dispatch;
 use crate::domain::{Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,6 +35,8 @@ pub(crate) struct Adapter<A: AdapterProvider, P: Platform> {
     ids: AtomicU64,
     version: NDK_VERSION,
     info: NDK_ADAPTER_INFO,
+    capabilities: Capabilities,
+    /// The same in C.
     declared: NDKMR_CAPABILITIES,
     name: String,
     domains: Mutex<P, Slab<NonNull<Domain<A, P>>>>,
@@ -99,12 +101,18 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
 
     /// Gives a task to the executor. The adapter lives until the executor's `spawn` has returned, although the task
     /// may be over by then and everything closed (H5).
-    pub(crate) fn spawn(&self, task: Task) {
-        self.refs.add();
-        // A panicking executor drops the task, which completes its request (B9).
-        let _ = contain("the executor", self.name(), || self.executor.spawn(task));
-        // SAFETY: the reference taken above.
-        unsafe { Self::release(NonNull::from(self)) };
+    ///
+    /// # Safety
+    /// The caller holds a reference, which may be the task's to let go. The adapter may be gone afterwards.
+    pub(crate) unsafe fn spawn(adapter: NonNull<Self>, task: Task) {
+        // SAFETY: the caller's reference, then the one taken here. No borrow is left when it goes.
+        unsafe {
+            let shared = adapter.as_ref();
+            shared.refs.add();
+            // A panicking executor drops the task, which completes its request (B9).
+            let _ = contain("the executor", shared.name(), || shared.executor.spawn(task));
+            Self::release(adapter);
+        }
     }
 
     pub(crate) fn forget_child(&self, child: usize) {
@@ -117,7 +125,8 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
     /// The caller holds the reference. The adapter may be gone afterwards.
     pub(crate) unsafe fn release(adapter: NonNull<Self>) {
         // SAFETY: the caller's reference.
-        if let (true, true) = unsafe { adapter.as_ref() }.refs.release_and_see() {
+        if let (true, true) = unsafe { Refs::release_and_see(&raw const (*adapter.as_ptr()).refs) }
+        {
             P::wake(adapter.addr().get());
         }
     }
@@ -125,9 +134,7 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
     /// Ends the adapter, which nothing holds any more.
     fn shut_down(self) {
         let Adapter { name, provider, executor, .. } = self;
-        let _ = contain("shut-down", &name, || provider.shut_down());
-        let _ = contain("dropping the backend", &name, || drop(provider));
-        let _ = contain("dropping the executor", &name, || drop(executor));
+        end(&name, provider, executor);
     }
 
     /// The names of what was never closed.
@@ -141,6 +148,48 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
             names.push(name);
         }
         names
+    }
+}
+
+/// Ends a backend and its executor. What a panic leaves of them stays leaked: a device may still use it (B8).
+fn end<A: AdapterProvider>(name: &str, provider: A, executor: Arc<dyn Executor>) {
+    match contain("shut-down", name, || provider.shut_down()) {
+        Ok(()) => {
+            let _ = contain("dropping the backend", name, || drop(provider));
+        }
+        Err(Panicked) => {
+            log::error!(
+                "{name}: the backend's shut-down did not end; what it holds stays leaked [B8]"
+            );
+            core::mem::forget(provider);
+        }
+    }
+    let _ = contain("dropping the executor", name, || drop(executor));
+}
+
+/// What a backend says of itself when it is opened.
+struct Description {
+    version: NDK_VERSION,
+    info: NDK_ADAPTER_INFO,
+    capabilities: Capabilities,
+}
+
+impl Description {
+    /// The backend's name, and the rest where the version is served.
+    fn of(provider: &impl AdapterProvider, version: NDK_VERSION) -> (String, Result<Self>) {
+        (String::from(provider.name()), Self::of_version(provider, version))
+    }
+
+    fn of_version(provider: &impl AdapterProvider, asked: NDK_VERSION) -> Result<Self> {
+        let Some(minor) =
+            provider.highest_minor(asked.Major).filter(|&highest| asked.Minor <= highest)
+        else {
+            let cause = format!("NDK {}.{} is not served", asked.Major, asked.Minor);
+            return Err(Error::new(ErrorKind::BadVersion, cause).rule("A8"));
+        };
+        let version = NDK_VERSION { Major: asked.Major, Minor: minor };
+        let info = NDK_ADAPTER_INFO { Version: version, ..provider.info() };
+        Ok(Self { version, info, capabilities: provider.capabilities() })
     }
 }
 
@@ -185,6 +234,13 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     /// The number by which the platform knows this adapter.
     pub(crate) fn key(self) -> usize {
         self.0.addr().get()
+    }
+
+    /// # Safety
+    /// As for [`Adapter::spawn`].
+    pub(crate) unsafe fn spawn(self, task: Task) {
+        // SAFETY: the caller's promise.
+        unsafe { Adapter::spawn(self.0, task) };
     }
 
     /// # Safety
@@ -284,7 +340,8 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
                 Ok(result.map(|_| Progress::Done))
             }
             Started::Pending(task) => {
-                adapter.spawn(task);
+                // SAFETY: the request's own reference, which its task lets go.
+                unsafe { self.spawn(task) };
                 Ok(Ok(Progress::Pending))
             }
         }
@@ -327,22 +384,23 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
     /// that highest minor (A8). `executor` runs what pends.
     ///
     /// # Errors
-    /// NDIS_STATUS_BAD_VERSION for another version; DEVICE_REMOVED where the device is gone already.
+    /// NDIS_STATUS_BAD_VERSION for another version; DEVICE_REMOVED where the device is gone already; INTERNAL_ERROR
+    /// where the backend panics while it describes itself (B8).
     pub fn new(provider: A, executor: Arc<dyn Executor>, version: NDK_VERSION) -> Result<Self> {
-        let name = String::from(provider.name());
-        let Some(minor) =
-            provider.highest_minor(version.Major).filter(|&highest| version.Minor <= highest)
-        else {
-            let asked = format!("NDK {}.{} is not served", version.Major, version.Minor);
-            let error = Error::new(ErrorKind::BadVersion, asked).rule("A8");
-            log::warn!("{name}: open refused: {error}");
-            let _ = contain("shut-down", &name, || provider.shut_down());
-            return Err(error);
+        let asked =
+            contain("its description", "an adapter", || Description::of(&provider, version));
+        let (name, asked) = match asked {
+            Ok((name, asked)) => (name, asked),
+            Err(Panicked) => (String::from("an adapter"), Err(panicked())),
         };
-        let version = NDK_VERSION { Major: version.Major, Minor: minor };
-        let declared = NDKMR_CAPABILITIES::from(&provider.capabilities());
-        let mut info = provider.info();
-        info.Version = version;
+        let Description { version, info, capabilities } = match asked {
+            Ok(description) => description,
+            Err(error) => {
+                log::warn!("{name}: open refused: {error}");
+                end(&name, provider, executor);
+                return Err(error);
+            }
+        };
         let header = NDK_OBJECT_HEADER {
             Version: version,
             ObjectType: NdkObjectTypeAdapter,
@@ -357,7 +415,8 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             ids: AtomicU64::new(1),
             version,
             info,
-            declared,
+            capabilities,
+            declared: NDKMR_CAPABILITIES::from(&capabilities),
             name,
             domains: Mutex::new(Slab::new()),
             executor,
@@ -376,9 +435,9 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
         self.adapter
     }
 
-    /// What the device can do.
+    /// What the device can do, as it said when it was opened.
     pub fn capabilities(&self) -> Capabilities {
-        self.shared().provider.capabilities()
+        self.shared().capabilities
     }
 
     /// The backend.

@@ -10,6 +10,7 @@ use crate::completion::{CloseCompletion, CreateCompletion};
 use crate::contain::contain;
 use crate::dispatch;
 use crate::error::{Error, ErrorKind, Result};
+use crate::executor::Task;
 use crate::job::{self, Started};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, RegionKind};
@@ -89,6 +90,15 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
         unsafe { self.adapter.as_ref() }
     }
 
+    /// Gives a task to the adapter's executor. The domain may be gone afterwards.
+    ///
+    /// # Safety
+    /// The caller holds a reference to the domain, which may be the task's to let go.
+    pub(crate) unsafe fn spawn(domain: NonNull<Self>, task: Task) {
+        // SAFETY: the caller's reference keeps the domain, and that the adapter, until the executor has the task.
+        unsafe { Adapter::spawn(domain.as_ref().adapter, task) };
+    }
+
     /// Takes a reference for a request, unless the domain is being closed.
     fn enter(&self) -> Result<()> {
         if !self.refs.enter() {
@@ -163,7 +173,7 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
     /// The caller holds the reference. The domain may be gone afterwards.
     pub(crate) unsafe fn release(domain: NonNull<Self>) {
         // SAFETY: the caller's reference.
-        if unsafe { domain.as_ref() }.refs.release() {
+        if unsafe { Refs::release(&raw const (*domain.as_ptr()).refs) } {
             let this = DomainRef(domain);
             // SAFETY: the last reference: the domain is this call's alone, and passes to the task. The borrow in
             // the future ends before `finish_close` frees the domain.
@@ -171,13 +181,10 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
                 let close = async move {
                     this.get().adapter().provider().close_pd(&this.get().provider).await
                 };
-                this.get().adapter().spawn(job::deferred(
-                    "close of a domain",
-                    close,
-                    move |result| {
-                        this.finish_close(result, true);
-                    },
-                ));
+                let task = job::deferred("close of a domain", close, move |result| {
+                    this.finish_close(result, true);
+                });
+                Domain::spawn(domain, task);
             }
         }
     }
@@ -332,7 +339,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 Ok(result.map(|_| Progress::Done))
             }
             Started::Pending(task) => {
-                adapter.spawn(task);
+                // SAFETY: the request's own reference, which its task lets go.
+                unsafe { Domain::spawn(self.0, task) };
                 Ok(Ok(Progress::Pending))
             }
         }
@@ -454,7 +462,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             unsafe { cell.write(MaybeUninit::new(done)) }
         });
         let adapter = domain.adapter();
-        if !domain.refs.release() {
+        // SAFETY: the consumer's reference.
+        if !unsafe { Refs::release(&raw const domain.refs) } {
             return Ok(Progress::Pending);
         }
         let make = || adapter.provider().close_pd(&domain.provider);
@@ -469,7 +478,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 Ok(Progress::Done)
             }
             Started::Pending(task) => {
-                adapter.spawn(task);
+                // SAFETY: the domain passes to the task, which lets its reference to the adapter go.
+                unsafe { Domain::spawn(self.0, task) };
                 Ok(Progress::Pending)
             }
         }

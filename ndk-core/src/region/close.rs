@@ -2,7 +2,7 @@
 
 use super::request::{Device, First, Kind, Request};
 use super::slot::Outcome;
-use super::word::wrong_state;
+use super::word::{Word, wrong_state};
 use super::{Progress, RegionRef};
 use crate::abi::{NDK_FN_CLOSE_COMPLETION, PVOID};
 use crate::completion::CloseCompletion;
@@ -76,7 +76,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 region.word.poison();
             }
         }
-        if !region.word.release() {
+        // SAFETY: the consumer's reference.
+        if !unsafe { Word::release(self.word()) } {
             return Progress::Pending;
         }
         // SAFETY: the last reference: slot and region are this call's alone.

@@ -159,6 +159,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.0.as_ref() }
     }
 
+    /// To let a reference go by.
+    fn word(self) -> *const Word {
+        // SAFETY: a field of the allocation that the pointer is of; nothing is read.
+        unsafe { &raw const (*self.0.as_ptr()).word }
+    }
+
     /// # Safety
     /// As for `get`.
     unsafe fn adapter<'r>(self) -> &'r Adapter<A, P> {

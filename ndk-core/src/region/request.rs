@@ -1,11 +1,12 @@
 //! A request's way from its first poll to its callback.
 
 use super::slot::{IntoOutcome, Operation, Outcome};
-use super::word::{Claim, FastState, Op, Phase, poisoned};
+use super::word::{Claim, FastState, Op, Phase, Word, poisoned};
 use super::{Progress, RegionRef};
 use crate::abi::{NDK_FN_REQUEST_COMPLETION, PVOID, STATUS_SUCCESS, ULONG};
 use crate::completion::RequestCompletion;
 use crate::contain::{Panicked, contain};
+use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Task, TaskVtable};
 use crate::platform::Platform;
@@ -224,7 +225,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the claim keeps the region alive; then, with the last reference, the close is due, and this call's to
         // start.
         unsafe {
-            if self.get().word.settle_and_release(op, from, to) {
+            if Word::settle_and_release(self.word(), op, from, to) {
                 self.close_from_entry();
             }
         }
@@ -270,14 +271,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// The slot and the request cell are the caller's; they pass to the task. The region may be gone afterwards.
     #[inline(never)]
     pub(super) unsafe fn pend(self, request: Request) {
-        // SAFETY: the caller's promise.
-        let adapter = unsafe {
+        // SAFETY: the caller's promise. The operation's reference keeps the region, and that its domain, until the task has
+        // finished or is abandoned; the futures of a backend and the completions are Send.
+        unsafe {
             self.get().request.with_mut(|cell| cell.write(MaybeUninit::new(request)));
-            self.adapter()
-        };
-        // SAFETY: the operation's reference keeps the region until the task has finished or is abandoned; the
-        // futures of a backend and the completions are Send.
-        adapter.spawn(unsafe { Task::new(self.0.cast(), &Self::TASK) });
+            Domain::spawn(self.get().domain, Task::new(self.0.cast(), &Self::TASK));
+        }
     }
 
     /// # Safety
@@ -379,10 +378,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             // SAFETY: the caller's reference keeps the region until its release below.
             let queued = unsafe { self.settle(kind, &outcome) };
             // SAFETY: as above.
-            let (region, adapter) = unsafe { (self.get(), self.adapter()) };
+            let adapter = unsafe { self.adapter() };
             let status = outcome.as_ref().map_or_else(Error::status, |()| STATUS_SUCCESS);
             done.call::<P>(adapter.key(), status);
-            if region.word.release() {
+            // SAFETY: the caller's reference.
+            if unsafe { Word::release(self.word()) } {
                 // SAFETY: the last reference: the close is due, and this call's.
                 return if unsafe { self.prepare_close() } { Next::Poll } else { Next::Nothing };
             }
@@ -544,9 +544,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     unsafe fn finish_initialise_inline(self, what: Initialised, outcome: &Outcome) {
         // SAFETY: the claim keeps the region.
         unsafe {
-            let region = self.get();
             let queued = self.settle_initialise(what, outcome);
-            if region.word.release() {
+            if Word::release(self.word()) {
                 self.close_from_entry();
             } else if let Some(next) = queued {
                 self.hand_on(next);
@@ -568,7 +567,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 let queued =
                     self.settle(Kind::Initialise(next.done, next.what), &Err(error.clone()));
                 next.done.call::<P>(self.adapter().key(), error.status());
-                if self.get().word.release() {
+                if Word::release(self.word()) {
                     return self.close_from_entry();
                 }
                 let Some(more) = queued else { return };

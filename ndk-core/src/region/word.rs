@@ -1,7 +1,7 @@
 //! A region's state in one atomic word: what it is, what is being done to it, who still needs it.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, subtract};
 use core::fmt;
 
 /// What a region is when nothing is in progress.
@@ -30,9 +30,13 @@ const CLOSING: u64 = 1 << 17;
 const POISONED: u64 = 1 << 18;
 /// Initialisations wait behind the one in progress.
 const QUEUED: u64 = 1 << 19;
-/// Memory windows bound to it; each holds a reference too, so that Close waits for them (D2, H3).
+/// Of a conventional region, the memory windows bound to it; each holds a reference too, so that Close waits for them
+/// (D2, H3).
 const BIND: u64 = 1 << 20;
 const MAX_BINDS: u64 = (1 << 10) - 1;
+/// In the same place, of a region for fast registration: the invalidations that were posted and have not completed (G3).
+const INVALIDATION: u64 = BIND;
+const MAX_INVALIDATIONS: u64 = MAX_BINDS;
 const FAST_STATE_SHIFT: u32 = 30;
 const REF: u64 = 1 << 32;
 
@@ -109,6 +113,11 @@ impl Snapshot {
         self.0 & FAST != 0
     }
 
+    /// Invalidations that were posted and have not completed.
+    pub(crate) fn invalidations(self) -> u64 {
+        if self.is_fast() { (self.0 / INVALIDATION) & MAX_INVALIDATIONS } else { 0 }
+    }
+
     pub(crate) fn is_closing(self) -> bool {
         self.0 & CLOSING != 0
     }
@@ -169,16 +178,23 @@ impl Snapshot {
             (Op::Initialise, ..) if self.fast_state() == FastState::Valid => {
                 Err(wrong_state("G3", "the region's fast registration is valid"))
             }
+            (Op::Initialise, ..) if self.invalidations() > 0 => Err(wrong_state(
+                "G3",
+                "an invalidation of the region was posted, and its completion not polled yet",
+            )),
             // One that is in progress already is for the caller to queue behind.
             (Op::Initialise, ..) => Ok(()),
             (Op::None, ..) => unreachable!("nothing to admit"),
         }
     }
 
-    /// Whether a fast-register request may be posted now.
-    fn admit_fast_register(self) -> Result<()> {
+    /// Whether a fast-register request may be posted now, to a queue pair that has `here` of the invalidations in flight.
+    fn admit_fast_register(self, here: u64) -> Result<()> {
         self.check_alive()?;
         match (self.phase(), self.op(), self.fast_state()) {
+            (Phase::Initialised, Op::None, FastState::Free) if self.invalidations() > here => {
+                Err(wrong_state("G8", "an invalidation is in flight on another queue pair"))
+            }
             (Phase::Initialised, Op::None, FastState::Free) => Ok(()),
             (_, Op::Initialise, _) => {
                 Err(wrong_state("G3", "an initialisation of the region is pending"))
@@ -291,11 +307,21 @@ impl Word {
         self.0.fetch_add(Self::settled(op, from, phase), Ordering::AcqRel);
     }
 
-    /// Ends the operation and lets its reference go; true where it was the last.
+    /// Ends the operation and lets its reference go; true where it was the last. The region may be gone already where it
+    /// was not.
+    ///
+    /// # Safety
+    /// The caller holds the operation. It is a pointer, so that no borrow outlives what another thread may free.
     #[inline]
-    pub(crate) fn settle_and_release(&self, op: Op, from: Phase, phase: Phase) -> bool {
-        let change = Self::settled(op, from, phase).wrapping_sub(REF);
-        Snapshot(self.0.fetch_add(change, Ordering::AcqRel)).refs() == 1
+    pub(crate) unsafe fn settle_and_release(
+        word: *const Self,
+        op: Op,
+        from: Phase,
+        phase: Phase,
+    ) -> bool {
+        let change = REF.wrapping_sub(Self::settled(op, from, phase));
+        // SAFETY: the caller's promise.
+        Snapshot(unsafe { subtract(&raw const (*word).0, change) }).refs() == 1
     }
 
     /// The owner of an operation is the only one to change phase and operation, so the change is a difference.
@@ -324,9 +350,9 @@ impl Word {
     }
 
     /// Takes the step to a valid fast registration.
-    pub(crate) fn post_fast_register(&self) -> Result<()> {
+    pub(crate) fn post_fast_register(&self, here: u64) -> Result<()> {
         self.update(|now| {
-            now.admit_fast_register()?;
+            now.admit_fast_register(here)?;
             Ok(now.with_fast_state(FastState::Valid))
         })
     }
@@ -338,8 +364,21 @@ impl Word {
             if now.fast_state() != FastState::Valid {
                 return Err(wrong_state("G8", "the region has no valid fast registration"));
             }
-            Ok(now.with_fast_state(FastState::Free))
+            if now.invalidations() == MAX_INVALIDATIONS {
+                let cause = "as many invalidations as can be are in flight";
+                return Err(Error::new(ErrorKind::InsufficientResources, cause).rule("G8"));
+            }
+            Ok(now.with_fast_state(FastState::Free) + INVALIDATION)
         })
+    }
+
+    /// An invalidation is over, or was not posted after all: `state` where that says what the registration is now.
+    pub(crate) fn end_invalidation(&self, state: Option<FastState>) {
+        let _ = self.update(|now| {
+            let next = state.map_or(now.0, |state| now.with_fast_state(state));
+            // A backend that completes one twice does not take another's.
+            Ok(if now.invalidations() > 0 { next - INVALIDATION } else { next })
+        });
     }
 
     /// What a completion, or a request that was not posted after all, says of the fast registration.
@@ -363,8 +402,12 @@ impl Word {
     }
 
     /// A window is no longer bound; true where its reference was the last.
-    pub(crate) fn unbind(&self) -> bool {
-        Snapshot(self.0.fetch_sub(BIND + REF, Ordering::AcqRel)).refs() == 1
+    ///
+    /// # Safety
+    /// The caller holds the bind's reference; as for `release`.
+    pub(crate) unsafe fn unbind(word: *const Self) -> bool {
+        // SAFETY: the caller's promise.
+        Snapshot(unsafe { subtract(&raw const (*word).0, BIND + REF) }).refs() == 1
     }
 
     fn update(&self, step: impl Fn(Snapshot) -> Result<u64>) -> Result<()> {
@@ -387,9 +430,14 @@ impl Word {
         self.0.fetch_or(POISONED, Ordering::AcqRel);
     }
 
-    /// Lets one reference go; true where it was the last, and the region is the caller's to close.
-    pub(crate) fn release(&self) -> bool {
-        Snapshot(self.0.fetch_sub(REF, Ordering::AcqRel)).refs() == 1
+    /// Lets one reference go; true where it was the last, and the region is the caller's to close. It may be gone already
+    /// where it was not.
+    ///
+    /// # Safety
+    /// The caller holds the reference; a pointer for the reason given above.
+    pub(crate) unsafe fn release(word: *const Self) -> bool {
+        // SAFETY: the caller's promise.
+        Snapshot(unsafe { subtract(&raw const (*word).0, REF) }).refs() == 1
     }
 
     #[inline]
