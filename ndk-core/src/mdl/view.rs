@@ -100,8 +100,8 @@ impl<'a> MdlView<'a> {
     /// Checks the first `length` bytes of the chain at `head`.
     ///
     /// # Errors
-    /// INVALID_PARAMETER for a null chain (A6), a length of 0 (C6) or beyond the chain (C5), an address that wraps
-    /// (C7), a hole, a wrong order or a malformed element inside the length (C4), a joint inside a page whose two
+    /// INVALID_PARAMETER for a null chain (A6), a length of 0 (C6) or beyond the chain (C5), a base address plus length
+    /// that wraps, be it to 0 exactly (C7), a hole, a wrong order or a malformed element inside the length (C4), a joint inside a page whose two
     /// frames differ (C3), a chain that is not locked (C15).
     ///
     /// # Safety

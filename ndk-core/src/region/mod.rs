@@ -188,6 +188,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     /// Registers the first `length` bytes of the chain. C entry: `NdkRegisterMr`, whose statuses it gives.
     ///
+    /// State and arguments are checked before the device, so that what is wrong has its own status on a lost one too.
+    /// The base address plus `length` must not wrap, be it to 0 exactly (C7).
+    ///
     /// # Errors
     /// INVALID_PARAMETER (A7, C1, C3 to C8, C15), INVALID_DEVICE_STATE (C11, C12, H7), DEVICE_REMOVED (H8),
     /// INTERNAL_ERROR (B8), and what the backend gives: INSUFFICIENT_RESOURCES (C14), NOT_SUPPORTED (K2).

@@ -10,6 +10,7 @@ use ndk_core::{
 use std::collections::VecDeque;
 use std::future::pending;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -81,6 +82,10 @@ pub(crate) struct Control {
     /// Of queue pairs and windows.
     pub(crate) close: Operation,
     pub(crate) post: Operation,
+    /// Whether the device is gone.
+    pub(crate) lost: AtomicBool,
+    /// How many regions, queue pairs and windows were dropped.
+    pub(crate) dropped: AtomicUsize,
     /// The method that panics from now on.
     pub(crate) trap: Mutex<Option<Trap>>,
     posted: Mutex<VecDeque<(WorkId, WorkKind)>>,
@@ -141,6 +146,12 @@ pub(crate) struct Hooked(pub(crate) Arc<Control>);
 
 /// A region, queue pair or window.
 pub(crate) struct Part(Arc<Control>);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl MrProvider for Part {
     async fn register(&self, _memory: MdlView<'_>, _access: Access) -> Result<()> {
@@ -234,7 +245,7 @@ impl AdapterProvider for Hooked {
 
     fn is_lost(&self) -> bool {
         self.0.pass(Trap::IsLost);
-        false
+        self.0.lost.load(Ordering::Relaxed)
     }
 
     fn release_mapping(&self, _mapping: Mapping) {
