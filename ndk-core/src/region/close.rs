@@ -2,7 +2,8 @@
 
 use super::request::{Device, First, Kind, Request};
 use super::slot::Outcome;
-use super::word::{Word, wrong_state};
+use super::snapshot::wrong_state;
+use super::word::Word;
 use super::{Progress, RegionRef};
 use crate::abi::{NDK_FN_CLOSE_COMPLETION, PVOID};
 use crate::completion::CloseCompletion;

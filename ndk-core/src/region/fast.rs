@@ -1,8 +1,9 @@
 //! What work requests ask of a region and make of it.
 
 use super::RegionRef;
-use super::request::Initialised;
-use super::word::{FastState, Word};
+use super::initialise::Initialised;
+use super::snapshot::FastState;
+use super::word::Word;
 use crate::domain::DomainRef;
 use crate::error::Result;
 use crate::platform::Platform;

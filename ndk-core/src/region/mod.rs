@@ -3,8 +3,11 @@
 
 mod close;
 mod fast;
+mod initialise;
 mod request;
 mod slot;
+mod snapshot;
+mod task;
 mod word;
 
 use crate::abi::{
@@ -14,7 +17,7 @@ use crate::abi::{
 };
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::adapter::Adapter;
-use crate::completion::{CloseCompletion, RequestCompletion};
+use crate::completion::CloseCompletion;
 use crate::contain::contain;
 use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,9 +30,11 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
-use request::{QueuedInit, Request};
-pub(crate) use word::FastState;
-use word::{Op, Word, poisoned};
+use initialise::QueuedInit;
+use request::Request;
+pub(crate) use snapshot::FastState;
+use snapshot::{Op, poisoned};
+use word::Word;
 
 /// How a request that was accepted goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -333,65 +338,6 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 region.word.poison();
                 Err(poisoned())
             })
-    }
-
-    /// Checks the completion and the state, and claims the operation.
-    ///
-    /// # Safety
-    /// The region is not closed; `routine` may be called once with `context`.
-    #[inline]
-    unsafe fn accept(
-        self,
-        what: &'static str,
-        op: Op,
-        routine: Option<NDK_FN_REQUEST_COMPLETION>,
-        context: PVOID,
-    ) -> Result<RequestCompletion> {
-        // SAFETY: the caller's promises.
-        unsafe {
-            match routine {
-                Some(routine) if self.get().word.claim_at_once(op) => {
-                    Ok(RequestCompletion::of(routine, context))
-                }
-                _ => self.accept_slowly(what, op, routine, context),
-            }
-        }
-    }
-
-    /// For what is refused, and a claim that met another thread's.
-    ///
-    /// # Safety
-    /// As for `accept`.
-    #[cold]
-    #[inline(never)]
-    unsafe fn accept_slowly(
-        self,
-        what: &'static str,
-        op: Op,
-        routine: Option<NDK_FN_REQUEST_COMPLETION>,
-        context: PVOID,
-    ) -> Result<RequestCompletion> {
-        // SAFETY: the caller's promises.
-        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)) };
-        done.and_then(|done| region.word.claim(op).map(|_| done))
-            // SAFETY: the region is alive.
-            .inspect_err(|error| unsafe { self.log_refusal(what, error) })
-    }
-
-    /// # Safety
-    /// The region is alive.
-    #[cold]
-    #[inline(never)]
-    unsafe fn log_refusal(self, what: &str, error: &Error) {
-        // SAFETY: the caller's promise.
-        let region = unsafe { self.get() };
-        let state = region.word.load();
-        log::warn!("{}: {what} refused while {state}: {error}", self.name());
-        if error.kind() == ErrorKind::DeviceBusy {
-            // SAFETY: the region keeps its domain alive.
-            let windows = unsafe { region.domain.as_ref() }.windows_of(self);
-            log::warn!("{}: bound to it: {} [D2]", self.name(), windows.join(", "));
-        }
     }
 
     /// The region's name in log lines, to be shown while it is alive.
