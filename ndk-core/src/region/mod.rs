@@ -215,32 +215,21 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe {
             let done = self.accept("register", Op::Register, routine, context)?;
-            match self.check_registration(mdl, length, flags) {
-                Ok((memory, access)) => {
-                    self.start(Op::Register, done, move |region| region.register(memory, access))
-                }
-                Err(error) => self.fail_inline(Op::Register, error),
+            // Each failure has its own way out, so that a success builds no result on the way.
+            let access = match Access::from_flags(flags) {
+                Ok(access) => access,
+                Err(error) => return self.fail_inline(Op::Register, error),
+            };
+            // The request's future, which gets the view, ends before the request does.
+            let memory = match MdlView::new(mdl, length) {
+                Ok(memory) => memory,
+                Err(error) => return self.fail_inline(Op::Register, error),
+            };
+            if length > self.adapter().info().MaxRegistrationSize {
+                return self.fail_inline(Op::Register, above_the_largest());
             }
+            self.start(Op::Register, done, move |region| region.register(memory, access))
         }
-    }
-
-    /// # Safety
-    /// As for `register`.
-    #[inline]
-    unsafe fn check_registration(
-        self,
-        mdl: *const MDL,
-        length: usize,
-        flags: ULONG,
-    ) -> Result<(MdlView<'static>, Access)> {
-        let access = Access::from_flags(flags)?;
-        // SAFETY: the caller's promise; the request's future, which gets the view, ends before the request does.
-        let memory = unsafe { MdlView::new(mdl, length)? };
-        // SAFETY: the region is alive.
-        if length > unsafe { self.adapter() }.info().MaxRegistrationSize {
-            return Err(above_the_largest());
-        }
-        Ok((memory, access))
     }
 
     /// Ends the registration. C entry: `NdkDeregisterMr`, whose statuses it gives.
