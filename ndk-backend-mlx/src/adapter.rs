@@ -5,7 +5,7 @@ use crate::domain::{Domain, MlxPd};
 use crate::memory::HostRange;
 use crate::queue_pair::{Core, MlxQueuePair};
 use crate::region::MlxRegion;
-use crate::watch::Watch;
+use crate::watch::{Watch, Watched};
 use crate::window::MlxWindow;
 use ndk_core::abi::NDK_ADAPTER_INFO;
 use ndk_core::mdl::MdlView;
@@ -14,6 +14,7 @@ use ndk_core::{
     Result,
 };
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Which device to open, and how.
@@ -26,6 +27,9 @@ pub struct Config {
     /// Whether logical address mappings are built on the pool's threads. Without it BuildLAM makes its kernel calls,
     /// one for each domain, on the caller's thread, and completes inline (L6).
     pub pending_mappings: bool,
+    /// The device's address, where connections are to be made by address, through librdmacm, as they have to be between
+    /// hosts. On iWARP they are always, and without an address the device's first is taken.
+    pub address: Option<IpAddr>,
 }
 
 /// A real adapter.
@@ -43,8 +47,10 @@ impl MlxAdapter {
     /// NOT_SUPPORTED where there is no library, no device, no right to use it, each with what to do; and what the
     /// kernel says.
     pub fn open(config: Config) -> Result<Self> {
-        let Config { device, regions, pending_mappings } = config;
-        let device = Arc::new(Device::new(find(device.as_deref())?, regions)?);
+        let Config { device, regions, pending_mappings, address } = config;
+        let watched = Watched::new()?;
+        let device = Device::new(find(device.as_deref())?, watched, regions, address)?;
+        let device = Arc::new(device);
         let watch = Mutex::new(Some(Watch::new(&device)?));
         let capabilities = device.capabilities();
         log::info!("{}: opened, driver {}", device.name(), device.facts.driver);
@@ -56,7 +62,7 @@ impl MlxAdapter {
             return;
         }
         let watch = self.watch.lock().take();
-        watch.into_iter().for_each(Watch::end);
+        watch.into_iter().for_each(|watch| watch.end(&self.device));
         self.device.pool.end();
     }
 }

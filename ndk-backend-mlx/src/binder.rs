@@ -10,7 +10,7 @@ use crate::domain::Domain;
 use crate::handle::{Mr, Mw};
 use crate::mapping::Mapped;
 use crate::sys::object::ibv_mw;
-use ndk_core::Result;
+use ndk_core::{ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -136,32 +136,40 @@ impl Binder {
         self.state.lock().owner == Some(port)
     }
 
-    /// Gives the window to `post` for a binding over `exact`, which it keeps; false where there is none, or `post` fails.
+    /// Gives the window to `post` for a binding over `exact`, which it keeps.
+    ///
+    /// # Errors
+    /// What `post` gives; ACCESS_VIOLATION where there is no window, or it is bound.
     pub(crate) fn bind(
         &self,
         exact: Arc<Exact>,
-        post: impl FnOnce(*mut ibv_mw, u32) -> bool,
-    ) -> bool {
+        post: impl FnOnce(*mut ibv_mw, u32) -> Result<(), ErrorKind>,
+    ) -> Result<(), ErrorKind> {
         let mut state = self.state.lock();
-        let Some(window) = state.window.as_ref().filter(|_| !state.bound) else { return false };
-        let posted = post(window.raw(), window.key());
-        if posted {
-            state.rounds.push_back(exact);
-            state.bound = true;
-        }
-        posted
+        let unbound = state.window.as_ref().filter(|_| !state.bound);
+        let window = unbound.ok_or(ErrorKind::AccessViolation)?;
+        post(window.raw(), window.key())?;
+        state.rounds.push_back(exact);
+        state.bound = true;
+        Ok(())
     }
 
-    /// Gives the window's key to `post` for an invalidation; false where it is not bound, or `post` fails. What is not
-    /// bound must not be invalidated: there are devices that do not survive it.
-    pub(crate) fn invalidate(&self, post: impl FnOnce(u32) -> bool) -> bool {
+    /// Gives the window's key to `post` for an invalidation. What is not bound must not be invalidated: there are devices
+    /// that do not survive it.
+    ///
+    /// # Errors
+    /// What `post` gives; ACCESS_VIOLATION where it is not bound.
+    pub(crate) fn invalidate(
+        &self,
+        post: impl FnOnce(u32) -> Result<(), ErrorKind>,
+    ) -> Result<(), ErrorKind> {
         let mut state = self.state.lock();
         if state.window.is_none() || !state.bound {
-            return false;
+            return Err(ErrorKind::AccessViolation);
         }
-        let posted = post(self.key());
-        state.bound &= !posted;
-        posted
+        post(self.key())?;
+        state.bound = false;
+        Ok(())
     }
 
     /// The oldest binding was seen to end.

@@ -33,6 +33,7 @@ mod binder;
 mod device;
 mod domain;
 mod errno;
+mod extension;
 mod fast;
 mod handle;
 mod key;
@@ -50,6 +51,7 @@ mod window;
 
 pub use adapter::{Config, MlxAdapter};
 pub use domain::MlxPd;
+pub use extension::{NDKMR_VERBS_REGION, NDKMR_VERBS_REGION_GUID, NDKMR_VERBS_REGION_VERSION};
 pub use name::factory;
 pub use queue_pair::MlxQueuePair;
 pub use region::MlxRegion;

@@ -24,6 +24,7 @@ pub(crate) struct Pool {
 struct State {
     jobs: VecDeque<Job>,
     threads: Vec<JoinHandle<()>>,
+    apart: Vec<JoinHandle<()>>,
     idle: usize,
     ended: bool,
 }
@@ -63,18 +64,37 @@ impl Pool {
         self: &Arc<Self>,
         function: impl FnOnce() -> R + Send + 'static,
     ) -> Running<R> {
-        let shared = Arc::new(Mutex::new(Answer { result: None, waker: None }));
-        let answer = shared.clone();
-        self.spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(function));
-            let waker = {
-                let mut answer = answer.lock();
-                answer.result = Some(result);
-                answer.waker.take()
-            };
-            waker.into_iter().for_each(Waker::wake);
-        });
-        Running(shared)
+        let (running, job) = Running::new(function);
+        self.spawn(job);
+        running
+    }
+
+    /// As `run`, on a thread of its own: for what takes as long as somebody else likes.
+    pub(crate) fn run_apart<R: Send + 'static>(
+        self: &Arc<Self>,
+        function: impl FnOnce() -> R + Send + 'static,
+    ) -> Running<R> {
+        let (running, job) = Running::new(function);
+        // Shared, so that it is not lost with a thread that does not start.
+        let job = Arc::new(Mutex::new(Some(job)));
+        let given = job.clone();
+        let run = move || {
+            let job = given.lock().take();
+            job.into_iter().for_each(|job| job());
+        };
+        match std::thread::Builder::new().name("ndk-mlx-connect".into()).spawn(run) {
+            Ok(thread) => {
+                let mut state = self.state.lock();
+                state.apart.retain(|thread| !thread.is_finished());
+                state.apart.push(thread);
+            }
+            Err(error) => {
+                log::warn!("no thread for a connection can be started: {error}");
+                let job = job.lock().take();
+                job.into_iter().for_each(|job| self.spawn(job));
+            }
+        }
+        running
     }
 
     fn serve(&self) {
@@ -100,10 +120,10 @@ impl Pool {
         let threads = {
             let mut state = self.state.lock();
             state.ended = true;
-            std::mem::take(&mut state.threads)
+            (std::mem::take(&mut state.threads), std::mem::take(&mut state.apart))
         };
         self.work.notify_all();
-        for thread in threads {
+        for thread in threads.0.into_iter().chain(threads.1) {
             let _ = thread.join();
         }
     }
@@ -117,6 +137,26 @@ struct Answer<R> {
 /// A function on its way through the pool.
 #[must_use = "what is not awaited runs all the same"]
 pub(crate) struct Running<R>(Arc<Mutex<Answer<R>>>);
+
+impl<R: Send + 'static> Running<R> {
+    /// The future of a function's result, and the job that gives it.
+    fn new(
+        function: impl FnOnce() -> R + Send + 'static,
+    ) -> (Self, impl FnOnce() + Send + 'static) {
+        let shared = Arc::new(Mutex::new(Answer { result: None, waker: None }));
+        let answer = shared.clone();
+        let job = move || {
+            let result = catch_unwind(AssertUnwindSafe(function));
+            let waker = {
+                let mut answer = answer.lock();
+                answer.result = Some(result);
+                answer.waker.take()
+            };
+            waker.into_iter().for_each(Waker::wake);
+        };
+        (Self(shared), job)
+    }
+}
 
 impl<R> Future for Running<R> {
     type Output = R;

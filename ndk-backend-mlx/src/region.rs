@@ -3,9 +3,11 @@
 use crate::access;
 use crate::device::Device;
 use crate::domain::Domain;
+use crate::extension::NDKMR_VERBS_REGION;
 use crate::fast::Fast;
 use crate::handle::Mr;
 use crate::memory::HostRange;
+use ndk_core::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use ndk_core::mdl::MdlView;
 use ndk_core::{
     Access, BaseAddress, Error, ErrorKind, LocalToken, MrProvider, RegionKind, RemoteToken, Result,
@@ -29,6 +31,7 @@ pub(crate) struct RegionCore {
     /// There for regions made for fast registration.
     pub(crate) fast: Option<Fast>,
     allows_remote: AtomicBool,
+    extension: NDKMR_VERBS_REGION,
 }
 
 /// A registration that the device has.
@@ -58,6 +61,7 @@ impl MlxRegion {
             remote: AtomicU32::new(0),
             fast: fast.then(|| Fast::of(domain)),
             allows_remote: AtomicBool::new(false),
+            extension: NDKMR_VERBS_REGION::new(),
         })))
     }
 
@@ -96,6 +100,7 @@ impl RegionCore {
         if access.contains(Access::READ_SINK) && !access.contains(Access::LOCAL_WRITE) {
             self.domain.enter_read_sink(local);
         }
+        self.extension.set(mr.raw());
         *registration = Some(Registration { mr, range, access });
         self.remote.store(if access.is_remote() { remote } else { 0 }, Ordering::Release);
         self.local.store(local, Ordering::Release);
@@ -107,7 +112,9 @@ impl RegionCore {
         let mut registration = self.registration.lock();
         let Some(Registration { mr, range, access }) = registration.take() else { return Ok(()) };
         let local = mr.local_key();
+        self.extension.set(std::ptr::null_mut());
         if let Err((mr, error)) = mr.end() {
+            self.extension.set(mr.raw());
             *registration = Some(Registration { mr, range, access });
             return Err(error);
         }
@@ -224,6 +231,10 @@ impl MrProvider for MlxRegion {
             Some(_) => None,
             None => RemoteToken::new(self.0.remote.load(Ordering::Acquire)),
         }
+    }
+
+    fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
+        self.0.extension.query(id, version)
     }
 }
 

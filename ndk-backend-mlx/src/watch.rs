@@ -8,83 +8,126 @@ use crate::sys::device::{
     IBV_EVENT_QP_REQ_ERR, ibv_async_event,
 };
 use crate::sys::layout::Zeroed;
-use libc::{EFD_CLOEXEC, POLLIN, pollfd};
+use libc::{EFD_CLOEXEC, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN, epoll_event};
 use ndk_core::Result;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// The thread, while it runs.
-pub(crate) struct Watch {
-    thread: JoinHandle<()>,
-    stop: Arc<OwnedFd>,
+/// What the thread waits for.
+pub(crate) struct Watched {
+    epoll: OwnedFd,
+    stop: OwnedFd,
 }
+
+/// What a descriptor that is ready is of; any other number is that of a queue pair, whose connection it is.
+const STOP: u64 = u64::MAX;
+const EVENTS: u64 = u64::MAX - 1;
+const COMPLETIONS: u64 = u64::MAX - 2;
+
+impl Watched {
+    pub(crate) fn new() -> Result<Self> {
+        let owned = |fd: i32| match fd {
+            ..0 => Err(Errno::last().error("making an event")),
+            // SAFETY: the descriptor was made just now, and has no other owner.
+            _ => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+        };
+        // SAFETY: each makes a descriptor.
+        let (epoll, stop) = unsafe {
+            (owned(libc::epoll_create1(EPOLL_CLOEXEC))?, owned(libc::eventfd(0, EFD_CLOEXEC))?)
+        };
+        let watched = Self { epoll, stop };
+        watched.add(watched.stop.as_raw_fd(), STOP)?;
+        Ok(watched)
+    }
+
+    /// Adds a descriptor. It is no longer waited for once it is closed.
+    pub(crate) fn add(&self, fd: i32, what: u64) -> Result<()> {
+        let mut event = epoll_event { events: EPOLLIN as u32, u64: what };
+        // SAFETY: both are open, and the event is for the call.
+        let added =
+            unsafe { libc::epoll_ctl(self.epoll.as_raw_fd(), EPOLL_CTL_ADD, fd, &raw mut event) };
+        Errno::check(added).map_err(|errno| errno.error("waiting for a descriptor"))
+    }
+
+    fn remove(&self, fd: i32) {
+        // SAFETY: both are open.
+        unsafe {
+            libc::epoll_ctl(self.epoll.as_raw_fd(), EPOLL_CTL_DEL, fd, std::ptr::null_mut());
+        }
+    }
+
+    /// What is ready next, and in which way.
+    fn next(&self) -> Result<(u64, u32), Errno> {
+        let mut event = epoll_event { events: 0, u64: 0 };
+        loop {
+            // SAFETY: the event is there to be written.
+            let ready = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), &raw mut event, 1, -1) };
+            match ready {
+                1.. => return Ok((event.u64, event.events)),
+                _ if Errno::last().0 == libc::EINTR => {}
+                _ => return Err(Errno::last()),
+            }
+        }
+    }
+}
+
+/// The thread, while it runs.
+pub(crate) struct Watch(JoinHandle<()>);
 
 impl Watch {
     /// Starts the thread.
     pub(crate) fn new(device: &Arc<Device>) -> Result<Self> {
-        // SAFETY: makes a file descriptor, which is owned from here on.
-        let stop = unsafe {
-            let fd = libc::eventfd(0, EFD_CLOEXEC);
-            if fd < 0 {
-                return Err(Errno::last().error("making an event"));
-            }
-            Arc::new(OwnedFd::from_raw_fd(fd))
-        };
         // SAFETY: context and channel are open.
         let (events, completions) =
             unsafe { ((*device.context()).async_fd, (*device.channel()).fd) };
-        for fd in [events, completions] {
+        for (fd, what) in [(events, EVENTS), (completions, COMPLETIONS)] {
             set_nonblocking(fd)?;
+            device.watched.add(fd, what)?;
         }
-        let (device, until) = (device.clone(), stop.clone());
+        let device = device.clone();
         let named = std::thread::Builder::new().name("ndk-mlx-watch".into());
         let thread = named.spawn(move || {
-            let mut fds = [until.as_raw_fd(), events, completions].map(|fd| pollfd {
-                fd,
-                events: POLLIN,
-                revents: 0,
-            });
             loop {
-                // SAFETY: the array is there to be written.
-                let ready = unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, -1) };
-                if ready < 0 && Errno::last().0 != libc::EINTR {
-                    return log::error!("{}: {}", device.name(), Errno::last().error("waiting"));
-                }
-                if ready <= 0 {
-                    continue;
-                }
-                if fds[0].revents != 0 {
-                    return;
-                }
-                if fds[2].revents != 0 {
-                    completion_events(&device);
-                }
-                // Nothing but an event can be read there, so that anything else is the end of the device.
-                if fds[1].revents & POLLIN != 0 {
-                    device_events(&device);
-                } else if fds[1].revents != 0 {
-                    device.lose("its events have ended");
-                    fds[1].fd = -1;
-                }
-                if fds[2].revents & !POLLIN != 0 {
-                    fds[2].fd = -1;
+                match device.watched.next() {
+                    Ok((STOP, _)) => return,
+                    Ok((EVENTS, how)) if how & EPOLLIN as u32 != 0 => device_events(&device),
+                    // Nothing but an event can be read there, so that anything else is the end of the device.
+                    Ok((EVENTS, _)) => {
+                        device.watched.remove(events);
+                        device.lose("its events have ended");
+                    }
+                    Ok((COMPLETIONS, how)) => {
+                        completion_events(&device);
+                        if how & EPOLLIN as u32 == 0 {
+                            device.watched.remove(completions);
+                        }
+                    }
+                    Ok((number, _)) => {
+                        if let Some(port) = device.ports.get(number) {
+                            port.hear();
+                        }
+                    }
+                    Err(errno) => {
+                        return log::error!("{}: {}", device.name(), errno.error("waiting"));
+                    }
                 }
             }
         });
-        let thread = thread
-            .map_err(|error| Errno(error.raw_os_error().unwrap_or(0)))
-            .map_err(|errno| errno.error("starting a thread"))?;
-        Ok(Self { thread, stop })
+        let refused = |error: std::io::Error| {
+            Errno(error.raw_os_error().unwrap_or(0)).error("starting a thread")
+        };
+        thread.map(Self).map_err(refused)
     }
 
     /// Ends the thread.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(self, device: &Device) {
         let one = 1u64;
-        // SAFETY: the descriptor is open, and eight bytes are read. What is written is never so much that it blocks.
-        unsafe { libc::write(self.stop.as_raw_fd(), (&raw const one).cast(), size_of::<u64>()) };
-        let _ = self.thread.join();
+        let stop = device.watched.stop.as_raw_fd();
+        // SAFETY: the descriptor is open, and eight bytes are read. It is never so full that this blocks.
+        unsafe { libc::write(stop, (&raw const one).cast(), size_of::<u64>()) };
+        let _ = self.0.join();
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) struct Facts {
     pub(crate) guards_invalidation: bool,
     /// By which flags a receive completion says that it invalidated something.
     pub(crate) invalidated_flags: u32,
+    /// Whether it takes receives without elements, for messages without bytes.
+    pub(crate) takes_empty_receives: bool,
+    /// Whether everything is flushed when a queue pair was moved to error. It then uses no memory any more, and what was
+    /// posted while it was in error already has no completion.
+    pub(crate) flushes_at_once: bool,
 }
 
 /// The kernel's number of that flag, which is not libibverbs'.
@@ -47,6 +52,8 @@ const RXE: Facts = Facts {
     in_order: true,
     guards_invalidation: true,
     invalidated_flags: IBV_WC_WITH_INV | KERNEL_WITH_INVALIDATE,
+    takes_empty_receives: true,
+    flushes_at_once: false,
 };
 
 /// Soft-iWARP, measured on Linux 6.1. It accepts another base address than the host's, and then ignores it; it does not
@@ -61,6 +68,8 @@ const SIW: Facts = Facts {
     in_order: true,
     guards_invalidation: false,
     invalidated_flags: IBV_WC_WITH_INV,
+    takes_empty_receives: false,
+    flushes_at_once: true,
 };
 
 /// ConnectX-4 and later, from their documentation; none was measured.
@@ -74,6 +83,8 @@ const MLX5: Facts = Facts {
     in_order: false,
     guards_invalidation: false,
     invalidated_flags: IBV_WC_WITH_INV,
+    takes_empty_receives: true,
+    flushes_at_once: false,
 };
 
 /// A device of InfiniBand or RoCE that nobody has measured: as the specification has it.

@@ -12,11 +12,13 @@ use crate::errno::Errno;
 use crate::mapping::Mappings;
 use crate::mlx5::limits::Limits;
 use crate::pool::Pool;
-use crate::queue_pair::Ports;
+use crate::queue_pair::{Ports, address_of};
 use crate::sys::load::Verbs;
 use crate::sys::object::{ibv_comp_channel, ibv_context};
+use crate::watch::Watched;
 use ndk_core::abi::NDK_ADAPTER_INFO;
 use ndk_core::{Capabilities, Error, ErrorKind, Result};
+use std::net::IpAddr;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -35,6 +37,10 @@ pub(crate) struct Device {
     pub(crate) pool: Arc<Pool>,
     pub(crate) mappings: Mappings,
     pub(crate) ports: Ports,
+    /// What the adapter's thread waits for.
+    pub(crate) watched: Watched,
+    /// Where queue pairs listen, where connections are made by address.
+    pub(crate) address: Option<IpAddr>,
     lost: AtomicBool,
     regions: AtomicU32,
     region_limit: u32,
@@ -49,7 +55,12 @@ unsafe impl Sync for Device {}
 
 impl Device {
     /// Takes over a context that `find` opened.
-    pub(crate) fn new(found: Found, region_limit: Option<u32>) -> Result<Self> {
+    pub(crate) fn new(
+        found: Found,
+        watched: Watched,
+        region_limit: Option<u32>,
+        address: Option<IpAddr>,
+    ) -> Result<Self> {
         let Found { name, verbs, context, attributes, facts } = found;
         // SAFETY: the context is open.
         let channel = unsafe { (verbs.ibv_create_comp_channel)(context.as_ptr()) };
@@ -62,7 +73,7 @@ impl Device {
         // SAFETY: the context is open.
         let umr = unsafe { Limits::of_device(&name, verbs, context.as_ptr()) };
         let most = attributes.most_regions();
-        Ok(Self {
+        let mut device = Self {
             name,
             verbs,
             context,
@@ -73,11 +84,18 @@ impl Device {
             pool: Arc::default(),
             mappings: Mappings::default(),
             ports: Ports::default(),
+            watched,
+            address: None,
             lost: AtomicBool::new(false),
             regions: AtomicU32::new(0),
             region_limit: region_limit.map_or(most, |limit| limit.min(most)),
             process: std::process::id(),
-        })
+        };
+        device.address = match address {
+            None if device.attributes.iwarp => Some(address_of(&device.name)?),
+            given => given,
+        };
+        Ok(device)
     }
 
     pub(crate) fn name(&self) -> &str {

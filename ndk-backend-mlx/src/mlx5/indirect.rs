@@ -105,15 +105,21 @@ impl Indirect {
         self.domain.forget_read_sink(self.value());
     }
 
-    /// Gives the key's value to `post` for an invalidation; false where it is not live, or `post` fails.
-    pub(crate) fn invalidate(&self, post: impl FnOnce(u32) -> bool) -> bool {
+    /// Gives the key's value to `post` for an invalidation.
+    ///
+    /// # Errors
+    /// What `post` gives; ACCESS_VIOLATION where it is not live.
+    pub(crate) fn invalidate(
+        &self,
+        post: impl FnOnce(u32) -> Result<(), ErrorKind>,
+    ) -> Result<(), ErrorKind> {
         let mut state = self.state.lock();
         if state.key.is_none() || !state.live {
-            return false;
+            return Err(ErrorKind::AccessViolation);
         }
-        let posted = post(self.value());
-        state.live &= !posted;
-        posted
+        post(self.value())?;
+        state.live = false;
+        Ok(())
     }
 
     /// The oldest registration was seen to end.

@@ -4,7 +4,7 @@
 //! not answered. Inside one program both ends know each other, so that a connection is done when both have, and an error
 //! of one is an error of the other (F6).
 
-use super::{Core, Objects};
+use super::{Core, Objects, cm};
 use crate::device::{Attributes, Device, GidKind};
 use crate::errno::Errno;
 use crate::sys::device::ibv_gid;
@@ -117,7 +117,12 @@ pub(super) fn endpoint(device: &Device, qp_number: u32, psn: u32) -> Endpoint {
     Endpoint(place.to_text())
 }
 
-fn modify(device: &Device, objects: &Objects, mut to: ibv_qp_attr, mask: i32) -> Result<()> {
+pub(super) fn modify(
+    device: &Device,
+    objects: &Objects,
+    mut to: ibv_qp_attr,
+    mask: i32,
+) -> Result<()> {
     // SAFETY: whoever has the objects keeps them for the call.
     let modified =
         unsafe { (device.verbs().ibv_modify_qp)(objects.qp.as_ptr(), &raw mut to, mask) };
@@ -138,19 +143,19 @@ pub(super) fn make_ready(device: &Device, objects: &Objects) -> Result<()> {
 
 /// How many times 4.096 us * 2^n a request waits for its answer before it is sent again: 67 ms, seven times.
 const TIMEOUT: u8 = 14;
-const RETRIES: u8 = 7;
+pub(super) const RETRIES: u8 = 7;
 /// A peer without a receive is given this many times 0.64 ms: a message that comes before its receive is posted is late
 /// by that, and one whose receive never comes is an error soon.
-const RECEIVE_RETRIES: u8 = 6;
+pub(super) const RECEIVE_RETRIES: u8 = 6;
 const RECEIVE_WAIT: u8 = 12;
 
 /// Connects the device's queue pair to a place. Blocks.
 fn join(core: &Core, to: Place) -> Result<()> {
-    let (device, queue) = (core.device(), core.queue.lock());
-    let Some(objects) = queue.objects() else {
-        let cause = "the queue pair is being closed";
-        return Err(Error::new(ErrorKind::ConnectionInvalid, cause));
-    };
+    core.with_objects(|objects| join_objects(core, objects, to))
+}
+
+fn join_objects(core: &Core, objects: &Objects, to: Place) -> Result<()> {
+    let device = core.device();
     let attributes = &device.attributes;
     let limit = |most: i32| u8::try_from(most.clamp(0, 255)).unwrap_or(0);
     let mut receive = ibv_qp_attr {
@@ -203,10 +208,14 @@ fn address(attributes: &Attributes, to: Place, into: &mut ibv_qp_attr) {
 
 /// Connects to the queue pair of that endpoint.
 pub(super) async fn connect(core: &Arc<Core>, to: &Endpoint) -> Result<()> {
-    let Some(place) = Place::from_text(&to.0) else {
+    let place = match core.listener {
+        Some(_) => Err(cm::from_text(&to.0)),
+        None => Ok(Place::from_text(&to.0)),
+    };
+    if let Ok(None) | Err(None) = place {
         let cause = format!("{:?} is no endpoint of a queue pair of this kind", to.0);
         return Err(Error::new(ErrorKind::ConnectionRefused, cause));
-    };
+    }
     let peer = ENDPOINTS.lock().get(&to.0).cloned();
     {
         let mut link = core.link.lock();
@@ -217,9 +226,26 @@ pub(super) async fn connect(core: &Arc<Core>, to: &Endpoint) -> Result<()> {
         *link = Link::Half { peer: peer.clone(), waiter: None };
     }
     let joining = core.clone();
-    core.device().pool.run(move || join(&joining, place)).await?;
-    match peer {
-        None => *core.link.lock() = Link::Whole { peer: None },
+    match place {
+        Ok(place) => {
+            let place = place.ok_or(ErrorKind::Internal)?;
+            core.device().pool.run(move || join(&joining, place)).await?;
+        }
+        // The peer may take its time, which is not to be that of other kernel calls.
+        Err(place) => {
+            let place = place.ok_or(ErrorKind::Internal)?;
+            core.device().pool.run_apart(move || joining.join_by_address(place)).await?;
+        }
+    }
+    match peer.filter(|_| core.listener.is_none()) {
+        None => {
+            let mut link = core.link.lock();
+            let peer = match &*link {
+                Link::Half { peer, .. } => peer.clone(),
+                Link::Idle | Link::Whole { .. } => None,
+            };
+            *link = Link::Whole { peer };
+        }
         Some(peer) => meet(core, &peer).await?,
     }
     Ok(())

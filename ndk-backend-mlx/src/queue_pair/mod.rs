@@ -4,6 +4,7 @@
 //! waits there, and with it every later one. Requests that do not wait go to the device at once. What ends in this
 //! queue, and what the device completes, is given to the consumer in the order of the posting.
 
+mod cm;
 mod connect;
 mod poll;
 mod ports;
@@ -12,6 +13,7 @@ mod queue;
 mod status;
 mod step;
 
+pub(crate) use cm::address_of;
 pub(crate) use ports::Ports;
 
 use crate::device::Device;
@@ -26,9 +28,13 @@ use crate::sys::queue_pair::{
 };
 use crate::window::MlxWindow;
 use connect::Link;
-use ndk_core::{Endpoint, QpProvider, QueueDepths, Result, WorkCompletion, WorkId, WorkRequest};
+use ndk_core::{
+    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId,
+    WorkRequest,
+};
 use parking_lot::Mutex;
 use queue::Queue;
+use std::net::SocketAddr;
 use std::ptr::{NonNull, without_provenance_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -51,6 +57,9 @@ pub(crate) struct Core {
     /// The device's queue pair is connected.
     joined: AtomicBool,
     link: Mutex<Link>,
+    /// There where connections are made by address.
+    listener: Option<cm::Call>,
+    call: Mutex<Option<cm::Call>>,
     endpoint: Endpoint,
     psn: u32,
     qp_number: u32,
@@ -74,9 +83,21 @@ impl Core {
         let device = domain.device();
         let number = device.ports.next_number();
         let objects = Objects::new(domain, depths, number)?;
+        let listening = device.address.map(cm::listen).transpose();
+        let listening = match listening {
+            Ok(listening) => listening,
+            Err(error) => {
+                objects.destroy(device);
+                return Err(error);
+            }
+        };
         let psn = connect::draw_packet_number();
         // SAFETY: the queue pair was made just now.
         let qp_number = unsafe { objects.qp.as_ref() }.qp_num;
+        let (listener, endpoint) = match listening {
+            Some((listener, place)) => (Some(listener), Endpoint(cm::to_text(place))),
+            None => (None, connect::endpoint(device, qp_number, psn)),
+        };
         let core = Arc::new_cyclic(|me| Self {
             domain: domain.clone(),
             number,
@@ -86,7 +107,9 @@ impl Core {
             broken: AtomicBool::new(false),
             joined: AtomicBool::new(false),
             link: Mutex::new(Link::Idle),
-            endpoint: connect::endpoint(device, qp_number, psn),
+            listener,
+            call: Mutex::new(None),
+            endpoint,
             psn,
             qp_number,
             me: me.clone(),
@@ -112,7 +135,7 @@ impl Core {
         }
         self.queue.lock().give_up_waiting();
         if self.device().is_lost() {
-            self.queue.lock().give_up_posted();
+            self.give_up_posted();
         } else if let Some(core) = self.me.upgrade() {
             self.device().pool.spawn(move || core.move_to_error());
         }
@@ -120,6 +143,35 @@ impl Core {
         let peer = self.link.lock().peer();
         if let Some(peer) = peer {
             peer.fail();
+        }
+    }
+
+    /// What is done with the device's objects, while they are there.
+    fn with_objects<R>(&self, function: impl FnOnce(&Objects) -> Result<R>) -> Result<R> {
+        let queue = self.queue.lock();
+        let Some(objects) = queue.objects() else {
+            let cause = "the queue pair is being closed";
+            return Err(Error::new(ErrorKind::ConnectionInvalid, cause));
+        };
+        function(objects)
+    }
+
+    /// Connects by address. Blocks, as long as the peer takes.
+    fn join_by_address(&self, to: SocketAddr) -> Result<()> {
+        let listener = self.listener.as_ref().ok_or(ErrorKind::Internal)?;
+        let call = self.call_or_answer(listener, to)?;
+        let mut place = self.call.lock();
+        self.device().watched.add(call.fd(), self.number)?;
+        *place = Some(call);
+        Ok(())
+    }
+
+    /// Something has come over the connection.
+    pub(crate) fn hear(&self) {
+        let lost = self.call.lock().as_ref().is_some_and(cm::Call::is_lost);
+        if lost {
+            log::debug!("{}: a connection is lost", self.device().name());
+            self.fail();
         }
     }
 
@@ -134,6 +186,9 @@ impl Core {
             Errno::check(modify(objects.qp.as_ptr(), &raw mut attributes, IBV_QP_STATE))
         };
         drop(queue);
+        if self.device().facts.flushes_at_once {
+            self.give_up_posted();
+        }
         match moved {
             Ok(()) => {}
             Err(errno) if errno.is_loss() => self.device().lose("a queue pair found it gone"),
@@ -148,8 +203,22 @@ impl Core {
     /// The device is lost: what it was given ends here (H8).
     pub(crate) fn abandon(&self) {
         self.fail();
-        self.queue.lock().give_up_posted();
+        self.give_up_posted();
         self.ring();
+    }
+
+    /// The device will complete nothing any more but what it has.
+    fn give_up_posted(&self) {
+        self.queue.lock().give_up_posted(|key| self.is_invalidated(key));
+    }
+
+    /// A peer's message has invalidated that key.
+    fn is_invalidated(&self, key: u32) {
+        if let Some(binder) = self.domain.binder(key) {
+            binder.ended_by_peer();
+        } else if let Some(indirect) = self.domain.indirect(key) {
+            indirect.ended_by_peer();
+        }
     }
 
     /// Wakes who waits for a completion.
@@ -175,6 +244,7 @@ impl Core {
         if let Some(objects) = objects {
             objects.destroy(self.device());
         }
+        drop(self.call.lock().take());
         // What requests held goes only now that the device has none of them.
         drop(given_up);
     }

@@ -24,13 +24,7 @@ impl Core {
             if let Some(completion) = queue.take_ready() {
                 return Some(completion);
             }
-            let went = queue.drain(|key| {
-                if let Some(binder) = self.domain.binder(key) {
-                    binder.ended_by_peer();
-                } else if let Some(indirect) = self.domain.indirect(key) {
-                    indirect.ended_by_peer();
-                }
-            });
+            let went = queue.drain(|key| self.is_invalidated(key));
             let given = queue.pump(self.is_broken());
             (queue.take_ready(), went.wrong || given.wrong)
         };

@@ -100,6 +100,9 @@ impl Core {
                 element.lkey = key::NOWHERE;
             }
         }
+        if elements.is_empty() && !self.device().facts.takes_empty_receives {
+            elements.push(ibv_sge { addr: 0, length: 0, lkey: 0 });
+        }
         let broken = self.is_broken();
         {
             let mut queue = self.queue.lock();
@@ -107,14 +110,12 @@ impl Core {
                 return Err(queue_full());
             }
             let entry = Entry::new(id, WorkKind::Receive, 0, keeps, Step::End(Ok(())));
-            if !queue.push_receive(entry, elements, broken) {
-                let cause = "the device does not take the receive";
-                return Err(Error::new(ErrorKind::InsufficientResources, cause));
-            }
+            queue
+                .push_receive(entry, elements, broken)
+                .map_err(|kind| Error::new(kind, "the device does not take the receive"))?;
         }
-        if broken {
-            self.ring();
-        }
+        // Where it has ended already, whoever waits has to be told.
+        self.ring();
         Ok(())
     }
 
@@ -250,8 +251,10 @@ impl Core {
         if !peer.device().facts.guards_invalidation {
             return token.get();
         }
-        let bound =
-            peer.domain.binder(token.get()).is_some_and(|binder| binder.invalidate(|_| true));
+        let bound = peer
+            .domain
+            .binder(token.get())
+            .is_some_and(|binder| binder.invalidate(|_| Ok(())).is_ok());
         if bound { token.get() } else { key::NOWHERE }
     }
 

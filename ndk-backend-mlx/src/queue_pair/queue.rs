@@ -156,13 +156,16 @@ impl Queue {
         went
     }
 
-    /// Takes a receive in, and gives it to the device; false where the device does not take it.
+    /// Takes a receive in, and gives it to the device.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES where the device does not take it.
     pub(super) fn push_receive(
         &mut self,
         mut entry: Entry,
         mut elements: Elements,
         broken: bool,
-    ) -> bool {
+    ) -> Result<(), ErrorKind> {
         entry.progress = Progress::Ended(Err(ErrorKind::Cancelled));
         if let Some(objects) = self.objects.as_ref().filter(|_| !broken) {
             let mut request = ibv_recv_wr {
@@ -175,14 +178,16 @@ impl Queue {
             // SAFETY: the queue pair is there; request and elements are for the call.
             let posted =
                 unsafe { ibv_post_recv(objects.qp.as_ptr(), &raw mut request, &raw mut refused) };
-            if posted != 0 {
-                return false;
+            match posted.abs() {
+                0 => entry.progress = Progress::Posted,
+                // The connection is gone, and the receive with it.
+                libc::ENOTCONN => {}
+                _ => return Err(ErrorKind::InsufficientResources),
             }
-            entry.progress = Progress::Posted;
         }
         self.receives.push_back(entry);
         self.settle();
-        true
+        Ok(())
     }
 
     /// Takes what the device has completed.
@@ -274,9 +279,9 @@ impl Queue {
         let _ = self.pump(true);
     }
 
-    /// The device will complete nothing any more.
-    pub(super) fn give_up_posted(&mut self) {
-        let _ = self.drain(|_| ());
+    /// The device will complete nothing any more but what it has.
+    pub(super) fn give_up_posted(&mut self, invalidated: impl FnMut(u32)) {
+        let _ = self.drain(invalidated);
         for entry in self.sends.iter_mut().chain(&mut self.receives) {
             if !matches!(entry.progress, Progress::Ended(_)) {
                 entry.progress = Progress::Ended(Err(ErrorKind::Cancelled));

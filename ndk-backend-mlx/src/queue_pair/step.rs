@@ -131,8 +131,8 @@ pub(super) fn give(objects: &Objects, number: u64, step: Step) -> (Progress, Mea
                 ..ibv_send_wr::zeroed()
             };
             match post(objects, number, &mut request) {
-                true => (Progress::Posted, Meaning::None),
-                false => refused(ErrorKind::AccessViolation),
+                Ok(()) => (Progress::Posted, Meaning::None),
+                Err(kind) => refused(kind),
             }
         }
         Step::Bind { binder, rights, made } => {
@@ -153,14 +153,14 @@ pub(super) fn give(objects: &Objects, number: u64, step: Step) -> (Progress, Mea
                 post(objects, number, &mut request)
             });
             match posted {
-                true => (Progress::Posted, Meaning::Bind(binder)),
-                false => refused(ErrorKind::AccessViolation),
+                Ok(()) => (Progress::Posted, Meaning::Bind(binder)),
+                Err(kind) => refused(kind),
             }
         }
         Step::Invalidate(binder) => match binder.invalidate(|key| invalidate(objects, number, key))
         {
-            true => (Progress::Posted, Meaning::Invalidate(binder)),
-            false => refused(ErrorKind::AccessViolation),
+            Ok(()) => (Progress::Posted, Meaning::Invalidate(binder)),
+            Err(kind) => refused(kind),
         },
         Step::Register(request) => {
             let Some(raw) = &objects.raw else { return refused(ErrorKind::Internal) };
@@ -171,23 +171,30 @@ pub(super) fn give(objects: &Objects, number: u64, step: Step) -> (Progress, Mea
             }
         }
         Step::Free(indirect) => match indirect.invalidate(|key| invalidate(objects, number, key)) {
-            true => (Progress::Posted, Meaning::Free(indirect)),
-            false => refused(ErrorKind::AccessViolation),
+            Ok(()) => (Progress::Posted, Meaning::Free(indirect)),
+            Err(kind) => refused(kind),
         },
     }
 }
 
-fn invalidate(objects: &Objects, number: u64, key: u32) -> bool {
+fn invalidate(objects: &Objects, number: u64, key: u32) -> Result<(), ErrorKind> {
     let mut request =
         ibv_send_wr { opcode: IBV_WR_LOCAL_INV, invalidate_rkey: key, ..ibv_send_wr::zeroed() };
     post(objects, number, &mut request)
 }
 
-fn post(objects: &Objects, number: u64, request: &mut ibv_send_wr) -> bool {
+/// Whether the device takes a request. A connection that is gone is seen by its other signs.
+fn post(objects: &Objects, number: u64, request: &mut ibv_send_wr) -> Result<(), ErrorKind> {
     request.wr_id = number;
     let fenced = objects.raw.as_ref().is_some_and(RawQueue::take_fence);
     request.send_flags = IBV_SEND_SIGNALED | if fenced { IBV_SEND_FENCE } else { 0 };
     let mut refused = std::ptr::null_mut();
     // SAFETY: the queue pair is there; the request, and what it points to, is for the call.
-    unsafe { ibv_post_send(objects.qp.as_ptr(), request, &raw mut refused) == 0 }
+    let posted = unsafe { ibv_post_send(objects.qp.as_ptr(), request, &raw mut refused) };
+    match posted.abs() {
+        0 => Ok(()),
+        libc::ENOMEM => Err(ErrorKind::InsufficientResources),
+        libc::ENOTCONN => Err(ErrorKind::Cancelled),
+        _ => Err(ErrorKind::AccessViolation),
+    }
 }

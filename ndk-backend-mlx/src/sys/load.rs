@@ -128,16 +128,17 @@ library! {
     fn rdma_destroy_event_channel(*mut rdma_event_channel);
     fn rdma_create_id(*mut rdma_event_channel, *mut *mut rdma_cm_id, *mut c_void, c_uint) -> c_int;
     fn rdma_destroy_id(*mut rdma_cm_id) -> c_int;
+    fn rdma_migrate_id(*mut rdma_cm_id, *mut rdma_event_channel) -> c_int;
     fn rdma_bind_addr(*mut rdma_cm_id, *mut sockaddr) -> c_int;
     fn rdma_resolve_addr(*mut rdma_cm_id, *mut sockaddr, *mut sockaddr, c_int) -> c_int;
     fn rdma_resolve_route(*mut rdma_cm_id, c_int) -> c_int;
     fn rdma_listen(*mut rdma_cm_id, c_int) -> c_int;
-    fn rdma_create_qp(*mut rdma_cm_id, *mut ibv_pd, *mut ibv_qp_init_attr) -> c_int;
-    fn rdma_destroy_qp(*mut rdma_cm_id);
+    /// What the next state of a queue pair needs, which `ibv_modify_qp` is then given.
+    fn rdma_init_qp_attr(*mut rdma_cm_id, *mut ibv_qp_attr, *mut c_int) -> c_int;
     fn rdma_connect(*mut rdma_cm_id, *mut rdma_conn_param) -> c_int;
     fn rdma_accept(*mut rdma_cm_id, *mut rdma_conn_param) -> c_int;
+    fn rdma_establish(*mut rdma_cm_id) -> c_int;
     fn rdma_reject(*mut rdma_cm_id, *const c_void, u8) -> c_int;
-    fn rdma_disconnect(*mut rdma_cm_id) -> c_int;
     fn rdma_get_cm_event(*mut rdma_event_channel, *mut *mut rdma_cm_event) -> c_int;
     fn rdma_ack_cm_event(*mut rdma_cm_event) -> c_int;
     fn rdma_event_str(c_uint) -> *const c_char;

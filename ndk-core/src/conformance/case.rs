@@ -119,8 +119,10 @@ pub(super) struct Device {
     pub(super) fast_registration: bool,
     /// Whether logical address mappings can be built.
     pub(super) mappings: bool,
-    /// Whether creating, closing and mapping complete inline, as far as a try can tell.
+    /// Whether creating and closing complete inline, as far as a try can tell.
     pub(super) inline: bool,
+    /// Whether mapping does.
+    pub(super) inline_mappings: bool,
     /// Whether queue pairs can be made.
     pub(super) queue_pairs: bool,
     /// Whether the kit was given a second adapter to connect this one to.
@@ -228,5 +230,6 @@ pub(super) fn inline(device: &Device) -> Option<&'static str> {
 
 /// Needs logical address mappings that are built at once.
 pub(super) fn inline_mappings(device: &Device) -> Option<&'static str> {
-    mappings(device).or_else(|| inline(device))
+    let pending = !device.inline_mappings;
+    mappings(device).or(pending.then_some("the backend makes mappings wait"))
 }

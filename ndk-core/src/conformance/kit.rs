@@ -22,12 +22,26 @@ pub struct Kit {
     /// Makes what the first's queue pairs can be connected to.
     pub(super) peer: Option<Arc<dyn Opener>>,
     pub(super) small: Option<(usize, Arc<dyn Opener>)>,
+    pub(super) defects: Vec<Defect>,
+}
+
+/// A case that a device is known to fail.
+pub(super) struct Defect {
+    pub(super) rule: &'static str,
+    pub(super) case: &'static str,
+    pub(super) reason: &'static str,
 }
 
 impl Kit {
     /// A kit for the adapters that `open` makes. Every case opens one of its own, several at a time.
     pub fn new<A: AdapterProvider>(open: impl Fn() -> Result<A> + Send + Sync + 'static) -> Self {
-        Self { name: String::new(), opener: Arc::new(Factory(open)), peer: None, small: None }
+        Self {
+            name: String::new(),
+            opener: Arc::new(Factory(open)),
+            peer: None,
+            small: None,
+            defects: Vec::new(),
+        }
     }
 
     /// As [`new`](Self::new), with a second adapter of the same kind for each case about access: queue pairs of the two
@@ -64,6 +78,19 @@ impl Kit {
         Self { small: Some((limit, Arc::new(Factory(open)))), ..self }
     }
 
+    /// Leaves a case out, with the reason: one that the device or its driver is known to fail, and that nothing it can
+    /// declare excuses.
+    pub fn defect(mut self, rule: &'static str, case: &'static str, reason: &'static str) -> Self {
+        self.defects.push(Defect { rule, case, reason });
+        self
+    }
+
+    /// Why a case is left out, if the device is known to fail it.
+    pub(super) fn known_defect(&self, rule: &str, case: &str) -> Option<&'static str> {
+        let is_it = |defect: &&Defect| defect.rule == rule && defect.case == case;
+        self.defects.iter().find(is_it).map(|defect| defect.reason)
+    }
+
     /// Runs this kit alone; see [`main`].
     pub fn main(self) -> ExitCode {
         main([self])
@@ -77,6 +104,7 @@ impl fmt::Debug for Kit {
             .field("name", &self.name)
             .field("pair", &self.peer.is_some())
             .field("region_limit", &limit)
+            .field("defects", &self.defects.len())
             .finish_non_exhaustive()
     }
 }

@@ -48,7 +48,9 @@ impl Kit {
     /// # Errors
     /// The factory's, and those of a device on which nothing could be tested.
     pub fn plan(self) -> Result<Vec<Planned>> {
-        let device = probe(&Arc::new(self))?;
+        let kit = Arc::new(self);
+        let device = probe(&kit)?;
+        let defect = |case: &Case| kit.known_defect(case.id, case.name);
         let planned = cases::all().map(|case| Planned {
             rule: case.id,
             case: case.name,
@@ -58,7 +60,7 @@ impl Kit {
                 Routes::Raw(reason) => Some(reason),
                 Routes::All | Routes::Table => None,
             },
-            left_out: case.needs.and_then(|needs| needs(&device)),
+            left_out: case.needs.and_then(|needs| needs(&device)).or_else(|| defect(case)),
         });
         Ok(planned.collect())
     }

@@ -66,7 +66,8 @@ fn run(
     case: &Case,
     setting: (RouteKind, Way, Span),
 ) -> Result<Completion, Failed> {
-    if let Some(reason) = case.needs.and_then(|needs| needs(&device)) {
+    let unable = case.needs.and_then(|needs| needs(&device));
+    if let Some(reason) = unable.or_else(|| kit.known_defect(case.id, case.name)) {
         return Ok(Completion::ignored_with(reason));
     }
     let mut env = Env::new(kit, device, setting)?;
@@ -83,6 +84,7 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
         capabilities: session.capabilities(),
         fast_registration: false,
         inline: true,
+        inline_mappings: true,
         mappings: false,
         queue_pairs: false,
         peer: kit.peer.is_some(),
@@ -105,10 +107,11 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
     let memory = env.keep(Memory::new(1, 0));
     let mapping = cases::try_mapping(&mut env, &memory);
     device.mappings = has("a mapping", mapping.status())?;
+    device.inline_mappings = !mapping.is_called();
     let (region, mr) = env.create_mr(pd, RegionKind::Conventional);
     let mr = mr.ok_or_else(|| unusable("a region", region.status()))?;
     let close = env.close(mr);
-    device.inline = [outcome, fast, mapping, region, close].iter().all(|it| !it.is_called());
+    device.inline = [outcome, fast, region, close].iter().all(|it| !it.is_called());
     env.wrap_up();
     Ok(device)
 }

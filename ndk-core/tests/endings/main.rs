@@ -8,7 +8,5 @@ mod backend;
 mod bench;
 
 mod closing;
-mod invalidation;
 mod keys;
-mod panics;
 mod requests;
