@@ -35,14 +35,11 @@ impl Access {
     ///
     /// # Errors
     /// INVALID_PARAMETER for an unknown bit, or the remote-write bit without local write (C1).
+    #[inline]
     pub fn from_flags(flags: ULONG) -> Result<Self> {
         let lone_remote_write = flags & NDK_MR_FLAG_ALLOW_REMOTE_WRITE == Self::REMOTE_WRITE_BIT;
         if flags & !Self::ALL != 0 || lone_remote_write {
-            return Err(Error::new(
-                ErrorKind::InvalidParameter,
-                "the flags are not a union of 0x1, 0x2, 0x5 and 0x8",
-            )
-            .rule("C1"));
+            return Err(illegal_flags());
         }
         Ok(Self(flags))
     }
@@ -88,6 +85,13 @@ impl fmt::Debug for Access {
         }
         Ok(())
     }
+}
+
+#[cold]
+#[inline(never)]
+fn illegal_flags() -> Error {
+    let cause = "the flags are not a union of 0x1, 0x2, 0x5 and 0x8";
+    Error::new(ErrorKind::InvalidParameter, cause).rule("C1")
 }
 
 macro_rules! token {

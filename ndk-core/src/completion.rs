@@ -37,10 +37,18 @@ impl<F> Completion<F> {
     /// The routine may be called once, with `context`, from any thread.
     pub(crate) unsafe fn new(routine: Option<F>, context: PVOID) -> Result<Self> {
         match routine {
-            Some(routine) => Ok(Self { routine, context }),
+            // SAFETY: the caller's promise.
+            Some(routine) => Ok(unsafe { Self::of(routine, context) }),
             None => Err(Error::new(ErrorKind::InvalidParameter, "the completion routine is null")
                 .rule("A7")),
         }
+    }
+
+    /// # Safety
+    /// As for `new`.
+    #[inline]
+    pub(crate) unsafe fn of(routine: F, context: PVOID) -> Self {
+        Self { routine, context }
     }
 }
 

@@ -1,8 +1,20 @@
 //! Panics of foreign code stop here (B8).
 
+use crate::error::{Error, ErrorKind};
+use alloc::boxed::Box;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
 /// Foreign code panicked; what it said is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Panicked;
+
+/// What a caller hears of a panic on an object that is not poisoned by it, or has no state to be.
+#[cold]
+pub(crate) fn panicked() -> Error {
+    Error::new(ErrorKind::Internal, "the backend panicked").rule("B8")
+}
 
 /// Runs a backend's or an executor's code. Without `std` nothing is contained: a panic there ends the program.
 #[cfg(feature = "std")]
@@ -51,16 +63,45 @@ pub(crate) fn contain<R>(
     Ok(code())
 }
 
-/// As `contain`, for a future: each of its polls.
-pub(crate) async fn contain_future<F: Future>(
+/// As `contain`, for a future: its making, each of its polls, and its drop. In an allocation of its own, which only rare
+/// operations have: those of queue pairs and windows.
+pub(crate) struct Contained<F> {
     what: &'static str,
-    name: impl core::fmt::Display,
-    future: F,
-) -> Result<F::Output, Panicked> {
-    let mut future = core::pin::pin!(future);
-    core::future::poll_fn(|cx| match contain(what, &name, || future.as_mut().poll(cx)) {
-        Ok(poll) => poll.map(Ok),
-        Err(panicked) => core::task::Poll::Ready(Err(panicked)),
-    })
-    .await
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Contained<F> {
+    pub(crate) fn new(what: &'static str, make: impl FnOnce() -> F) -> Self {
+        let future = contain(what, "a new request", || Box::pin(make())).ok();
+        Self { what, future }
+    }
+}
+
+impl<F: Future> Future for Contained<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let what = self.what;
+        let Some(future) = &mut self.future else { return Poll::Ready(Err(Panicked)) };
+        let output = match contain(what, "a request", || future.as_mut().poll(cx)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(panicked) => Err(panicked),
+        };
+        self.empty();
+        Poll::Ready(output)
+    }
+}
+
+impl<F> Contained<F> {
+    fn empty(&mut self) {
+        let future = self.future.take();
+        let _ = contain(self.what, "a finished request", || drop(future));
+    }
+}
+
+impl<F> Drop for Contained<F> {
+    fn drop(&mut self) {
+        self.empty();
+    }
 }

@@ -1,6 +1,6 @@
 //! Requests that own an allocation: creation, the close of a domain, mappings. Those of a region have its slot.
 
-use crate::contain::contain;
+use crate::contain::{contain, panicked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Task, TaskVtable};
 use alloc::boxed::Box;
@@ -15,10 +15,6 @@ pub(crate) enum Started<T> {
     Ready(Result<T>),
     /// It goes on as this task.
     Pending(Task),
-}
-
-fn panicked() -> Error {
-    Error::new(ErrorKind::Internal, "the backend panicked").rule("B8")
 }
 
 /// Makes the future, polls it once, and turns it into a task if it is not ready. `done` runs exactly once, where

@@ -6,7 +6,7 @@ use crate::abi::{
 };
 use crate::adapter::AdapterRef;
 use crate::completion::RequestCompletion;
-use crate::contain::contain;
+use crate::contain::{Panicked, contain, panicked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extension::{self, NDKMR_CAPABILITIES, NDKMR_CAPABILITIES_GUID};
 use crate::job::{self, Started};
@@ -168,9 +168,11 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
                     drop(task);
                     return Ok(Err(error));
                 }
-                // SAFETY: as above; written before the task can complete.
-                unsafe { fbo.write(memory.page_offset() as ULONG) };
-                adapter.spawn(task);
+                // SAFETY: as above; written before the task can complete, which lets the request's reference go.
+                unsafe {
+                    fbo.write(memory.page_offset() as ULONG);
+                    self.spawn(task);
+                }
                 Ok(Ok(Progress::Pending))
             }
         }
@@ -190,8 +192,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         // SAFETY: the caller's promises.
         let (adapter, context) = unsafe { (self.get(), addr_of!((*lam).AdapterContext).read()) };
         let release = || adapter.provider().release_mapping(Mapping(context as usize));
-        contain("release of a mapping", adapter.name(), release)
-            .map_err(|_| Error::new(ErrorKind::Internal, "the backend panicked").rule("B8"))
+        contain("release of a mapping", adapter.name(), release).map_err(|Panicked| panicked())
     }
 
     /// An extension interface on the adapter: the framework's own ([`NDKMR_CAPABILITIES_GUID`]), or a vendor's. C entry:
@@ -216,6 +217,6 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         contain("query-extension", adapter.name(), || {
             adapter.provider().query_extension(id, version)
         })
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the backend panicked").rule("B8")))
+        .unwrap_or_else(|Panicked| Err(panicked()))
     }
 }

@@ -123,6 +123,18 @@ impl<T> CShared<T> {
     }
 }
 
+/// Subtracts from an atomic that another thread may free as soon as it has seen the difference, and gives the value
+/// before, as the standard library's `Arc` lets a reference go: the borrow that the method takes ends inside of it, and
+/// an atomic has no part that an outliving borrow would protect.
+///
+/// # Safety
+/// The atomic is alive until the subtraction.
+#[inline]
+pub(crate) unsafe fn subtract(atomic: *const AtomicU64, by: u64) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { (*atomic).fetch_sub(by, Ordering::AcqRel) }
+}
+
 const CLOSING: u64 = 1 << 63;
 
 /// A count of who needs an object, and whether it is being closed.
@@ -153,13 +165,21 @@ impl Refs {
     }
 
     /// Lets a reference go; true where it was the last. The object may be gone already where it was not.
-    pub(crate) fn release(&self) -> bool {
-        self.0.fetch_sub(1, Ordering::AcqRel) & !CLOSING == 1
+    ///
+    /// # Safety
+    /// The caller holds the reference. It is a pointer, so that no borrow outlives what another thread may free.
+    pub(crate) unsafe fn release(refs: *const Self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { Self::release_and_see(refs) }.0
     }
 
     /// As `release`, and says whether the object is being closed.
-    pub(crate) fn release_and_see(&self) -> (bool, bool) {
-        let before = self.0.fetch_sub(1, Ordering::AcqRel);
+    ///
+    /// # Safety
+    /// As for `release`.
+    pub(crate) unsafe fn release_and_see(refs: *const Self) -> (bool, bool) {
+        // SAFETY: the caller's promise.
+        let before = unsafe { subtract(&raw const (*refs).0, 1) };
         (before & !CLOSING == 1, before & CLOSING != 0)
     }
 

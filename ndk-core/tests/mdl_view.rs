@@ -360,6 +360,22 @@ fn a6_a_null_chain_is_refused() {
 }
 
 #[test]
+fn c7_the_end_of_the_address_space_is_no_end_of_a_region() {
+    // The last page: up to its last byte but one, and up to its last, where the sum is 0.
+    for page in [0, 1] {
+        let base = usize::MAX - page * PAGE_SIZE - MASK;
+        let chain = Chain::new(&[Element::new(base, PAGE_SIZE, 7)], None);
+        let wraps = base.wrapping_add(PAGE_SIZE) == 0;
+        // SAFETY: the chain is whole and outlives the views.
+        let (short, whole) =
+            unsafe { (MdlView::new(chain.head(), MASK), MdlView::new(chain.head(), PAGE_SIZE)) };
+        let frames = |view: MdlView<'_>| view.frames().collect::<Vec<_>>();
+        assert_eq!(short.map(frames), Ok(vec![7]));
+        assert_eq!(whole.map_err(|error| error.rule_id()).err(), wraps.then_some("C7"));
+    }
+}
+
+#[test]
 fn an_element_before_the_first_byte_may_be_empty() {
     let buffer = Buffer::with_page_offset(PAGE_SIZE, 100).unwrap();
     let mdl = Mdl::builder().buffer(&buffer).split_at(0).split_at(0).build().unwrap();

@@ -12,8 +12,6 @@ use ndk_core::{
 use std::task::{Context, Poll, Waker};
 
 pub(crate) const PAGE: u64 = 4096;
-/// How many requests the queue pairs here hold.
-pub(crate) const DEPTH: u32 = 8;
 
 /// The adapter, with a domain.
 pub(crate) struct Bench {
@@ -51,8 +49,14 @@ impl Bench {
         region
     }
 
+    /// A connected queue pair that holds a few requests.
     pub(crate) fn queue_pair(&self) -> QueuePair {
-        let depths = QueueDepths { receive: 4, initiator: DEPTH };
+        self.queue_pair_of(8)
+    }
+
+    /// A connected queue pair that holds so many requests.
+    pub(crate) fn queue_pair_of(&self, depth: u32) -> QueuePair {
+        let depths = QueueDepths { receive: 4, initiator: depth };
         let make = || block_on(self.adapter.create_qp(&self.domain, depths)).unwrap();
         let (queue_pair, peer) = (make(), make());
         let (here, there) = (queue_pair.endpoint(), peer.endpoint());

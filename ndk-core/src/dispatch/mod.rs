@@ -23,17 +23,24 @@ unsafe fn check<T>(
     kind: NDK_OBJECT_TYPE,
     entry: &'static str,
 ) -> Option<NonNull<T>> {
-    let object = NonNull::new(object).or_else(|| refuse_object(entry, "null"))?;
+    let Some(object) = NonNull::new(object) else {
+        refuse_object(entry, "null");
+        return None;
+    };
     // SAFETY: the caller's promise; a field is read, no reference made, since the consumer may write to the header.
     let found =
         unsafe { addr_of!((*object.as_ptr().cast::<NDK_OBJECT_HEADER>()).ObjectType).read() };
-    if found == kind { Some(object) } else { refuse_object(entry, "of another type") }
+    if found != kind {
+        refuse_object(entry, "of another type");
+        return None;
+    }
+    Some(object)
 }
 
 #[cold]
-fn refuse_object<T>(entry: &'static str, what: &'static str) -> Option<T> {
+#[inline(never)]
+fn refuse_object(entry: &'static str, what: &'static str) {
     log::warn!("{entry} refused: the object is {what} [A6]");
-    None
 }
 
 /// What an entry returns for a bad object.
@@ -44,8 +51,14 @@ pub(crate) fn to_status(result: Result<Progress>) -> NTSTATUS {
     match result {
         Ok(Progress::Done) => STATUS_SUCCESS,
         Ok(Progress::Pending) => STATUS_PENDING,
-        Err(error) => error.status(),
+        Err(error) => status_of(error),
     }
+}
+
+#[cold]
+#[inline(never)]
+fn status_of(error: Error) -> NTSTATUS {
+    error.status()
 }
 
 /// The common part of every QueryExtension entry: the out parameter is written only on success.

@@ -43,6 +43,7 @@ struct Fields {
 impl Fields {
     /// # Safety
     /// `mdl` points to a readable MDL.
+    #[inline]
     unsafe fn read(mdl: *const MDL) -> Self {
         // SAFETY: the caller's promise covers every field.
         unsafe {
@@ -57,9 +58,30 @@ impl Fields {
         }
     }
 
+    #[inline]
     fn pages(&self) -> usize {
         // In 64 bits: a count near its limit plus an offset does not fit into 32.
-        (self.offset as u64 + self.count as u64).div_ceil(PAGE_SIZE as u64) as usize
+        ((self.offset as u64 + self.count as u64 + OFFSET_MASK as u64) >> PAGE_SHIFT) as usize
+    }
+
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.flags & LOCKED != 0
+    }
+
+    #[inline]
+    fn is_aligned(&self) -> bool {
+        self.start & OFFSET_MASK == 0 && self.offset <= OFFSET_MASK
+    }
+
+    #[inline]
+    fn size_needed(&self) -> usize {
+        size_of::<MDL>() + self.pages() * size_of::<usize>()
+    }
+
+    #[inline]
+    fn base(&self) -> usize {
+        self.start.wrapping_add(self.offset)
     }
 }
 
@@ -78,8 +100,8 @@ impl<'a> MdlView<'a> {
     /// Checks the first `length` bytes of the chain at `head`.
     ///
     /// # Errors
-    /// INVALID_PARAMETER for a null chain (A6), a length of 0 (C6) or beyond the chain (C5), an address that wraps
-    /// (C7), a hole, a wrong order or a malformed element inside the length (C4), a joint inside a page whose two
+    /// INVALID_PARAMETER for a null chain (A6), a length of 0 (C6) or beyond the chain (C5), a base address plus length
+    /// that wraps, be it to 0 exactly (C7), a hole, a wrong order or a malformed element inside the length (C4), a joint inside a page whose two
     /// frames differ (C3), a chain that is not locked (C15).
     ///
     /// # Safety
@@ -88,76 +110,39 @@ impl<'a> MdlView<'a> {
     /// - A region that the view is given to is driven as [`MrProvider`](crate::MrProvider) asks of its caller, and the
     ///   memory that the chain describes stays valid, and is shared with nothing that forbids a peer's accesses, until
     ///   the region's registration has ended.
+    #[inline]
     pub unsafe fn new(head: *const MDL, length: usize) -> Result<Self> {
-        if head.is_null() {
-            return Err(refuse("A6", "the MDL is null"));
-        }
-        if length == 0 {
-            return Err(refuse("C6", "the length is 0"));
-        }
-        // SAFETY: not null, so it is an MDL of the chain.
-        let mut mdl = unsafe { Fields::read(head) };
-        let base = mdl.start.wrapping_add(mdl.offset);
-        if base.checked_add(length).is_none() {
-            return Err(refuse("C7", "base address plus length wraps"));
-        }
-        let end = base + length;
-        let mut at = head;
-        let mut next_address = base;
-        let mut last_frame = 0;
-        let mut cycle = CycleGuard::new(head);
-        loop {
-            check_element(&mdl)?;
-            if mdl.start.wrapping_add(mdl.offset) != next_address {
-                return Err(refuse("C4", "the MDLs do not follow each other without a hole"));
+        // SAFETY: the caller's promises.
+        unsafe {
+            if !is_one_good_element(head, length) {
+                check_chain(head, length)?;
             }
-            if mdl.count > 0 {
-                if next_address & OFFSET_MASK != 0 && next_address != base {
-                    // SAFETY: a count above 0 means at least one page-frame number.
-                    let first = unsafe { frame(at, 0) };
-                    if first != last_frame {
-                        return Err(refuse(
-                            "C3",
-                            "two MDLs meet inside a page but name different frames",
-                        ));
-                    }
-                }
-                if end - next_address <= mdl.count {
-                    return Ok(Self { head, base, length, _chain: PhantomData });
-                }
-                next_address += mdl.count;
-                // SAFETY: the index is that of the last page the element spans.
-                last_frame = unsafe { frame(at, mdl.pages() - 1) };
-            }
-            if mdl.next.is_null() {
-                return Err(refuse("C5", "the length is larger than the MDL chain"));
-            }
-            at = mdl.next;
-            if cycle.repeats(at) {
-                return Err(refuse("C4", "the MDL chain leads back into itself"));
-            }
-            // SAFETY: a non-null Next is an MDL of the chain.
-            mdl = unsafe { Fields::read(at) };
+            let base = Fields::read(head).base();
+            Ok(Self { head, base, length, _chain: PhantomData })
         }
     }
 
     /// The address that the region's bytes count from: an index, not a way to reach them (C2, C6).
+    #[inline]
     pub fn base(&self) -> u64 {
         self.base as u64
     }
 
     /// The length in bytes; never 0.
     #[allow(clippy::len_without_is_empty)] // never empty
+    #[inline]
     pub fn len(&self) -> usize {
         self.length
     }
 
     /// The offset of the first byte in its page.
+    #[inline]
     pub fn page_offset(&self) -> usize {
         self.base & OFFSET_MASK
     }
 
     /// How many pages the bytes span.
+    #[inline]
     pub fn page_count(&self) -> usize {
         // Two steps, since offset plus length may exceed the address space by less than a page.
         let last = self.base + (self.length - 1);
@@ -165,31 +150,112 @@ impl<'a> MdlView<'a> {
     }
 
     /// The page-frame number of each page, in order, `page_count` of them; one for a page in which two MDLs meet.
+    #[inline]
     pub fn frames(&self) -> Frames<'a> {
+        // SAFETY: `new` was promised the chain for 'a, and found the first element.
+        let first = unsafe { Fields::read(self.head) };
+        let count = self.page_count();
+        // An element without bytes may have any offset, but it has no frame.
+        let here = if first.count == 0 { 0 } else { first.pages().min(count) };
+        // SAFETY: the frames follow the structure.
+        let at = unsafe { self.head.add(1).cast() };
         Frames {
             mdl: self.head,
-            index: 0,
-            in_mdl: 0,
-            entered: false,
-            given: false,
-            left: self.page_count(),
+            at,
+            here,
+            given: here > 0,
+            left: count - here,
             _chain: PhantomData,
         }
     }
 }
 
+/// What `check_chain` finds of the frequent chain: one element with room for its page-frame numbers, which covers the
+/// length. False says nothing.
+///
+/// # Safety
+/// As for [`MdlView::new`].
+#[inline]
+unsafe fn is_one_good_element(head: *const MDL, length: usize) -> bool {
+    if head.is_null() {
+        return false;
+    }
+    // SAFETY: not null, so it is an MDL of the chain.
+    let mdl = unsafe { Fields::read(head) };
+    let covered = length != 0 && length <= mdl.count;
+    let well_formed = mdl.is_locked() && mdl.is_aligned() && mdl.size >= mdl.size_needed();
+    covered && well_formed && mdl.base().checked_add(length).is_some()
+}
+
+/// # Safety
+/// As for [`MdlView::new`].
+#[cold]
+#[inline(never)]
+unsafe fn check_chain(head: *const MDL, length: usize) -> Result<()> {
+    if head.is_null() {
+        return Err(refuse("A6", "the MDL is null"));
+    }
+    if length == 0 {
+        return Err(refuse("C6", "the length is 0"));
+    }
+    // SAFETY: not null, so it is an MDL of the chain.
+    let mut mdl = unsafe { Fields::read(head) };
+    let base = mdl.base();
+    if base.checked_add(length).is_none() {
+        return Err(refuse("C7", "base address plus length wraps"));
+    }
+    let end = base + length;
+    let mut at = head;
+    let mut next_address = base;
+    let mut last_frame = 0;
+    let mut cycle = CycleGuard::new(head);
+    loop {
+        check_element(&mdl)?;
+        if mdl.base() != next_address {
+            return Err(refuse("C4", "the MDLs do not follow each other without a hole"));
+        }
+        if mdl.count > 0 {
+            if next_address & OFFSET_MASK != 0 && next_address != base {
+                // SAFETY: a count above 0 means at least one page-frame number.
+                let first = unsafe { frame(at, 0) };
+                if first != last_frame {
+                    return Err(refuse(
+                        "C3",
+                        "two MDLs meet inside a page but name different frames",
+                    ));
+                }
+            }
+            if end - next_address <= mdl.count {
+                return Ok(());
+            }
+            next_address += mdl.count;
+            // SAFETY: the index is that of the last page the element spans.
+            last_frame = unsafe { frame(at, mdl.pages() - 1) };
+        }
+        if mdl.next.is_null() {
+            return Err(refuse("C5", "the length is larger than the MDL chain"));
+        }
+        at = mdl.next;
+        if cycle.repeats(at) {
+            return Err(refuse("C4", "the MDL chain leads back into itself"));
+        }
+        // SAFETY: a non-null Next is an MDL of the chain.
+        mdl = unsafe { Fields::read(at) };
+    }
+}
+
 fn check_element(mdl: &Fields) -> Result<()> {
-    if mdl.flags & LOCKED == 0 {
+    if !mdl.is_locked() {
         return Err(refuse("C15", "the MDL's pages are not locked"));
     }
-    if mdl.start & OFFSET_MASK != 0 || mdl.offset > OFFSET_MASK {
+    if !mdl.is_aligned() {
         return Err(refuse(
             "C4",
             "the MDL's StartVa is not page-aligned or its ByteOffset is not inside a page",
         ));
     }
     // Size is 16 bits wide, so it says nothing of an MDL that needs more.
-    let needed = size_of::<MDL>() + mdl.pages() * size_of::<usize>();
+    let needed = mdl.size_needed();
     if needed <= u16::MAX as usize && mdl.size < needed {
         return Err(refuse("C4", "the MDL's Size has no room for its page-frame numbers"));
     }
@@ -224,12 +290,12 @@ impl CycleGuard {
 #[derive(Clone, Debug)]
 pub struct Frames<'a> {
     mdl: *const MDL,
-    /// The next frame's index in `mdl`, and how many `mdl` has once it was entered.
-    index: usize,
-    in_mdl: usize,
-    entered: bool,
-    /// Whether any frame was given: elements before the first are empty.
+    /// The next frame of `mdl`, and how many are to be given from there.
+    at: *const usize,
+    here: usize,
+    /// Whether any element had a frame: those before the first such are empty.
     given: bool,
+    /// How many come after those.
     left: usize,
     _chain: PhantomData<&'a MDL>,
 }
@@ -240,44 +306,51 @@ unsafe impl Send for Frames<'_> {}
 impl Iterator for Frames<'_> {
     type Item = usize;
 
+    #[inline]
     fn next(&mut self) -> Option<usize> {
-        if self.left == 0 {
+        if self.here == 0 && !self.enter_next() {
             return None;
         }
-        while self.index >= self.in_mdl {
-            // SAFETY: `MdlView::new` walked this far, and frames are left, so the element is there.
-            unsafe { self.enter() };
+        self.here -= 1;
+        // SAFETY: it is one of the frames that the element has.
+        unsafe {
+            let frame = self.at.read();
+            self.at = self.at.add(1);
+            Some(frame)
         }
-        // SAFETY: the index is below the element's page count.
-        let frame = unsafe { frame(self.mdl, self.index) };
-        self.index += 1;
-        self.left -= 1;
-        self.given = true;
-        Some(frame)
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = self.here + self.left;
+        (left, Some(left))
     }
 }
 
 impl ExactSizeIterator for Frames<'_> {}
 
 impl Frames<'_> {
-    /// Steps into the next MDL, past the page it shares with the one before.
-    ///
-    /// # Safety
-    /// The chain has another element.
-    unsafe fn enter(&mut self) {
-        if self.entered {
-            // SAFETY: the caller's promise.
-            self.mdl = unsafe { addr_of!((*self.mdl).Next).read() };
+    /// Steps to the next element that has a frame to give, past the page it shares with the one before; false where
+    /// nothing is left.
+    #[cold]
+    fn enter_next(&mut self) -> bool {
+        while self.left > 0 && self.here == 0 {
+            // SAFETY: `MdlView::new` walked this far, and frames are left, so there is a next element.
+            let fields = unsafe {
+                self.mdl = addr_of!((*self.mdl).Next).read();
+                Fields::read(self.mdl)
+            };
+            if fields.count == 0 {
+                continue;
+            }
+            // A page that the element before ended in was given already, by that element.
+            let shared = usize::from(self.given && fields.offset != 0);
+            self.given = true;
+            self.here = (fields.pages() - shared).min(self.left);
+            self.left -= self.here;
+            // SAFETY: the element has a frame for each of its pages.
+            self.at = unsafe { self.mdl.add(1).cast::<usize>().add(shared) };
         }
-        self.entered = true;
-        // SAFETY: an element of the chain.
-        let fields = unsafe { Fields::read(self.mdl) };
-        self.in_mdl = if fields.count == 0 { 0 } else { fields.pages() };
-        // A page that the element before ended in was given already, by that element.
-        self.index = usize::from(self.given && fields.count > 0 && fields.offset != 0);
+        self.here > 0
     }
 }

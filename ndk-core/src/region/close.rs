@@ -2,7 +2,8 @@
 
 use super::request::{Device, First, Kind, Request};
 use super::slot::Outcome;
-use super::word::wrong_state;
+use super::snapshot::wrong_state;
+use super::word::Word;
 use super::{Progress, RegionRef};
 use crate::abi::{NDK_FN_CLOSE_COMPLETION, PVOID};
 use crate::completion::CloseCompletion;
@@ -76,14 +77,20 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 region.word.poison();
             }
         }
-        if !region.word.release() {
+        // SAFETY: the consumer's reference.
+        if !unsafe { Word::release(self.word()) } {
             return Progress::Pending;
         }
         // SAFETY: the last reference: slot and region are this call's alone.
         match unsafe { self.attempt("close", Device::NotNeeded, MrProvider::close) } {
-            First::Ready(outcome) => {
+            First::Done => {
                 // SAFETY: as above.
-                unsafe { self.finish_close(outcome, false) };
+                unsafe { self.finish_close(Ok(()), false) };
+                Progress::Done
+            }
+            First::Failed(error) => {
+                // SAFETY: as above.
+                unsafe { self.finish_close(Err(error), false) };
                 Progress::Done
             }
             First::Pending(operation) => {

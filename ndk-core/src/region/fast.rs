@@ -1,8 +1,9 @@
 //! What work requests ask of a region and make of it.
 
 use super::RegionRef;
-use super::request::Initialised;
-use super::word::FastState;
+use super::initialise::Initialised;
+use super::snapshot::FastState;
+use super::word::Word;
 use crate::domain::DomainRef;
 use crate::error::Result;
 use crate::platform::Platform;
@@ -50,9 +51,15 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get() }.round.load(Ordering::Acquire) as u32
     }
 
-    pub(crate) unsafe fn post_fast_register(self) -> Result<()> {
+    /// How many of its invalidations have not completed.
+    pub(crate) unsafe fn invalidations(self) -> u64 {
         // SAFETY: as above.
-        unsafe { self.get() }.word.post_fast_register()
+        unsafe { self.get() }.word.load().invalidations()
+    }
+
+    pub(crate) unsafe fn post_fast_register(self, here: u64) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.post_fast_register(here)
     }
 
     /// A peer can invalidate the registration by its token from now on, until the region is closed.
@@ -73,6 +80,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get() }.word.post_invalidate()
     }
 
+    pub(crate) unsafe fn end_invalidation(self, state: Option<FastState>) {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.end_invalidation(state);
+    }
+
     pub(crate) unsafe fn set_fast_state(self, state: FastState) {
         // SAFETY: as above.
         unsafe { self.get() }.word.set_fast_state(state);
@@ -88,7 +100,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(crate) unsafe fn unbind(self) {
         // SAFETY: the binding's reference.
         unsafe {
-            if self.get().word.unbind() {
+            if Word::unbind(self.word()) {
                 self.close_from_entry();
             }
         }

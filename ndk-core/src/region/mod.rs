@@ -3,8 +3,11 @@
 
 mod close;
 mod fast;
+mod initialise;
 mod request;
 mod slot;
+mod snapshot;
+mod task;
 mod word;
 
 use crate::abi::{
@@ -14,7 +17,7 @@ use crate::abi::{
 };
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::adapter::Adapter;
-use crate::completion::{CloseCompletion, RequestCompletion};
+use crate::completion::CloseCompletion;
 use crate::contain::contain;
 use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,9 +30,11 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
-use request::{QueuedInit, Request};
-pub(crate) use word::FastState;
-use word::{Op, Word, poisoned};
+use initialise::QueuedInit;
+use request::Request;
+pub(crate) use snapshot::FastState;
+use snapshot::{Op, poisoned};
+use word::Word;
 
 /// How a request that was accepted goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +164,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.0.as_ref() }
     }
 
+    /// To let a reference go by.
+    fn word(self) -> *const Word {
+        // SAFETY: a field of the allocation that the pointer is of; nothing is read.
+        unsafe { &raw const (*self.0.as_ptr()).word }
+    }
+
     /// # Safety
     /// As for `get`.
     unsafe fn adapter<'r>(self) -> &'r Adapter<A, P> {
@@ -182,6 +193,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     /// Registers the first `length` bytes of the chain. C entry: `NdkRegisterMr`, whose statuses it gives.
     ///
+    /// State and arguments are checked before the device, so that what is wrong has its own status on a lost one too.
+    /// The base address plus `length` must not wrap, be it to 0 exactly (C7).
+    ///
     /// # Errors
     /// INVALID_PARAMETER (A7, C1, C3 to C8, C15), INVALID_DEVICE_STATE (C11, C12, H7), DEVICE_REMOVED (H8),
     /// INTERNAL_ERROR (B8), and what the backend gives: INSUFFICIENT_RESOURCES (C14), NOT_SUPPORTED (K2).
@@ -189,6 +203,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// # Safety
     /// The region is not closed; `mdl` is null or a chain as [`MdlView::new`] asks, unchanged until the request has
     /// completed; `routine` may be called once with `context` from any thread.
+    #[inline]
     pub unsafe fn register(
         self,
         mdl: *const MDL,
@@ -200,32 +215,21 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe {
             let done = self.accept("register", Op::Register, routine, context)?;
-            match self.check_registration(mdl, length, flags) {
-                Ok((memory, access)) => {
-                    self.start(Op::Register, done, move |region| region.register(memory, access))
-                }
-                Err(error) => self.finish_inline(Op::Register, Err(error)),
+            // Each failure has its own way out, so that a success builds no result on the way.
+            let access = match Access::from_flags(flags) {
+                Ok(access) => access,
+                Err(error) => return self.fail_inline(Op::Register, error),
+            };
+            // The request's future, which gets the view, ends before the request does.
+            let memory = match MdlView::new(mdl, length) {
+                Ok(memory) => memory,
+                Err(error) => return self.fail_inline(Op::Register, error),
+            };
+            if length > self.adapter().info().MaxRegistrationSize {
+                return self.fail_inline(Op::Register, above_the_largest());
             }
+            self.start(Op::Register, done, move |region| region.register(memory, access))
         }
-    }
-
-    /// # Safety
-    /// As for `register`.
-    unsafe fn check_registration(
-        self,
-        mdl: *const MDL,
-        length: usize,
-        flags: ULONG,
-    ) -> Result<(MdlView<'static>, Access)> {
-        let access = Access::from_flags(flags)?;
-        // SAFETY: the caller's promise; the request's future, which gets the view, ends before the request does.
-        let memory = unsafe { MdlView::new(mdl, length)? };
-        // SAFETY: the region is alive.
-        if length > unsafe { self.adapter() }.info().MaxRegistrationSize {
-            let cause = "the length is above the adapter's MaxRegistrationSize";
-            return Err(Error::new(ErrorKind::InvalidParameter, cause).rule("C8"));
-        }
-        Ok((memory, access))
     }
 
     /// Ends the registration. C entry: `NdkDeregisterMr`, whose statuses it gives.
@@ -236,6 +240,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The region is not closed; `routine` may be called once with `context` from any thread.
+    #[inline]
     pub unsafe fn deregister(
         self,
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
@@ -271,6 +276,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The region is not closed.
+    #[inline]
     pub unsafe fn local_token(self) -> Option<LocalToken> {
         // SAFETY: the caller's promise.
         unsafe { self.token(MrProvider::local_token) }
@@ -280,6 +286,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The region is not closed.
+    #[inline]
     pub unsafe fn remote_token(self) -> Option<RemoteToken> {
         // SAFETY: the caller's promise.
         unsafe { self.token(MrProvider::remote_token) }
@@ -322,44 +329,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             })
     }
 
-    /// Checks the completion, the device and the state, and claims the operation.
-    ///
-    /// # Safety
-    /// The region is not closed; `routine` may be called once with `context`.
-    #[inline]
-    unsafe fn accept(
-        self,
-        what: &'static str,
-        op: Op,
-        routine: Option<NDK_FN_REQUEST_COMPLETION>,
-        context: PVOID,
-    ) -> Result<RequestCompletion> {
-        // SAFETY: the caller's promises.
-        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)) };
-        done.and_then(|done| region.word.claim(op).map(|_| done))
-            // SAFETY: the region is alive.
-            .inspect_err(|error| unsafe { self.log_refusal(what, error) })
-    }
-
-    /// # Safety
-    /// The region is alive.
-    #[cold]
-    unsafe fn log_refusal(self, what: &str, error: &Error) {
-        // SAFETY: the caller's promise.
-        let region = unsafe { self.get() };
-        let state = region.word.load();
-        log::warn!("{}: {what} refused while {state}: {error}", self.name());
-        if error.kind() == ErrorKind::DeviceBusy {
-            // SAFETY: the region keeps its domain alive.
-            let windows = unsafe { region.domain.as_ref() }.windows_of(self);
-            log::warn!("{}: bound to it: {} [D2]", self.name(), windows.join(", "));
-        }
-    }
-
     /// The region's name in log lines, to be shown while it is alive.
     pub(crate) fn name(self) -> RegionName<A, P> {
         RegionName(self)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn above_the_largest() -> Error {
+    let cause = "the length is above the adapter's MaxRegistrationSize";
+    Error::new(ErrorKind::InvalidParameter, cause).rule("C8")
 }
 
 /// Displays as `adapter/pdN/mrM`. To be used while the region is alive.

@@ -3,6 +3,8 @@
 //! They are Rust objects for now; the statuses are those that `NDK_QP_DISPATCH` would give.
 
 mod check;
+mod post;
+mod posted;
 mod queue_pair;
 mod track;
 mod window;

@@ -2,6 +2,7 @@
 //! through the backend and names it without keeping it alive.
 
 use crate::domain::{Child, Domain};
+use crate::error::ErrorKind;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, WorkCompletion, WorkKind};
 use crate::region::FastState;
@@ -37,11 +38,18 @@ pub(super) fn follow<A: AdapterProvider, P: Platform>(
     }
     let note = Tracked::unpack(completion.id.tag);
     match (completion.kind, &completion.result) {
+        // Nobody knows whether the window is bound: it counts as bound until it is closed (B8).
+        (WorkKind::Bind, Err(ErrorKind::Internal)) => {}
         (WorkKind::FastRegister | WorkKind::Bind, Err(_)) => settle(domain, note, Ended::Refused),
         (WorkKind::Invalidate, Ok(())) => settle(domain, note, Ended::InvalidatedHere),
         (WorkKind::Invalidate, Err(_)) => settle(domain, note, Ended::Kept),
         _ => {}
     }
+}
+
+/// A queue pair is closed, on which an invalidation was posted whose completion nobody polled: it is over, as by a flush.
+pub(super) fn give_up<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, tag: u64) {
+    settle(domain, Tracked::unpack(tag), Ended::Kept);
 }
 
 /// What became of a registration or binding.
@@ -66,9 +74,10 @@ fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked,
                     return None;
                 }
                 match ended {
-                    Ended::InvalidatedHere => {}
+                    Ended::InvalidatedHere => region.end_invalidation(None),
                     Ended::InvalidatedByPeer => region.set_fast_state(FastState::Free),
-                    Ended::Refused | Ended::Kept => region.set_fast_state(FastState::Stale),
+                    Ended::Refused => region.set_fast_state(FastState::Stale),
+                    Ended::Kept => region.end_invalidation(Some(FastState::Stale)),
                 }
             }
             None

@@ -2,7 +2,7 @@
 
 use super::track::Tracked;
 use crate::access::RemoteToken;
-use crate::contain::{contain, contain_future};
+use crate::contain::{Contained, contain, panicked};
 use crate::domain::{Child, Domain, DomainRef};
 use crate::error::Result;
 use crate::job;
@@ -122,7 +122,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     pub async unsafe fn create_window(self) -> Result<MemoryWindow<A, P>> {
         // SAFETY: the caller's promise; the reference taken here passes to the window, or goes with an error.
         let held = unsafe { self.hold()? };
-        let provider = held.adapter().provider().create_window(held.provider()).await?;
+        let create = || held.adapter().provider().create_window(held.provider());
+        let provider = Contained::new("create window", create).await.map_err(|_| panicked())??;
         let id = held.adapter().next_id();
         let state =
             Arc::new(WindowState { bound: Mutex::new(None), listed: AtomicU64::new(0), id });
@@ -191,9 +192,7 @@ struct Closing<A: AdapterProvider, P: Platform> {
 impl<A: AdapterProvider, P: Platform> Closing<A, P> {
     async fn run(mut self) {
         if let Some(inner) = &self.inner {
-            let close = contain_future("close of a window", "a window", async {
-                inner.provider.close().await;
-            });
+            let close = Contained::new("close of a window", || inner.provider.close());
             self.ended = close.await.is_ok();
         }
     }
@@ -227,10 +226,10 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
 impl<A: AdapterProvider, P: Platform> Drop for MemoryWindow<A, P> {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
-        // SAFETY: the window's reference keeps the domain until the closing is over.
-        let adapter = unsafe { inner.domain.get() }.adapter();
+        let domain = inner.domain.pointer();
         let close = Closing { inner: Some(inner), state: self.state.clone(), ended: false }.run();
-        adapter.spawn(job::deferred("close of a window", close, |_| ()));
+        // SAFETY: the window's reference keeps the domain until the closing is over, which lets it go.
+        unsafe { Domain::spawn(domain, job::deferred("close of a window", close, |_| ())) };
     }
 }
 

@@ -1,15 +1,16 @@
 //! A backend without a device: it does what a test tells it to, and calls the test in the middle of its operations.
 
-use ndk_core::abi::NDK_ADAPTER_INFO;
+use ndk_core::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use ndk_core::mdl::MdlView;
 use ndk_core::{
     Access, AdapterProvider, BaseAddress, Capabilities, Endpoint, Error, ErrorKind, LocalToken,
-    MrProvider, QpProvider, QueueDepths, Refusal, RegionKind, RemoteToken, Result, TokenReuse,
-    WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
+    Mapping, MrProvider, QpProvider, QueueDepths, Refusal, RegionKind, RemoteToken, Result,
+    TokenReuse, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 use std::collections::VecDeque;
 use std::future::pending;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -81,10 +82,54 @@ pub(crate) struct Control {
     /// Of queue pairs and windows.
     pub(crate) close: Operation,
     pub(crate) post: Operation,
+    /// Whether the device is gone.
+    pub(crate) lost: AtomicBool,
+    /// How many regions, queue pairs and windows were dropped.
+    pub(crate) dropped: AtomicUsize,
+    /// The method that panics from now on.
+    pub(crate) trap: Mutex<Option<Trap>>,
+    posted: Mutex<VecDeque<(WorkId, WorkKind)>>,
     completions: Mutex<VecDeque<WorkCompletion>>,
 }
 
+/// A method without an operation of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trap {
+    Name,
+    Info,
+    Capabilities,
+    HighestMinor,
+    IsLost,
+    ShutDown,
+    QueryExtension,
+    ReleaseMapping,
+    CreateQp,
+    CreateWindow,
+    WindowToken,
+    Endpoint,
+    Connect,
+    PollCompletion,
+    Flush,
+}
+
 impl Control {
+    pub(crate) fn set_trap(&self, trap: Trap) {
+        *self.trap.lock().unwrap() = Some(trap);
+    }
+
+    fn pass(&self, trap: Trap) {
+        if *self.trap.lock().unwrap() == Some(trap) {
+            resume_unwind(Box::new("planted"));
+        }
+    }
+
+    /// The oldest request that was posted completes.
+    pub(crate) fn complete(&self, result: std::result::Result<(), ErrorKind>) {
+        let (id, kind) = self.posted.lock().unwrap().pop_front().expect("a posted request");
+        let completion = WorkCompletion { id, kind, result, bytes: 0, invalidated: None };
+        self.completions.lock().unwrap().push_back(completion);
+    }
+
     /// A peer's send arrives that invalidates the key.
     pub(crate) fn peer_invalidates(&self) {
         self.completions.lock().unwrap().push_back(WorkCompletion {
@@ -101,6 +146,12 @@ pub(crate) struct Hooked(pub(crate) Arc<Control>);
 
 /// A region, queue pair or window.
 pub(crate) struct Part(Arc<Control>);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl MrProvider for Part {
     async fn register(&self, _memory: MdlView<'_>, _access: Access) -> Result<()> {
@@ -133,25 +184,32 @@ impl QpProvider for Part {
     type Window = Self;
 
     fn endpoint(&self) -> Endpoint {
+        self.0.pass(Trap::Endpoint);
         Endpoint("nowhere".into())
     }
 
     async fn connect(&self, _peer: &Endpoint) -> Result<()> {
+        self.0.pass(Trap::Connect);
         Ok(())
     }
 
-    fn post(&self, _id: WorkId, _request: WorkRequest<'_, Self, Self>) -> Result<()> {
+    fn post(&self, id: WorkId, request: WorkRequest<'_, Self, Self>) -> Result<()> {
         match self.0.post.call() {
             End::Panic => resume_unwind(Box::new("planted")),
-            _ => Ok(()),
+            End::Fail => return Err(Error::new(ErrorKind::InsufficientResources, "planted")),
+            _ => self.0.posted.lock().unwrap().push_back((id, request.kind())),
         }
+        Ok(())
     }
 
     fn poll_completion(&self, _cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        self.0.pass(Trap::PollCompletion);
         self.0.completions.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        self.0.pass(Trap::Flush);
+    }
 
     async fn close(&self) {
         self.0.close.run().await.expect("a close cannot fail");
@@ -160,6 +218,7 @@ impl QpProvider for Part {
 
 impl WindowProvider for Part {
     fn remote_token(&self) -> Option<RemoteToken> {
+        self.0.pass(Trap::WindowToken);
         RemoteToken::new(KEY + 1)
     }
 
@@ -175,10 +234,39 @@ impl AdapterProvider for Hooked {
     type Window = Part;
 
     fn name(&self) -> &str {
+        self.0.pass(Trap::Name);
         "hooked"
     }
 
+    fn highest_minor(&self, major: u16) -> Option<u16> {
+        self.0.pass(Trap::HighestMinor);
+        (major == 2).then_some(0)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.0.pass(Trap::IsLost);
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    fn release_mapping(&self, _mapping: Mapping) {
+        self.0.pass(Trap::ReleaseMapping);
+    }
+
+    fn query_extension(
+        &self,
+        _id: &GUID,
+        _version: NDK_VERSION,
+    ) -> Result<NDK_EXTENSION_INTERFACE> {
+        self.0.pass(Trap::QueryExtension);
+        Err(ErrorKind::NotSupported.into())
+    }
+
+    fn shut_down(&self) {
+        self.0.pass(Trap::ShutDown);
+    }
+
     fn info(&self) -> NDK_ADAPTER_INFO {
+        self.0.pass(Trap::Info);
         NDK_ADAPTER_INFO {
             MaxRegistrationSize: 1 << 20,
             FRMRPageCount: 16,
@@ -190,6 +278,7 @@ impl AdapterProvider for Hooked {
     }
 
     fn capabilities(&self) -> Capabilities {
+        self.0.pass(Trap::Capabilities);
         Capabilities {
             base_address: BaseAddress::Any,
             scattered_pages: true,
@@ -218,10 +307,12 @@ impl AdapterProvider for Hooked {
     }
 
     async fn create_qp(&self, (): &(), _depths: QueueDepths) -> Result<Part> {
+        self.0.pass(Trap::CreateQp);
         Ok(Part(self.0.clone()))
     }
 
     async fn create_window(&self, (): &()) -> Result<Part> {
+        self.0.pass(Trap::CreateWindow);
         Ok(Part(self.0.clone()))
     }
 }

@@ -97,11 +97,22 @@ impl log::Log for Reader {
 /// What a close that does not end leaks (B8, B9) is found again here, so that leak checkers have nothing to say.
 static LEAKED: Mutex<Vec<Arc<Control>>> = Mutex::new(Vec::new());
 
+pub(crate) fn new_control() -> Arc<Control> {
+    let control = Arc::<Control>::default();
+    LEAKED.lock().unwrap().push(control.clone());
+    control
+}
+
+pub(crate) fn open(control: &Arc<Control>, runner: &Arc<Runner>) -> Result<Opened<Hooked, Std>> {
+    let version = NDK_VERSION { Major: 2, Minor: 0 };
+    Opened::new(Hooked(control.clone()), runner.clone(), version)
+}
+
 pub(crate) struct Bench {
     pub(crate) control: Arc<Control>,
     pub(crate) runner: Arc<Runner>,
     pub(crate) domain: Domain,
-    opened: Opened<Hooked, Std>,
+    pub(crate) opened: Opened<Hooked, Std>,
 }
 
 impl Bench {
@@ -111,10 +122,8 @@ impl Bench {
             log::set_logger(&Reader).expect("the only logger");
             log::set_max_level(log::LevelFilter::Trace);
         });
-        let (control, runner) = (Arc::<Control>::default(), Arc::<Runner>::default());
-        LEAKED.lock().unwrap().push(control.clone());
-        let version = NDK_VERSION { Major: 2, Minor: 0 };
-        let opened = Opened::new(Hooked(control.clone()), runner.clone(), version).expect("open");
+        let (control, runner) = (new_control(), Arc::<Runner>::default());
+        let opened = open(&control, &runner).expect("open");
         let mut out = null_mut();
         // SAFETY: the adapter is open, and the out pointer valid; the domain is of these types.
         let domain = unsafe {

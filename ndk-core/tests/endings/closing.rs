@@ -1,10 +1,13 @@
 //! Closes of queue pairs and windows that do not end: what they hold is leaked, and their domain can be closed (H4).
 
-use crate::backend::End;
+use crate::backend::{Control, End};
 use crate::bench::{Bench, Qp, Window};
+use ndk_core::Progress;
+use ndk_core::abi::PVOID;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
 /// What is closed.
@@ -62,6 +65,64 @@ fn given_up(make: fn(&Bench) -> Child) {
     drop(child);
     bench.runner.drops.store(false, Ordering::Relaxed);
     bench.end();
+}
+
+/// How many children were gone when the domain's completion came.
+struct Seen {
+    control: Arc<Control>,
+    gone: AtomicUsize,
+}
+
+const NOT_CALLED: usize = usize::MAX;
+
+unsafe extern "system" fn domain_closed(context: PVOID) {
+    // SAFETY: the context is a `Seen`, which outlives the domain.
+    let seen = unsafe { &*context.cast::<Seen>() };
+    let gone = seen.control.dropped.load(Ordering::Relaxed);
+    assert_eq!(seen.gone.swap(gone, Ordering::Relaxed), NOT_CALLED, "B2");
+}
+
+/// The executor runs, or drops, what it is given inside `spawn`: then the domain's completion comes on the thread that
+/// leaves the last child's close, when that has nothing left to do.
+fn domain_after(close: fn(&Bench) -> Box<dyn FnOnce()>, drops: bool) {
+    let bench = Bench::new();
+    let close = close(&bench);
+    let seen = Seen { control: bench.control.clone(), gone: AtomicUsize::new(NOT_CALLED) };
+    let context = (&raw const seen).cast_mut().cast();
+    // SAFETY: the domain is not closed, and the context outlives it.
+    let progress = unsafe { bench.domain.close(Some(domain_closed), context) };
+    assert_eq!(progress.expect("H4"), Progress::Pending, "H4: a child is there");
+    bench.runner.drops.store(drops, Ordering::Relaxed);
+    close();
+    assert_eq!(seen.gone.load(Ordering::Relaxed), 1, "H4: the child is gone by then");
+    bench.end_adapter();
+}
+
+#[test]
+fn h4_a_domains_completion_is_the_last_act_of_its_last_childs_close() {
+    for drops in [false, true] {
+        domain_after(
+            |bench| {
+                let region = bench.region();
+                Box::new(move || crate::bench::close(region))
+            },
+            drops,
+        );
+        domain_after(
+            |bench| {
+                let qp = bench.qp();
+                Box::new(move || crate::bench::ready(qp.close()))
+            },
+            drops,
+        );
+        domain_after(
+            |bench| {
+                let window = bench.window();
+                Box::new(move || drop(window))
+            },
+            drops,
+        );
+    }
 }
 
 #[test]

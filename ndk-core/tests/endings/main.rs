@@ -8,5 +8,7 @@ mod backend;
 mod bench;
 
 mod closing;
+mod invalidation;
 mod keys;
+mod panics;
 mod requests;

@@ -1,7 +1,9 @@
 //! A close in the middle of a request that fails, and requests that are given up.
 
 use crate::backend::End;
-use crate::bench::{Bench, Calls, Region, close, closed, created, initialise};
+use crate::bench::{
+    Bench, Calls, Region, close, closed, created, fast_register, initialise, requested,
+};
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, Progress, RegionKind};
 use std::ptr::null_mut;
@@ -90,6 +92,33 @@ fn h4_a_domains_close_inside_a_failing_creation_is_the_last_that_touches_the_dom
     assert!(out.is_null(), "A1: nothing is delivered");
     assert_eq!(closes.take(), [STATUS_SUCCESS], "B2: the close completes once");
     bench.end_adapter();
+}
+
+/// State and arguments come before the device: what is wrong on any device is not blamed on a lost one.
+#[test]
+fn h8_a_wrong_request_has_its_own_status_on_a_lost_device() {
+    let bench = Bench::new();
+    let (fast, qp) = (bench.region(), bench.qp());
+    bench.control.lost.store(true, Ordering::Relaxed);
+    let status = |pages, routine| {
+        // SAFETY: the region is not closed.
+        let progress = unsafe { fast.initialize_fast_register(pages, true, routine, null_mut()) };
+        progress.expect_err("refused").kind()
+    };
+    let routine = Some(requested as NDK_FN_REQUEST_COMPLETION);
+    assert_eq!(status(1, None), ErrorKind::InvalidParameter, "A7");
+    assert_eq!(status(0, routine), ErrorKind::InvalidParameter, "G2");
+    assert_eq!(status(17, routine), ErrorKind::ImplementationLimit, "G2");
+    assert_eq!(status(1, routine), ErrorKind::DeviceRemoved, "H8");
+    // SAFETY: the region is not closed.
+    let registered = unsafe { fast.register(null_mut(), 1, 0, routine, null_mut()) };
+    assert_eq!(registered.expect_err("C11").kind(), ErrorKind::InvalidDeviceState, "C11");
+    let posted = fast_register(&qp, fast).expect_err("refused").kind();
+    assert_eq!(posted, ErrorKind::InvalidParameter, "G4: initialised for no page");
+    assert_eq!(qp.send(1, &[], None).expect_err("H8").kind(), ErrorKind::DeviceRemoved, "H8");
+    close(fast);
+    drop(qp);
+    bench.end();
 }
 
 #[test]

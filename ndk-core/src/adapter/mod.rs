@@ -1,29 +1,29 @@
 //! The adapter: an opened device of a backend, from which everything else is made.
 
+mod opened;
+
 use crate::abi::{
-    NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_FN_CREATE_COMPLETION, NDK_OBJECT_HEADER,
-    NDK_OBJECT_HEADER_RESERVED_BLOCK, NDK_PD, NDK_VERSION, NdkObjectTypeAdapter, PVOID,
+    NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_FN_CREATE_COMPLETION, NDK_PD, NDK_VERSION, PVOID,
     STATUS_SUCCESS,
 };
 use crate::capabilities::Capabilities;
 use crate::completion::CreateCompletion;
 use crate::contain::contain;
-use crate::dispatch;
 use crate::domain::{Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Executor, Task};
 use crate::extension::NDKMR_CAPABILITIES;
 use crate::job::{self, Started};
-use crate::platform::{Platform, Waits};
+use crate::platform::Platform;
 use crate::provider::AdapterProvider;
 use crate::region::Progress;
 use crate::sync::{AtomicU64, CShared, Mutex, Ordering, Refs};
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+pub use opened::{CloseRefused, Opened};
 use slab::Slab;
 
 /// The object behind an `NDK_ADAPTER`, which is its first field.
@@ -35,6 +35,8 @@ pub(crate) struct Adapter<A: AdapterProvider, P: Platform> {
     ids: AtomicU64,
     version: NDK_VERSION,
     info: NDK_ADAPTER_INFO,
+    capabilities: Capabilities,
+    /// The same in C.
     declared: NDKMR_CAPABILITIES,
     name: String,
     domains: Mutex<P, Slab<NonNull<Domain<A, P>>>>,
@@ -99,12 +101,18 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
 
     /// Gives a task to the executor. The adapter lives until the executor's `spawn` has returned, although the task
     /// may be over by then and everything closed (H5).
-    pub(crate) fn spawn(&self, task: Task) {
-        self.refs.add();
-        // A panicking executor drops the task, which completes its request (B9).
-        let _ = contain("the executor", self.name(), || self.executor.spawn(task));
-        // SAFETY: the reference taken above.
-        unsafe { Self::release(NonNull::from(self)) };
+    ///
+    /// # Safety
+    /// The caller holds a reference, which may be the task's to let go. The adapter may be gone afterwards.
+    pub(crate) unsafe fn spawn(adapter: NonNull<Self>, task: Task) {
+        // SAFETY: the caller's reference, then the one taken here. No borrow is left when it goes.
+        unsafe {
+            let shared = adapter.as_ref();
+            shared.refs.add();
+            // A panicking executor drops the task, which completes its request (B9).
+            let _ = contain("the executor", shared.name(), || shared.executor.spawn(task));
+            Self::release(adapter);
+        }
     }
 
     pub(crate) fn forget_child(&self, child: usize) {
@@ -117,17 +125,10 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
     /// The caller holds the reference. The adapter may be gone afterwards.
     pub(crate) unsafe fn release(adapter: NonNull<Self>) {
         // SAFETY: the caller's reference.
-        if let (true, true) = unsafe { adapter.as_ref() }.refs.release_and_see() {
+        if let (true, true) = unsafe { Refs::release_and_see(&raw const (*adapter.as_ptr()).refs) }
+        {
             P::wake(adapter.addr().get());
         }
-    }
-
-    /// Ends the adapter, which nothing holds any more.
-    fn shut_down(self) {
-        let Adapter { name, provider, executor, .. } = self;
-        let _ = contain("shut-down", &name, || provider.shut_down());
-        let _ = contain("dropping the backend", &name, || drop(provider));
-        let _ = contain("dropping the executor", &name, || drop(executor));
     }
 
     /// The names of what was never closed.
@@ -185,6 +186,13 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     /// The number by which the platform knows this adapter.
     pub(crate) fn key(self) -> usize {
         self.0.addr().get()
+    }
+
+    /// # Safety
+    /// As for [`Adapter::spawn`].
+    pub(crate) unsafe fn spawn(self, task: Task) {
+        // SAFETY: the caller's promise.
+        unsafe { Adapter::spawn(self.0, task) };
     }
 
     /// # Safety
@@ -284,7 +292,8 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
                 Ok(result.map(|_| Progress::Done))
             }
             Started::Pending(task) => {
-                adapter.spawn(task);
+                // SAFETY: the request's own reference, which its task lets go.
+                unsafe { self.spawn(task) };
                 Ok(Ok(Progress::Pending))
             }
         }
@@ -306,181 +315,8 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     }
 }
 
-/// An adapter's opener: owns the adapter, and closes it.
-///
-/// Dropped without a close, it frees the adapter where nothing of it is left open, and else leaks it with a log line
-/// that names what is open: a drop cannot wait.
-pub struct Opened<A: AdapterProvider, P: Platform> {
-    adapter: AdapterRef<A, P>,
-}
-
-/// A close that was refused, with the adapter still open.
-pub struct CloseRefused<A: AdapterProvider, P: Platform> {
-    /// The adapter, as it was.
-    pub adapter: Opened<A, P>,
-    /// Why.
-    pub error: Error,
-}
-
-impl<A: AdapterProvider, P: Platform> Opened<A, P> {
-    /// Opens a backend's device for a version of NDK: the same major with a minor up to the backend's highest gives
-    /// that highest minor (A8). `executor` runs what pends.
-    ///
-    /// # Errors
-    /// NDIS_STATUS_BAD_VERSION for another version; DEVICE_REMOVED where the device is gone already.
-    pub fn new(provider: A, executor: Arc<dyn Executor>, version: NDK_VERSION) -> Result<Self> {
-        let name = String::from(provider.name());
-        let Some(minor) =
-            provider.highest_minor(version.Major).filter(|&highest| version.Minor <= highest)
-        else {
-            let asked = format!("NDK {}.{} is not served", version.Major, version.Minor);
-            let error = Error::new(ErrorKind::BadVersion, asked).rule("A8");
-            log::warn!("{name}: open refused: {error}");
-            let _ = contain("shut-down", &name, || provider.shut_down());
-            return Err(error);
-        };
-        let version = NDK_VERSION { Major: version.Major, Minor: minor };
-        let declared = NDKMR_CAPABILITIES::from(&provider.capabilities());
-        let mut info = provider.info();
-        info.Version = version;
-        let header = NDK_OBJECT_HEADER {
-            Version: version,
-            ObjectType: NdkObjectTypeAdapter,
-            NdkReserved: NDK_OBJECT_HEADER_RESERVED_BLOCK::ZEROED,
-        };
-        let adapter = Box::new(Adapter {
-            ndk: CShared::new(NDK_ADAPTER {
-                Header: header,
-                Dispatch: dispatch::adapter::table::<A, P>(),
-            }),
-            refs: Refs::new(0),
-            ids: AtomicU64::new(1),
-            version,
-            info,
-            declared,
-            name,
-            domains: Mutex::new(Slab::new()),
-            executor,
-            provider,
-        });
-        if let Err(error) = adapter.check_device() {
-            adapter.shut_down();
-            return Err(error);
-        }
-        // SAFETY: a box is not null.
-        Ok(Self { adapter: AdapterRef(unsafe { NonNull::new_unchecked(Box::into_raw(adapter)) }) })
-    }
-
-    /// The adapter, to use; valid until the close.
-    pub fn adapter(&self) -> AdapterRef<A, P> {
-        self.adapter
-    }
-
-    /// What the device can do.
-    pub fn capabilities(&self) -> Capabilities {
-        self.shared().provider.capabilities()
-    }
-
-    /// The backend.
-    pub fn provider(&self) -> &A {
-        &self.shared().provider
-    }
-
-    fn shared(&self) -> &Adapter<A, P> {
-        // SAFETY: the opener owns the adapter; it is open until the close takes the opener.
-        unsafe { self.adapter.get() }
-    }
-
-    /// Closes the adapter where nothing of it is open any more, without waiting.
-    ///
-    /// # Errors
-    /// DEVICE_BUSY with the adapter, where something is.
-    pub fn try_close(self) -> core::result::Result<(), CloseRefused<A, P>> {
-        let shared = self.shared();
-        if !shared.refs.close_if_unused() {
-            let open = format!("still open: {}", shared.live_children().join(", "));
-            let error = Error::new(ErrorKind::DeviceBusy, open).rule("H5");
-            return Err(CloseRefused { adapter: self, error });
-        }
-        self.free();
-        Ok(())
-    }
-
-    /// Closes the adapter: blocks until every callback of every descendant has returned and nothing holds the
-    /// adapter any more (H5). Children that are never closed make it wait for ever; their names are logged.
-    ///
-    /// # Errors
-    /// INVALID_DEVICE_STATE with the adapter, where it is called inside a callback of one of its descendants.
-    pub fn close(self) -> core::result::Result<(), CloseRefused<A, P>>
-    where
-        P: Waits,
-    {
-        let shared = self.shared();
-        if P::in_callback(shared.key()) {
-            let cause = "the adapter's close was called inside a callback of its own, and would wait for itself";
-            let error = Error::new(ErrorKind::InvalidDeviceState, cause).rule("H5");
-            log::error!("{}: close refused: {error}", shared.name());
-            return Err(CloseRefused { adapter: self, error });
-        }
-        shared.refs.start_close();
-        let mut waits = 0_u32;
-        while shared.refs.count() > 0 {
-            P::wait(shared.key(), &|| shared.refs.count() > 0);
-            // A wait that was not cut short took about a second: say so after 1, 2, 4, ... of them.
-            waits += 1;
-            if shared.refs.count() > 0 && waits.is_power_of_two() {
-                let open = shared.live_children();
-                log::warn!(
-                    "{}: close waits for what is still open: {} [H5]",
-                    shared.name(),
-                    open.join(", ")
-                );
-            }
-        }
-        self.free();
-        Ok(())
-    }
-
-    /// Frees the adapter. Nothing holds it, and the closing flag keeps it so.
-    fn free(self) {
-        let adapter = self.adapter.0;
-        core::mem::forget(self);
-        // SAFETY: no reference is left and the opener is consumed, so the box is this call's.
-        let adapter = unsafe { Box::from_raw(adapter.as_ptr()) };
-        adapter.shut_down();
-    }
-}
-
-impl<A: AdapterProvider, P: Platform> Drop for Opened<A, P> {
-    fn drop(&mut self) {
-        let shared = self.shared();
-        if shared.refs.close_if_unused() {
-            Self { adapter: self.adapter }.free();
-        } else {
-            let open = shared.live_children();
-            log::error!(
-                "{}: dropped while open, and leaked: {} [H5]",
-                shared.name(),
-                open.join(", ")
-            );
-        }
-    }
-}
-
 impl<A: AdapterProvider, P: Platform> core::fmt::Debug for AdapterRef<A, P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_tuple("AdapterRef").field(&self.0).finish()
-    }
-}
-
-impl<A: AdapterProvider, P: Platform> core::fmt::Debug for Opened<A, P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Opened").field("name", &self.shared().name).finish_non_exhaustive()
-    }
-}
-
-impl<A: AdapterProvider, P: Platform> core::fmt::Debug for CloseRefused<A, P> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("CloseRefused").field("error", &self.error).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,138 @@
+//! The creation of a region in a domain.
+
+use super::{Child, DomainRef};
+use crate::abi::{NDK_FN_CREATE_COMPLETION, NDK_MR, PVOID, STATUS_SUCCESS};
+use crate::completion::CreateCompletion;
+use crate::contain::contain;
+use crate::dispatch;
+use crate::domain::Domain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::{self, Started};
+use crate::platform::Platform;
+use crate::provider::{AdapterProvider, RegionKind};
+use crate::region::{Progress, RegionRef};
+
+impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
+    /// Makes a region. C entry: `NdkCreateMr`, whose statuses it gives. A success stores the object through `out`
+    /// and calls nothing; a creation that pends delivers it by `routine` only (A1).
+    ///
+    /// # Errors
+    /// INVALID_PARAMETER (A7; a null `out`), INVALID_DEVICE_STATE (H7), DEVICE_REMOVED (H8), and what the backend
+    /// gives: INSUFFICIENT_RESOURCES (C14), NOT_SUPPORTED.
+    ///
+    /// # Safety
+    /// The domain is not closed; `out` is null or may be written until the call returns; `routine` may be called
+    /// once with `context` from any thread.
+    pub unsafe fn create_mr(
+        self,
+        kind: RegionKind,
+        routine: Option<NDK_FN_CREATE_COMPLETION>,
+        context: PVOID,
+        out: *mut *mut NDK_MR,
+    ) -> Result<Progress> {
+        // SAFETY: the caller's promises.
+        let begun = unsafe { self.begin_create(kind, routine, context, out) };
+        begun.unwrap_or_else(|refused| {
+            // SAFETY: what is refused has taken no reference, and the domain is as alive as before.
+            unsafe { self.log_failure(&refused) };
+            Err(refused)
+        })
+    }
+
+    /// # Safety
+    /// The domain is alive.
+    #[cold]
+    unsafe fn log_failure(self, error: &Error) {
+        // SAFETY: the caller's promise.
+        log::warn!("{}: create region failed: {error}", unsafe { self.get() }.name());
+    }
+
+    /// # Safety
+    /// As for `create_mr`.
+    unsafe fn begin_create(
+        self,
+        kind: RegionKind,
+        routine: Option<NDK_FN_CREATE_COMPLETION>,
+        context: PVOID,
+        out: *mut *mut NDK_MR,
+    ) -> Result<Result<Progress>> {
+        // SAFETY: the caller's promises.
+        let (domain, done) = unsafe { (self.get(), CreateCompletion::new(routine, context)?) };
+        if out.is_null() {
+            return Err(
+                Error::new(ErrorKind::InvalidParameter, "the out pointer is null").rule("A1")
+            );
+        }
+        let adapter = domain.adapter();
+        adapter.check_device()?;
+        if !domain.refs.enter() {
+            return Err(
+                Error::new(ErrorKind::InvalidDeviceState, "the domain is being closed").rule("H7")
+            );
+        }
+        // The future borrows adapter and domain; the reference taken above keeps both until `created` is through.
+        let make = || adapter.provider().create_mr(&domain.provider, kind);
+        let key = adapter.key();
+        let started = job::start("create region", make, move |result: Result<Result<A::Mr>>| {
+            // SAFETY: the reference taken above.
+            let result = unsafe { self.created(kind, result.and_then(|made| made)) };
+            let object = result
+                .as_ref()
+                .map_or(core::ptr::null_mut(), |region| region.as_ndk().as_ptr().cast());
+            let status = result.as_ref().map_or_else(Error::status, |_| STATUS_SUCCESS);
+            done.call::<P>(key, status, object);
+            // SAFETY: the request's own reference.
+            unsafe { self.release() };
+        });
+        match started {
+            Started::Ready(result) => {
+                // SAFETY: the request's reference, let go after its last use; `out` as the caller promised.
+                let result = unsafe {
+                    let result = self.created(kind, result.and_then(|made| made));
+                    match &result {
+                        Ok(region) => out.write(region.as_ndk().as_ptr()),
+                        Err(error) => self.log_failure(error),
+                    }
+                    result
+                };
+                // SAFETY: as above.
+                unsafe { self.release() };
+                Ok(result.map(|_| Progress::Done))
+            }
+            Started::Pending(task) => {
+                // SAFETY: the request's own reference, which its task lets go.
+                unsafe { Domain::spawn(self.0, task) };
+                Ok(Ok(Progress::Pending))
+            }
+        }
+    }
+
+    /// Makes the object for what the backend created.
+    ///
+    /// # Safety
+    /// The caller holds a reference to the domain.
+    unsafe fn created(self, kind: RegionKind, result: Result<A::Mr>) -> Result<RegionRef<A, P>> {
+        let provider = result?;
+        // SAFETY: the caller's promise.
+        let domain = unsafe { self.get() };
+        let id = domain.adapter().next_id();
+        let dispatch = dispatch::mr::table::<A, P>();
+        let mut children = domain.children.lock();
+        let place = children.vacant_entry();
+        let names = (id, place.key());
+        match RegionRef::allocate(self.0, names, domain.version, kind, provider, dispatch) {
+            Ok(region) => {
+                place.insert(Child::Region(region));
+                domain.refs.add();
+                Ok(region)
+            }
+            Err(provider) => {
+                drop(children);
+                // Foreign code, so not under the lock.
+                let _ = contain("dropping a region", domain.name(), || drop(provider));
+                let cause = "no memory for the region's object";
+                Err(Error::new(ErrorKind::InsufficientResources, cause))
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! A reading of a region's state word: what it says, and what may start in that state.
+
+use crate::error::{Error, ErrorKind, Result};
+use core::fmt;
+
+/// What a region is when nothing is in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Created = 0,
+    Registered = 1,
+    Initialised = 2,
+}
+
+/// What is being done to it; at most one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Op {
+    None = 0,
+    Register = 1,
+    Initialise = 2,
+    /// A bit that no other has, for `has_tokens`.
+    Deregister = 4,
+}
+
+pub(super) const OP_SHIFT: u32 = 8;
+pub(super) const FAST: u64 = 1 << 16;
+pub(super) const CLOSING: u64 = 1 << 17;
+pub(super) const POISONED: u64 = 1 << 18;
+/// Initialisations wait behind the one in progress.
+pub(super) const QUEUED: u64 = 1 << 19;
+/// Of a conventional region, the memory windows bound to it; each holds a reference too, so that Close waits for them
+/// (D2, H3).
+pub(super) const BIND: u64 = 1 << 20;
+pub(super) const MAX_BINDS: u64 = (1 << 10) - 1;
+/// In the same place, of a region for fast registration: the invalidations that were posted and have not completed (G3).
+pub(super) const INVALIDATION: u64 = BIND;
+pub(super) const MAX_INVALIDATIONS: u64 = MAX_BINDS;
+pub(super) const FAST_STATE_SHIFT: u32 = 30;
+pub(super) const REF: u64 = 1 << 32;
+
+/// What the requests posted so far made of a region for fast registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum FastState {
+    /// Its token reaches nothing.
+    Free = 0,
+    /// Registered, by a request that was posted.
+    Valid = 1,
+    /// A flush left open what the device did: to be initialised again, or closed (F6, G10).
+    Stale = 2,
+}
+
+/// A reading of the word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(pub(super) u64);
+
+impl Snapshot {
+    pub(crate) fn phase(self) -> Phase {
+        match self.0 as u8 {
+            0 => Phase::Created,
+            1 => Phase::Registered,
+            _ => Phase::Initialised,
+        }
+    }
+
+    pub(crate) fn op(self) -> Op {
+        match (self.0 >> OP_SHIFT) as u8 {
+            0 => Op::None,
+            1 => Op::Register,
+            2 => Op::Initialise,
+            _ => Op::Deregister,
+        }
+    }
+
+    pub(crate) fn fast_state(self) -> FastState {
+        match self.0 >> FAST_STATE_SHIFT & 0b11 {
+            0 => FastState::Free,
+            1 => FastState::Valid,
+            _ => FastState::Stale,
+        }
+    }
+
+    /// Whether `admit` lets the operation start at once, for the two that are frequent: one comparison.
+    #[inline]
+    pub(super) fn is_ready_for(self, op: Op) -> bool {
+        const PHASE_AND_OP: u64 = 0xFFFF;
+        const NEVER: u64 = CLOSING | POISONED;
+        match op {
+            Op::Register => self.0 & (PHASE_AND_OP | FAST | NEVER) == Phase::Created as u64,
+            Op::Deregister => {
+                self.0 & (PHASE_AND_OP | (MAX_BINDS * BIND) | NEVER) == Phase::Registered as u64
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn with_fast_state(self, state: FastState) -> u64 {
+        self.0 & !(0b11 << FAST_STATE_SHIFT) | (state as u64) << FAST_STATE_SHIFT
+    }
+
+    pub(super) fn binds(self) -> u64 {
+        (self.0 / BIND) & MAX_BINDS
+    }
+
+    pub(crate) fn is_fast(self) -> bool {
+        self.0 & FAST != 0
+    }
+
+    /// Invalidations that were posted and have not completed.
+    pub(crate) fn invalidations(self) -> u64 {
+        if self.is_fast() { (self.0 / INVALIDATION) & MAX_INVALIDATIONS } else { 0 }
+    }
+
+    pub(crate) fn is_closing(self) -> bool {
+        self.0 & CLOSING != 0
+    }
+
+    pub(crate) fn is_poisoned(self) -> bool {
+        self.0 & POISONED != 0
+    }
+
+    /// How many need the region: the consumer until it has called Close, and each request in progress until its
+    /// callback has returned.
+    pub(crate) fn refs(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Whether the token getters may ask the backend (E1).
+    #[inline]
+    pub(crate) fn has_tokens(self) -> bool {
+        const NONE: u64 = CLOSING | POISONED | (Op::Deregister as u64) << OP_SHIFT;
+        const PHASE: u64 = 0xFF;
+        // The tokens of a registered region stay valid until its deregistration has started; an initialised region
+        // keeps its own while another initialisation runs, since the last one committed counts (G3).
+        // All of it in one comparison: a phase from Registered to Initialised, and no bit above it.
+        (Phase::Registered as u64..=Phase::Initialised as u64).contains(&(self.0 & (NONE | PHASE)))
+    }
+
+    /// What every operation asks first: closing (H7), then poisoned (B8).
+    pub(crate) fn check_alive(self) -> Result<()> {
+        if self.is_closing() {
+            return Err(wrong_state("H7", "the region is being closed"));
+        }
+        if self.is_poisoned() {
+            return Err(poisoned());
+        }
+        Ok(())
+    }
+
+    /// Whether `op` may start now.
+    pub(crate) fn admit(self, op: Op) -> Result<()> {
+        self.check_alive()?;
+        match (op, self.phase(), self.op()) {
+            (Op::Register, ..) if self.is_fast() => {
+                Err(wrong_state("C11", "the region was created for fast registration"))
+            }
+            (Op::Register, Phase::Created, Op::None) => Ok(()),
+            (Op::Register, ..) => Err(wrong_state(
+                "C12",
+                "the region is registered, or another request is changing it",
+            )),
+            (Op::Deregister, Phase::Registered, Op::None) if self.binds() > 0 => {
+                let cause = "a memory window is bound to the region";
+                Err(Error::new(ErrorKind::DeviceBusy, cause).rule("D2"))
+            }
+            (Op::Deregister, Phase::Registered, Op::None) => Ok(()),
+            (Op::Deregister, ..) => Err(wrong_state("D1", "the region is not registered")),
+            (Op::Initialise, ..) if !self.is_fast() => {
+                Err(wrong_state("G1", "the region was created for conventional registration"))
+            }
+            (Op::Initialise, ..) if self.fast_state() == FastState::Valid => {
+                Err(wrong_state("G3", "the region's fast registration is valid"))
+            }
+            (Op::Initialise, ..) if self.invalidations() > 0 => Err(wrong_state(
+                "G3",
+                "an invalidation of the region was posted, and its completion not polled yet",
+            )),
+            // One that is in progress already is for the caller to queue behind.
+            (Op::Initialise, ..) => Ok(()),
+            (Op::None, ..) => unreachable!("nothing to admit"),
+        }
+    }
+
+    /// Whether a fast-register request may be posted now, to a queue pair that has `here` of the invalidations in flight.
+    pub(super) fn admit_fast_register(self, here: u64) -> Result<()> {
+        self.check_alive()?;
+        match (self.phase(), self.op(), self.fast_state()) {
+            (Phase::Initialised, Op::None, FastState::Free) if self.invalidations() > here => {
+                Err(wrong_state("G8", "an invalidation is in flight on another queue pair"))
+            }
+            (Phase::Initialised, Op::None, FastState::Free) => Ok(()),
+            (_, Op::Initialise, _) => {
+                Err(wrong_state("G3", "an initialisation of the region is pending"))
+            }
+            (Phase::Initialised, _, FastState::Valid) => {
+                Err(wrong_state("G7", "the region is fast-registered and not invalidated"))
+            }
+            (Phase::Initialised, _, FastState::Stale) => Err(wrong_state(
+                "G10",
+                "a flush left the region's registration open: initialise it again",
+            )),
+            _ => Err(wrong_state("G7", "the region is not initialised for fast registration")),
+        }
+    }
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match (self.is_closing(), self.is_poisoned(), self.op(), self.phase()) {
+            (true, ..) => "closing",
+            (_, true, ..) => "poisoned",
+            (_, _, Op::Register, _) => "registering",
+            (_, _, Op::Deregister, _) => "deregistering",
+            (_, _, Op::Initialise, _) => "initialising",
+            (_, _, Op::None, Phase::Created) => "created",
+            (_, _, Op::None, Phase::Registered) => "registered",
+            (_, _, Op::None, Phase::Initialised) => "initialised",
+        };
+        f.write_str(name)
+    }
+}
+
+pub(crate) fn wrong_state(rule: &'static str, cause: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidDeviceState, cause).rule(rule)
+}
+
+#[cold]
+pub(crate) fn poisoned() -> Error {
+    Error::new(ErrorKind::Internal, "the backend panicked on this region; only Close is left")
+        .rule("B8")
+}

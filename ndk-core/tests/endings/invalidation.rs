@@ -1,0 +1,134 @@
+//! An initialisation while an invalidation is in flight (G3, G8, G10).
+
+use crate::backend::End;
+use crate::bench::{Bench, Calls, Qp, Region, close, fast_register, initialise, invalidate};
+use ndk_core::ErrorKind;
+use ndk_core::Progress;
+
+const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
+
+/// What an initialisation answers; those of this backend are inline.
+fn initialised(region: Region) -> Option<ErrorKind> {
+    let calls = Calls::default();
+    let progress = initialise(region, &calls);
+    assert_eq!(calls.take(), [], "B1");
+    progress.map(|progress| assert_eq!(progress, Progress::Done)).err().map(|error| error.kind())
+}
+
+fn refused(result: ndk_core::Result<()>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+/// The next request of the device completes, and its completion is polled.
+fn complete(bench: &Bench, qp: &Qp, result: Result<(), ErrorKind>) {
+    bench.control.complete(result);
+    assert_eq!(qp.poll().expect("a completion").result, result);
+}
+
+/// A region whose fast registration is valid.
+fn registered(bench: &Bench, qp: &Qp) -> Region {
+    let region = bench.fast_region();
+    fast_register(qp, region).expect("posted");
+    complete(bench, qp, Ok(()));
+    region
+}
+
+#[test]
+fn g3_a_region_is_not_initialised_until_its_invalidation_has_completed() {
+    let bench = Bench::new();
+    let qp = bench.qp();
+    let region = registered(&bench, &qp);
+    invalidate(&qp, region).expect("posted");
+    assert_eq!(initialised(region), WRONG_STATE, "G3: the invalidation is in flight");
+    bench.control.complete(Ok(()));
+    assert_eq!(initialised(region), WRONG_STATE, "G3: nobody has polled the completion");
+    assert!(qp.poll().is_some());
+    assert_eq!(initialised(region), None, "G3: the invalidation is over");
+    fast_register(&qp, region).expect("G7");
+    close(region);
+    drop(qp);
+    bench.end();
+}
+
+#[test]
+fn g10_a_region_is_initialised_after_its_invalidation_was_flushed() {
+    let bench = Bench::new();
+    let qp = bench.qp();
+    let region = registered(&bench, &qp);
+    invalidate(&qp, region).expect("posted");
+    complete(&bench, &qp, Err(ErrorKind::Cancelled));
+    assert_eq!(refused(fast_register(&qp, region)), WRONG_STATE, "G10");
+    assert_eq!(initialised(region), None, "F6: an invalidation that was flushed");
+    close(region);
+    drop(qp);
+    bench.end();
+}
+
+#[test]
+fn g8_rounds_are_posted_one_behind_the_other_and_the_last_invalidation_counts() {
+    let bench = Bench::new();
+    let qp = bench.qp();
+    let region = registered(&bench, &qp);
+    for _ in 0..3 {
+        invalidate(&qp, region).expect("posted");
+        fast_register(&qp, region).expect("G8: behind the invalidation, on its queue pair");
+    }
+    invalidate(&qp, region).expect("posted");
+    for _ in 0..6 {
+        complete(&bench, &qp, Ok(()));
+        assert_eq!(initialised(region), WRONG_STATE, "G3: one is in flight still");
+    }
+    complete(&bench, &qp, Ok(()));
+    assert_eq!(initialised(region), None, "G3: all are over");
+    close(region);
+    drop(qp);
+    bench.end();
+}
+
+#[test]
+fn g8_a_registration_behind_an_invalidation_is_of_the_same_queue_pair() {
+    let bench = Bench::new();
+    let (qp, other) = (bench.qp(), bench.qp());
+    let region = registered(&bench, &qp);
+    invalidate(&qp, region).expect("posted");
+    // The device may come to it first.
+    assert_eq!(refused(fast_register(&other, region)), WRONG_STATE, "G8: on another queue pair");
+    complete(&bench, &qp, Ok(()));
+    fast_register(&other, region).expect("G8: nothing is in flight");
+    close(region);
+    drop((qp, other));
+    bench.end();
+}
+
+#[test]
+fn g8_an_invalidation_that_was_refused_is_not_in_flight() {
+    let bench = Bench::new();
+    let qp = bench.qp();
+    let region = registered(&bench, &qp);
+    bench.control.post.set(End::Fail);
+    assert_eq!(refused(invalidate(&qp, region)), Some(ErrorKind::InsufficientResources));
+    bench.control.post.set(End::Succeed);
+    assert_eq!(initialised(region), WRONG_STATE, "G3: it is valid still");
+    invalidate(&qp, region).expect("G8: it is valid still");
+    complete(&bench, &qp, Ok(()));
+    assert_eq!(initialised(region), None);
+    close(region);
+    drop(qp);
+    bench.end();
+}
+
+#[test]
+fn g10_what_a_closed_queue_pair_leaves_in_flight_is_as_after_a_flush() {
+    let bench = Bench::new();
+    let (qp, other) = (bench.qp(), bench.qp());
+    let region = registered(&bench, &qp);
+    invalidate(&qp, region).expect("posted");
+    drop(qp);
+    // Nobody will ever hear what became of it.
+    assert_eq!(refused(fast_register(&other, region)), WRONG_STATE, "G10");
+    assert_eq!(initialised(region), None, "G10: as after a flush");
+    fast_register(&other, region).expect("G7");
+    close(region);
+    drop(other);
+    bench.end();
+}
