@@ -8,7 +8,7 @@ use crate::pace::Waiting;
 use crate::plan::Planner;
 use crate::profile::Profile;
 use crate::queue_pair::QueuePairs;
-use crate::record::{Invalidated, Keys, Record, Records};
+use crate::record::{Handle, Invalidated, Keys, Record, Records};
 use crate::token::{Config, MAX_CAPACITY, Token, TokenTable};
 use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
 use ndk_core::{Capabilities, Error, ErrorKind, Result};
@@ -100,6 +100,12 @@ impl Indices {
     }
 }
 
+#[cold]
+fn no_token() -> Error {
+    exhausted("E2", "the adapter has no token left")
+}
+
+#[cold]
 pub(crate) fn exhausted(rule: &'static str, cause: &'static str) -> Error {
     Error::new(ErrorKind::InsufficientResources, cause).rule(rule)
 }
@@ -148,6 +154,10 @@ impl Device {
         self.records.get(index)
     }
 
+    pub(crate) fn record_handle(&self, index: u32) -> Handle {
+        self.records.handle(index)
+    }
+
     /// Takes a record for a region (C14).
     pub(crate) fn take_region(&self) -> Result<u32> {
         let mut indices = self.indices.lock();
@@ -189,7 +199,19 @@ impl Device {
             }
             self.issued.give_back(1);
         }
-        Err(exhausted("E2", "the adapter has no token left"))
+        Err(no_token())
+    }
+
+    /// As `issue`, of two that lead to the same record.
+    #[inline(always)]
+    fn issue_two(&self, domain: u32, index: u32) -> Result<[Token; 2]> {
+        if self.issued.take(2) {
+            if let Ok(tokens) = self.tokens.insert_two(domain as usize, index) {
+                return Ok(tokens);
+            }
+            self.issued.give_back(2);
+        }
+        Err(no_token())
     }
 
     /// Retires a token; from the return on nothing finds its record by it.
@@ -199,25 +221,20 @@ impl Device {
         self.issued.give_back(1);
     }
 
-    /// Issues the tokens of a region, for peers too where it has remote rights, and names them in its record. A device
-    /// with one key for both sides has it whatever the rights are (E3, K1).
-    #[inline]
+    /// Issues the tokens of a region, for peers too where it has remote rights. A device with one key for both sides has
+    /// it whatever the rights are (E3, K1).
+    #[inline(always)]
     pub(crate) fn issue_keys(&self, domain: u32, index: u32, remote: bool) -> Result<Keys> {
-        let local = self.issue(domain, index)?;
-        let remote = if self.shape.shared_key {
-            local.get()
-        } else if remote {
-            self.issue(domain, index).inspect_err(|_| self.retire(domain, local))?.get()
-        } else {
-            0
-        };
-        let keys = Keys { local: local.get(), remote };
-        self.record(index).set_keys(keys);
-        Ok(keys)
+        if remote && !self.shape.shared_key {
+            let [local, remote] = self.issue_two(domain, index)?;
+            return Ok(Keys { local: local.get(), remote: remote.get() });
+        }
+        let key = self.issue(domain, index)?.get();
+        Ok(Keys { local: key, remote: if self.shape.shared_key { key } else { 0 } })
     }
 
     /// Retires the tokens of a region, which count as one (D4).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn retire_keys(&self, domain: u32, keys: Keys) {
         if let Some(local) = Token::new(keys.local) {
             self.retire(domain, local);

@@ -1,13 +1,14 @@
 //! Hazards: which record each queue pair is working on, so that a deregistration can wait for just that (D3).
 //!
 //! A queue pair publishes a record's index, then checks that the record is still live, then moves bytes, then
-//! withdraws the index. A deregistration kills the record, then looks whether anybody has published its index. With a
-//! sequentially consistent fence between the two steps on both sides, either the access sees the record dead, or the
-//! deregistration sees the hazard. Nothing is counted on the region, so that peers do not fight over its cache line.
+//! withdraws the index. A deregistration kills the record, then looks whether anybody has published its index. Between its
+//! two steps an access has a sequentially consistent fence, and the accesses of a deregistration are sequentially consistent
+//! themselves: so either the access sees the record dead, or the deregistration sees the hazard. Nothing is counted on the
+//! region, so that peers do not fight over its cache line.
 
 use parking_lot::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 const CHUNK: usize = 64;
 const CHUNKS: usize = 1024;
@@ -71,8 +72,7 @@ impl Hazards {
     /// Whether some access is at work on a record that was killed before the call.
     #[inline]
     pub(crate) fn is_busy(&self, index: u32) -> bool {
-        fence(Ordering::SeqCst);
         let used = self.used.load(Ordering::SeqCst);
-        (0..used).any(|place| self.slot(place).load(Ordering::Acquire) == index + 1)
+        (0..used).any(|place| self.slot(place).load(Ordering::SeqCst) == index + 1)
     }
 }

@@ -1,10 +1,19 @@
 //! What the device knows of a region: one cache line each, found by the index that the token table gives.
 
-use ndk_core::Access;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+#[cfg(all(test, loom))]
+mod interleavings;
 
-/// Set in `rights` while the record may be reached.
+use ndk_core::Access;
+use std::ops::Deref;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+
+#[cfg(all(test, loom))]
+use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+#[cfg(not(all(test, loom)))]
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+
+/// Set in `state` while the record may be reached.
 const LIVE: u32 = 1 << 31;
 /// The record is a domain's privileged token: local access to logical addresses (L5).
 const PRIVILEGED: u32 = 1 << 30;
@@ -15,14 +24,20 @@ const WINDOW: u32 = 1 << 28;
 /// What is no right of a region.
 const MARKS: u32 = LIVE | PRIVILEGED | INVALIDATABLE | WINDOW;
 
+/// The part of `state` that counts rounds: what lives and may be invalidated has a round that nothing before it had, so
+/// that an invalidation which was late does not take one for another.
+const ROUNDS: u64 = !0 << 32;
+const ROUND: u64 = 1 << 32;
+
 /// A record. Its fields are written while no token leads to it, or by its owner while the live bit is clear; what
 /// reads them has published a hazard first, and the owner waits for hazards before it changes anything (D3).
 #[derive(Debug)]
 #[repr(align(64))]
 pub(crate) struct Record {
+    /// Rights and marks, all 0 while the record is dead, and the round.
+    state: AtomicU64,
     local: AtomicU32,
     remote: AtomicU32,
-    rights: AtomicU32,
     domain: AtomicU32,
     base: AtomicU64,
     length: AtomicU64,
@@ -67,11 +82,11 @@ pub(crate) struct Reading {
 }
 
 impl Record {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
+            state: AtomicU64::new(0),
             local: AtomicU32::new(0),
             remote: AtomicU32::new(0),
-            rights: AtomicU32::new(0),
             domain: AtomicU32::new(0),
             base: AtomicU64::new(0),
             length: AtomicU64::new(0),
@@ -117,20 +132,26 @@ impl Record {
         }
     }
 
-    /// Lets accesses through.
+    /// Lets accesses through. The record must be dead.
     #[inline]
     pub(crate) fn enliven(&self, rights: Access) {
-        self.rights.store(rights.flags() | LIVE, Ordering::Release);
+        let round = self.state.load(Ordering::Relaxed);
+        self.state.store(round | u64::from(rights.flags() | LIVE), Ordering::Release);
     }
 
     /// As `enliven`, for a fast registration, which a peer may invalidate.
     pub(crate) fn enliven_fast(&self, rights: Access) {
-        self.rights.store(rights.flags() | INVALIDATABLE | LIVE, Ordering::Release);
+        self.next_round(rights.flags() | INVALIDATABLE | LIVE);
     }
 
     /// As `enliven`, for the binding of a window, which a peer may invalidate.
     pub(crate) fn enliven_window(&self, rights: Access) {
-        self.rights.store(rights.flags() | INVALIDATABLE | WINDOW | LIVE, Ordering::Release);
+        self.next_round(rights.flags() | INVALIDATABLE | WINDOW | LIVE);
+    }
+
+    fn next_round(&self, rights: u32) {
+        let round = self.state.load(Ordering::Relaxed).wrapping_add(ROUND);
+        self.state.store(round | u64::from(rights), Ordering::Release);
     }
 
     /// Kills a registration or binding that may be invalidated with this token; `None` where there is none. Its owner
@@ -142,14 +163,20 @@ impl Record {
         domain: u32,
         by_peer: Option<u64>,
     ) -> Option<Invalidated> {
-        let rights = self.rights.load(Ordering::Acquire);
+        let state = self.state.load(Ordering::Acquire);
+        let rights = state as u32;
         let can = rights & (LIVE | INVALIDATABLE) == LIVE | INVALIDATABLE
             && (self.key(Side::Remote) == token
                 || by_peer.is_none() && self.key(Side::Local) == token)
             && self.domain.load(Ordering::Relaxed) == domain
             && by_peer.is_none_or(|queue_pair| self.is_open_to(rights, queue_pair));
+        let dead = state & ROUNDS;
+        // Where the state is still the same, all that was read was of its round.
         let killed = can
-            && self.rights.compare_exchange(rights, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+            && self
+                .state
+                .compare_exchange(state, dead, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok();
         let window = rights & WINDOW != 0;
         killed.then_some(if window { Invalidated::Binding } else { Invalidated::Registration })
     }
@@ -163,30 +190,33 @@ impl Record {
     /// Makes the record the one of a domain's privileged token (L5).
     pub(crate) fn make_privileged(&self, domain: u32) {
         self.domain.store(domain, Ordering::Relaxed);
-        self.rights.store(Access::LOCAL_WRITE.flags() | PRIVILEGED | LIVE, Ordering::Release);
+        let round = self.state.load(Ordering::Relaxed);
+        let rights = Access::LOCAL_WRITE.flags() | PRIVILEGED | LIVE;
+        self.state.store(round | u64::from(rights), Ordering::Release);
     }
 
-    /// Stops accesses that have not published their hazard yet.
+    /// Stops accesses that have not published their hazard yet: with this, `Hazards::is_busy` and an access's fence in one
+    /// order, either the access sees the record dead, or `is_busy` the hazard.
     #[inline]
     pub(crate) fn kill(&self) {
-        self.rights.store(0, Ordering::Release);
+        self.state.fetch_and(ROUNDS, Ordering::SeqCst);
     }
 
     /// As `kill`; true for the one that ended what lived.
     pub(crate) fn end(&self) -> bool {
-        self.rights.swap(0, Ordering::AcqRel) & LIVE != 0
+        self.state.fetch_and(ROUNDS, Ordering::SeqCst) as u32 & LIVE != 0
     }
 
     /// Whether accesses are let through.
     pub(crate) fn is_live(&self) -> bool {
-        self.rights.load(Ordering::Acquire) & LIVE != 0
+        self.state.load(Ordering::Acquire) as u32 & LIVE != 0
     }
 
     /// Reads the record for an access with `token`; `None` where it is dead, or the token is another one's or for the
     /// other side.
     #[inline]
     pub(crate) fn read(&self, side: Side, token: u32) -> Option<Reading> {
-        let rights = self.rights.load(Ordering::Acquire);
+        let rights = self.state.load(Ordering::Acquire) as u32;
         if rights & LIVE == 0 || self.key(side) != token {
             return None;
         }
@@ -207,7 +237,7 @@ const CHUNK: usize = 1024;
 /// All records of a device: chunks that are made when first needed and stay where they are.
 #[derive(Debug)]
 pub(crate) struct Records {
-    chunks: Box<[OnceLock<Box<[Record]>>]>,
+    chunks: Box<[OnceLock<Arc<[Record]>>]>,
 }
 
 impl Records {
@@ -216,12 +246,35 @@ impl Records {
         Self { chunks: (0..chunks).map(|_| OnceLock::new()).collect() }
     }
 
+    fn chunk(&self, index: u32) -> &Arc<[Record]> {
+        self.chunks[index as usize / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| Record::new()).collect())
+    }
+
     /// The record of an index that was handed out.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &Record {
-        let index = index as usize;
-        let chunk =
-            self.chunks[index / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Record::new()).collect());
-        &chunk[index % CHUNK]
+        &self.chunk(index)[index as usize % CHUNK]
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn handle(&self, index: u32) -> Handle {
+        Handle { chunk: self.chunk(index).clone(), at: index as usize % CHUNK }
+    }
+}
+
+/// A record that is used often.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    chunk: Arc<[Record]>,
+    at: usize,
+}
+
+impl Deref for Handle {
+    type Target = Record;
+
+    #[inline]
+    fn deref(&self) -> &Record {
+        &self.chunk[self.at]
     }
 }

@@ -4,7 +4,7 @@ use crate::device::Device;
 use crate::mapping::Mapped;
 use crate::pace::Cancel;
 use crate::plan::Operation;
-use crate::record::Keys;
+use crate::record::{Handle, Keys};
 use crate::token::Token;
 use ndk_core::mdl::MdlView;
 use ndk_core::{
@@ -25,6 +25,7 @@ pub struct SimRegion {
     pub(crate) device: Arc<Device>,
     domain: u32,
     pub(crate) index: u32,
+    record: Handle,
     /// The tokens that the consumer is given; 0 where there is none.
     local: AtomicU32,
     remote: AtomicU32,
@@ -44,6 +45,7 @@ impl SimRegion {
             Arc::new(FastCore { device: device.clone(), domain, index, inside })
         });
         Ok(Self {
+            record: device.record_handle(index),
             device,
             domain,
             index,
@@ -56,11 +58,12 @@ impl SimRegion {
         })
     }
 
+    #[inline]
     fn install(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
         self.check_shape(&memory)?;
         let count = memory.page_count();
         self.device.pin(count)?;
-        let record = self.device.record(self.index);
+        let record = &*self.record;
         // SAFETY: whoever made the view promised that the region is driven as `MrProvider` says, one operation at a
         // time, so the list is this call's alone; the record is dead, so no access reads it.
         let pages = unsafe { self.pages.fill(count, memory.frames()) };
@@ -71,6 +74,7 @@ impl SimRegion {
             .issue_keys(self.domain, self.index, remote)
             .inspect_err(|_| self.device.unpin(count))?;
         self.pinned.store(count as u32, Ordering::Relaxed);
+        record.set_keys(keys);
         record.enliven(access);
         self.device.counters.registered(self.domain as usize);
         self.give_out(keys, remote);
@@ -112,9 +116,9 @@ impl SimRegion {
     }
 
     /// Stops new accesses; true where some are at work still.
-    #[inline]
+    #[inline(always)] // a call would save and restore as many registers as there are
     fn stop(&self) -> bool {
-        self.device.record(self.index).kill();
+        self.record.kill();
         let keys = self.given_out();
         self.give_out(Keys::default(), false);
         self.device.retire_keys(self.domain, keys);
@@ -206,6 +210,7 @@ impl MrProvider for SimRegion {
         // A new token with each initialisation (E4); the old one must be dead first.
         self.withdraw().await;
         let keys = self.device.issue_keys(self.domain, self.index, remote)?;
+        self.record.set_keys(keys);
         self.give_out(keys, remote);
         Ok(())
     }

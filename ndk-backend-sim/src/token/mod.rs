@@ -159,10 +159,27 @@ impl TokenTable {
     ///
     /// # Panics
     /// If the index has more than 29 bits.
-    #[inline]
     pub fn insert(&self, shard: usize, index: u32) -> Result<Token, Full> {
+        self.insert_each::<1>(shard, index).map(|[token]| token)
+    }
+
+    /// As [`insert`](Self::insert), of two tokens for the same record; of both, or none.
+    ///
+    /// # Errors
+    /// As for [`insert`](Self::insert).
+    ///
+    /// # Panics
+    /// As for [`insert`](Self::insert).
+    pub fn insert_two(&self, shard: usize, index: u32) -> Result<[Token; 2], Full> {
+        self.insert_each(shard, index)
+    }
+
+    #[inline]
+    fn insert_each<const N: usize>(&self, shard: usize, index: u32) -> Result<[Token; N], Full> {
         assert!(index <= slot::MAX_INDEX, "record index out of range");
         let shard = &self.shards[shard % SHARDS];
+        let mut tokens = [Token::MIN; N];
+        let mut have = 0;
         for _ in 0..ATTEMPTS {
             if self.growth.is_moving() {
                 self.share();
@@ -180,17 +197,23 @@ impl TokenTable {
                 if !self.slots.take(value, mask, reuse, slot::live(value, index)) {
                     continue;
                 }
-                let inserted = shard.inserted.load(Ordering::Relaxed) + 1;
-                shard.inserted.store(inserted, Ordering::Relaxed);
-                if inserted.is_multiple_of(LOOK_EVERY) {
-                    drop(draws);
-                    self.grow_if_loaded(mask);
+                tokens[have] = token;
+                have += 1;
+                if have == N {
+                    let before = shard.inserted.load(Ordering::Relaxed);
+                    let inserted = before + N as u64;
+                    shard.inserted.store(inserted, Ordering::Relaxed);
+                    if before / LOOK_EVERY != inserted / LOOK_EVERY {
+                        drop(draws);
+                        self.grow_if_loaded(mask);
+                    }
+                    return Ok(tokens);
                 }
-                return Ok(token);
             }
             drop(draws);
             self.grow(mask);
         }
+        tokens[..have].iter().for_each(|token| _ = self.leave(*token));
         Err(Full)
     }
 
