@@ -193,6 +193,7 @@ impl TokenTable {
                 let Some(token) = Token::new(value) else { continue };
                 if moving {
                     self.slots.fetch(value, mask);
+                    self.slots.prefetch(later, mask.half());
                 }
                 if !self.slots.take(value, mask, reuse, slot::live(value, index)) {
                     continue;

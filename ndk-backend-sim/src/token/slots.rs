@@ -10,8 +10,8 @@
 //! a token that has not moved, or not all the way, may do the same steps, at the same time as others: from the first mark on
 //! the old word does not change but to the last, and the new slot is empty only until the first copy.
 //!
-//! - An insert sees to it that nothing has to move into the slot before it takes it. So a new slot is empty until the copy,
-//!   and a token that is in the lower half still is not issued again.
+//! - An insert sees to it that nothing has to move into the slot, or out of it, before it takes it. So a new slot is empty
+//!   until the copy, and a token that is in the lower half still is not issued again.
 //! - A removal changes a token that has not been marked where it is, and sees a marked one through its move first.
 //!
 //! # Why no lookup misses a live token
@@ -54,7 +54,7 @@ impl Mask {
     }
 
     /// The mask before the last doubling; with the first mask, as if there had been one.
-    fn half(self) -> Self {
+    pub(super) fn half(self) -> Self {
         Self(self.0 >> 1)
     }
 
@@ -195,14 +195,12 @@ impl Slots {
         self.mask.store(mask.0 << 1 | 1, Ordering::Release);
     }
 
-    /// Brings into a token's slot what is still in the lower half of it.
+    /// Moves what has to move from or to a token's slot. From it too: a slot of the lower half would else be taken more often
+    /// than one of the upper half, and the next token less likely one of its own (E5).
     #[cold]
     #[inline(never)]
     pub(super) fn fetch(&self, token: u32, mask: Mask) {
         let half = mask.half();
-        if half.place(token) == mask.place(token) {
-            return;
-        }
         let low = self.slot(token, half);
         let mut word = low.load(Ordering::Acquire);
         loop {

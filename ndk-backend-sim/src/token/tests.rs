@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::sync::Barrier;
 use std::thread;
 
+use ndk_core::conformance::predict;
+
 use super::*;
 
 /// A whole rotation: the new token, or `None` where the old one is not live.
@@ -124,6 +126,20 @@ fn all_tokens_have_moved_long_before_the_table_doubles_again() {
             assert!(!table.growth.is_moving(), "{before:?}");
         }
     }
+}
+
+#[test]
+fn bits_are_balanced_while_tokens_move() {
+    let table = table();
+    let mut tokens = Vec::new();
+    for index in 0..400_000 {
+        let token = table.insert(0, index).unwrap();
+        if table.growth.is_moving() {
+            tokens.push(token.get());
+        }
+    }
+    assert!(tokens.len() > 50_000);
+    assert!(predict::imbalance(&tokens) < 5.0, "{}", predict::imbalance(&tokens));
 }
 
 #[test]
