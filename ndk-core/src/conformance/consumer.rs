@@ -27,21 +27,11 @@ use std::sync::Arc;
 pub(super) struct Consumer(pub(super) Arc<Objects>);
 
 impl Consumer {
-    /// What the first poll gives; a creation that is over stores its object.
-    fn start<T>(
-        done: impl Told,
-        out: Option<*mut *mut T>,
-        future: impl Future<Output = Ended> + Send + 'static,
-    ) -> NTSTATUS {
+    /// What the first poll gives, which may be PENDING.
+    fn start(done: impl Told, future: impl Future<Output = Ended> + Send + 'static) -> Ended {
         match Flight::start(future, done.tell()) {
-            Started::Pending(_) => STATUS_PENDING,
-            Started::Over(Ended { status, object }) => {
-                if let (Some(out), STATUS_SUCCESS) = (out, status) {
-                    // SAFETY: the caller's promise for the out pointer of a creation.
-                    unsafe { out.write(with_exposed_provenance_mut(object)) };
-                }
-                status
-            }
+            Started::Pending(_) => Ended::with(STATUS_PENDING),
+            Started::Over(ended) => ended,
         }
     }
 
@@ -76,6 +66,18 @@ fn given_back(status: NTSTATUS, back: &Mdl, given: &Option<Mdl>) -> NTSTATUS {
     if back.as_ptr() == head(given) { status } else { NOT_GIVEN_BACK }
 }
 
+/// Stores the object of a creation that is over.
+///
+/// # Safety
+/// The pointer may be written.
+unsafe fn deliver<T>(Ended { status, object }: Ended, out: *mut *mut T) -> NTSTATUS {
+    if status == STATUS_SUCCESS {
+        // SAFETY: the caller's promise.
+        unsafe { out.write(with_exposed_provenance_mut(object)) };
+    }
+    status
+}
+
 fn status(result: Result<()>) -> NTSTATUS {
     result.map_or_else(|error| error.status(), |()| STATUS_SUCCESS)
 }
@@ -88,7 +90,7 @@ impl Route for Consumer {
         out: *mut *mut NDK_PD,
     ) -> NTSTATUS {
         let (objects, adapter) = (self.0.clone(), self.0.adapter(adapter));
-        Self::start(done, Some(out), async move {
+        let ended = Self::start(done, async move {
             match adapter.create_domain().await {
                 Ok(domain) => {
                     let object = objects.put_domain(domain).0.expose_provenance();
@@ -96,12 +98,14 @@ impl Route for Consumer {
                 }
                 Err(error) => Ended::with(error.status()),
             }
-        })
+        });
+        // SAFETY: the caller's promise.
+        unsafe { deliver(ended, out) }
     }
 
     unsafe fn close_pd(&self, pd: Pd, done: Done<NDK_FN_CLOSE_COMPLETION>) -> NTSTATUS {
         let domain = self.0.take_domain(pd);
-        Self::start::<()>(done, None, async { Ended::with(status(domain.close().await)) })
+        Self::start(done, async { Ended::with(status(domain.close().await)) }).status
     }
 
     unsafe fn privileged_token(&self, pd: Pd) -> u32 {
@@ -116,7 +120,7 @@ impl Route for Consumer {
         out: *mut *mut NDK_MR,
     ) -> NTSTATUS {
         let (objects, domain) = (self.0.clone(), self.0.domain(pd));
-        Self::start(done, Some(out), async move {
+        let ended = Self::start(done, async move {
             let made = match kind {
                 RegionKind::Conventional => domain
                     .create_region()
@@ -134,12 +138,14 @@ impl Route for Consumer {
                 }
                 Err(error) => Ended::with(error.status()),
             }
-        })
+        });
+        // SAFETY: the caller's promise.
+        unsafe { deliver(ended, out) }
     }
 
     unsafe fn close_mr(&self, mr: Mr, done: Done<NDK_FN_CLOSE_COMPLETION>) -> NTSTATUS {
         let held = self.0.take_region(mr);
-        Self::start::<()>(done, None, async move {
+        Self::start(done, async move {
             let closed = match held {
                 Held::Created(region) => region.close().await,
                 Held::Fast(region) => region.close().await,
@@ -155,6 +161,7 @@ impl Route for Consumer {
             };
             Ended::with(status(closed))
         })
+        .status
     }
 
     unsafe fn register(
@@ -275,7 +282,7 @@ impl Route for Consumer {
         assert_eq!(length, memory.len(), "a mapping is of all of its memory");
         let (objects, adapter) = (self.0.clone(), self.0.adapter(adapter));
         let (lam, fbo) = (Raw(lam), Raw(fbo));
-        Self::start::<()>(done, None, async move {
+        Self::start(done, async move {
             match adapter.build_mapping(memory).await {
                 Ok(mapping) => {
                     // SAFETY: the caller's promise: the buffers are there until the request is over, which is now.
@@ -288,6 +295,7 @@ impl Route for Consumer {
                 }
             }
         })
+        .status
     }
 
     unsafe fn release_mapping(

@@ -1,6 +1,6 @@
 //! A future of the safe consumer's, polled wherever it is woken: as a rule inside the provider's callback.
 
-use super::ticket::{Done, lock};
+use super::ticket::{Done, fail, lock};
 use crate::abi::{
     NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NTSTATUS,
     STATUS_SUCCESS,
@@ -46,7 +46,9 @@ impl Told for Done<NDK_FN_CLOSE_COMPLETION> {
     fn tell(self) -> Tell {
         let (routine, context) = (self.routine.expect("Rust has no null"), self.context.addr());
         Box::new(move |ended| {
-            assert_eq!(ended.status, STATUS_SUCCESS, "H1: a close that pended does not fail");
+            if ended.status != STATUS_SUCCESS {
+                return fail(context, "H1: a close that pended failed, or lost its memory");
+            }
             // SAFETY: as above.
             unsafe { routine(without_provenance_mut(context)) };
         })

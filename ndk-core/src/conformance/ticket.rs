@@ -179,6 +179,15 @@ fn complete(context: PVOID, status: NTSTATUS, object: usize) {
     }
 }
 
+/// Lets a request's case fail where that is looked for, rather than inside a callback, where no panic can be.
+pub(super) fn fail(context: usize, why: &'static str) {
+    let ticket = lock(&OPEN).get(&context).cloned();
+    if let Some(ticket) = ticket {
+        *lock(&ticket.failure) = Some(Box::new(why));
+        ticket.called(STATUS_SUCCESS, 0);
+    }
+}
+
 unsafe extern "system" fn request_completed(context: PVOID, status: NTSTATUS) {
     complete(context, status, 0);
 }
