@@ -1,5 +1,7 @@
-//! This backend's extension interface on regions: the kernel's registration, for consumers that know verbs.
+//! This backend's extension interface on regions: the kernel's registration, or mlx5's indirect key, for consumers that
+//! know verbs.
 
+use crate::sys::mlx5::mlx5dv_mkey;
 use crate::sys::object::ibv_mr;
 use ndk_core::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION, UINT32};
 use ndk_core::{Error, ErrorKind, Result};
@@ -26,15 +28,27 @@ pub struct NDKMR_VERBS_REGION {
     /// The `struct ibv_mr`; null while the region is not registered, and on regions for fast registration. It may be read
     /// and posted with, and must not be deregistered; it is gone once a deregistration or a close has been called.
     pub Mr: AtomicPtr<ibv_mr>,
+    /// The `struct mlx5dv_mkey` of a region for fast registration on mlx5; null before it is initialised, and on every
+    /// other region. It may be read and posted with, and must not be destroyed; it is gone once another initialisation or
+    /// a close has been called.
+    pub Mkey: AtomicPtr<mlx5dv_mkey>,
 }
 
 impl NDKMR_VERBS_REGION {
     pub(crate) fn new() -> Self {
-        Self { Size: size_of::<Self>() as UINT32, Mr: AtomicPtr::new(null_mut()) }
+        Self {
+            Size: size_of::<Self>() as UINT32,
+            Mr: AtomicPtr::new(null_mut()),
+            Mkey: AtomicPtr::new(null_mut()),
+        }
     }
 
     pub(crate) fn set(&self, mr: *mut ibv_mr) {
         self.Mr.store(mr, Ordering::Release);
+    }
+
+    pub(crate) fn set_key(&self, key: *mut mlx5dv_mkey) {
+        self.Mkey.store(key, Ordering::Release);
     }
 
     /// What a query is answered with.

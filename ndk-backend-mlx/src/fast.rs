@@ -3,6 +3,7 @@
 use crate::binder::Binder;
 use crate::domain::Domain;
 use crate::mlx5::indirect::Indirect;
+use crate::sys::mlx5::mlx5dv_mkey;
 use ndk_core::Result;
 use std::sync::Arc;
 
@@ -28,6 +29,14 @@ impl Fast {
         match self {
             Self::Indirect(indirect) => indirect.value(),
             Self::Window(binder) => binder.key(),
+        }
+    }
+
+    /// The key as mlx5dv has it; null where it is a window's, and before there is one.
+    pub(crate) fn raw_key(&self) -> *mut mlx5dv_mkey {
+        match self {
+            Self::Indirect(indirect) => indirect.raw_key(),
+            Self::Window(_) => std::ptr::null_mut(),
         }
     }
 

@@ -131,6 +131,7 @@ impl RegionCore {
             std::mem::forget(self.registration.lock().take());
         }
         if let Some(fast) = &self.fast {
+            self.extension.set_key(std::ptr::null_mut());
             fast.close();
         }
     }
@@ -206,6 +207,7 @@ impl MrProvider for MlxRegion {
             if let Some(fast) = &core.fast {
                 // A new token with each initialisation (E4); the old one, and what it reached, is dead then.
                 fast.renew()?;
+                core.extension.set_key(fast.raw_key());
             }
             core.allows_remote.store(remote, Ordering::Release);
             Ok(())

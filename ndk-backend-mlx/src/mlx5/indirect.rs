@@ -11,6 +11,7 @@ use super::umr::Umr;
 use crate::domain::Domain;
 use crate::handle::IndirectKey;
 use crate::mapping::{Keyed, PAGE};
+use crate::sys::mlx5::mlx5dv_mkey;
 use ndk_core::{Access, ErrorKind, FastMemory, Result};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -66,6 +67,11 @@ impl Indirect {
     /// The key's value, for peers and for this side.
     pub(crate) fn value(&self) -> u32 {
         self.value.load(Ordering::Acquire)
+    }
+
+    /// The key as mlx5dv has it; null before there is one.
+    pub(crate) fn raw_key(&self) -> *mut mlx5dv_mkey {
+        self.state.lock().key.as_ref().map_or(std::ptr::null_mut(), IndirectKey::raw)
     }
 
     /// Puts a new key in the place of the one there is, whose registration, if any, ends. Blocks.

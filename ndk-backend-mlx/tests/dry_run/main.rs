@@ -11,6 +11,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod adapters;
 mod bench;
 mod cost;
 mod entry;
@@ -21,9 +22,13 @@ mod rounds;
 use bench::{Bench, Fast, Memory, PAGE, Page, QueuePair, key};
 use entry::{Element, Umr, mask, right};
 use fake::Key;
+use futures_lite::future::block_on;
 use harness::dry_run;
-use ndk_backend_mlx::MlxRegion;
-use ndk_core::{Access, AdapterProvider, ErrorKind, FastRegistration, MrProvider, TokenScope};
+use ndk_backend_mlx::{
+    MlxRegion, NDKMR_VERBS_REGION, NDKMR_VERBS_REGION_GUID, NDKMR_VERBS_REGION_VERSION,
+};
+use ndk_core::{Access, ErrorKind, MrProvider};
+use std::sync::atomic::Ordering;
 
 const ANY_QUEUE_PAIR: u32 = 0xff_ffff;
 
@@ -97,26 +102,6 @@ fn expected(
 }
 
 #[test]
-fn the_adapter_declares_what_an_entry_holds() {
-    dry_run("the_adapter_declares_what_an_entry_holds", &[], |fake| {
-        let bench = Bench::open(fake);
-        let declared = FastRegistration {
-            pages: 52,
-            rotating: false,
-            emulated: false,
-            scope: TokenScope::ProtectionDomain,
-        };
-        assert_eq!(bench.adapter.capabilities().fast_registration, Some(declared));
-        let info = bench.adapter.info();
-        assert_eq!(info.FRMRPageCount, 52);
-        // 32,768 blocks of 64 bytes, and 960 for each request.
-        assert_eq!(info.MaxInitiatorQueueDepth, 2184);
-        assert_eq!(info.MaxInitiatorRequestSge, 30);
-        assert_eq!(fake.refused(), 0);
-    });
-}
-
-#[test]
 fn a_key_is_made_free_indirect_and_open_to_remote_invalidation() {
     dry_run("a_key_is_made_free_indirect_and_open_to_remote_invalidation", &[], |fake| {
         let bench = Bench::open(fake);
@@ -141,14 +126,36 @@ fn a_key_is_made_free_indirect_and_open_to_remote_invalidation() {
         }
         // Another initialisation is another key (E4), and the old one is gone.
         let old = key(&one);
-        futures_lite::future::block_on(one.initialize_fast_register(52, true)).unwrap();
+        block_on(one.initialize_fast_register(52, true)).unwrap();
         assert_ne!(key(&one), old);
         assert_eq!(fake.key(old), None);
         for region in [one, other] {
-            futures_lite::future::block_on(region.close());
+            block_on(region.close());
         }
         assert_eq!(fake.objects(), before, "every key was destroyed");
         assert_eq!(fake.refused(), 0);
+    });
+}
+
+#[test]
+fn a5_the_key_is_in_the_extension_interface() {
+    dry_run("a5_the_key_is_in_the_extension_interface", &[], |fake| {
+        let bench = Bench::open(fake);
+        let region = bench.region(1);
+        let found = region.query_extension(&NDKMR_VERBS_REGION_GUID, NDKMR_VERBS_REGION_VERSION);
+        // SAFETY: the interface is that of the region, which is there until its end.
+        let interface = unsafe { &*found.unwrap().Dispatch.cast::<NDKMR_VERBS_REGION>() };
+        assert!(interface.Mr.load(Ordering::Acquire).is_null());
+        let value = || {
+            let key = interface.Mkey.load(Ordering::Acquire);
+            // SAFETY: an initialised region's key is there.
+            unsafe { ((*key).lkey, (*key).rkey) }
+        };
+        assert_eq!(value(), (key(&region), key(&region)));
+        block_on(region.initialize_fast_register(1, true)).unwrap();
+        assert_eq!(value(), (key(&region), key(&region)), "the new one");
+        block_on(region.close());
+        assert!(interface.Mkey.load(Ordering::Acquire).is_null());
     });
 }
 
@@ -346,37 +353,4 @@ fn the_request_after_a_fast_registration_waits_for_it() {
         assert_eq!(fence(send), entry::SMALL_AND_FENCE);
         assert_eq!(fence(queue_pair.send()), entry::NO_FENCE);
     });
-}
-
-#[test]
-fn an_adapter_with_smaller_entries_has_a_smaller_limit() {
-    let settings = [("FAKE_MLX5_LARGEST_ENTRY", "512")];
-    dry_run("an_adapter_with_smaller_entries_has_a_smaller_limit", &settings, |fake| {
-        let bench = Bench::open(fake);
-        let info = bench.adapter.info();
-        assert_eq!(info.FRMRPageCount, 24);
-        // The rest of 512 bytes, where the adapter itself says 30.
-        assert_eq!((info.MaxInitiatorRequestSge, info.MaxReadRequestSge), (20, 20));
-        let memory = bench.memory(50);
-        let (queue_pair, region) = (bench.queue_pair(), bench.region(24));
-        let refusal = queue_pair.fast_register(&region, &fast(scattered(&memory, 25))).unwrap_err();
-        assert_eq!(refusal.kind(), ErrorKind::ImplementationLimit);
-        let largest = fast(scattered(&memory, 24));
-        let block = queue_pair.fast_register(&region, &largest).unwrap();
-        assert_eq!(entry::umr(&queue_pair.entry(block)).list, apart(&largest));
-    });
-}
-
-#[test]
-fn without_devx_or_indirect_keys_windows_take_their_place() {
-    let name = "without_devx_or_indirect_keys_windows_take_their_place";
-    let without = ["NO_DEVX", "NO_INDIRECT_UMR", "NO_INDIRECT_KEYS"];
-    for setting in without.map(|what| format!("FAKE_MLX5_{what}")) {
-        dry_run(name, &[(setting.as_str(), "1")], |fake| {
-            let bench = Bench::open(fake);
-            let declared = bench.adapter.capabilities().fast_registration.unwrap();
-            assert!(declared.emulated && declared.scope == TokenScope::QueuePair);
-            assert_eq!(fake.key(key(&bench.region(4))), None, "the region's key is a window's");
-        });
-    }
 }
