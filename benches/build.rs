@@ -2,8 +2,13 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=c");
-    println!("cargo:rustc-check-cfg=cfg(libfabric)");
+    println!("cargo:rustc-check-cfg=cfg(libfabric, valgrind)");
     c().file("c/twin.c").compile("twin");
+    // Its headers alone: what they define are no calls, but instructions that valgrind knows.
+    if let Ok(found) = pkg_config::Config::new().cargo_metadata(false).probe("valgrind") {
+        println!("cargo:rustc-cfg=valgrind");
+        c().file("c/counted.c").includes(found.include_paths).compile("counted");
+    }
     // The linker wants the library behind what calls it, so its flags are printed last.
     let mut libfabric = pkg_config::Config::new();
     libfabric.atleast_version("1.11").cargo_metadata(false);

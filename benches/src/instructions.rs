@@ -1,11 +1,9 @@
-//! The method of counting: callgrind runs a contender twice, for two numbers of operations, and what differs between the
-//! two runs is what the operations cost. What a run does before and after its operations is not counted, and what the
-//! first of them do once drops out.
+//! The method of counting: a contender runs under callgrind, which counts its operations in the steady state and nothing
+//! of what goes before and after.
 //!
 //! The counts do not depend on the machine's speed or load, so a test may hold them to a bound; they say nothing of
 //! waiting and of caches. The crates for this (gungraun, once iai-callgrind) want a runner of exactly their version to
-//! be installed beside Cargo, and count a single call; a difference of two runs needs valgrind and nothing else, and is
-//! that of the steady state.
+//! be installed beside Cargo, and count a single call, which is not the steady state; this needs valgrind alone.
 
 use crate::rounds::{Batch, have_company};
 use serde::{Deserialize, Serialize};
@@ -15,9 +13,12 @@ use std::io::{BufRead, BufReader, Error, Result};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Operations of the shorter run, and of the longer one.
-const SHORT: u64 = 500;
-const LONG: u64 = 2500;
+/// Operations that are counted.
+const COUNTED: u64 = 2000;
+
+/// How long a contender runs before. The simulator's token table grows until it holds the tokens that it keeps away (D4),
+/// 65,536 of them; a pair retires two.
+const WARM_UP: u64 = 100_000;
 
 /// How the heap is asked for memory, in C and in Rust, which asks through C.
 const ALLOCATORS: [&str; 5] = ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"];
@@ -37,54 +38,58 @@ pub struct Count {
     pub functions: Vec<(String, f64)>,
 }
 
-/// What is counted: callgrind knows it by this name.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn ndk_bench_counted(batch: &mut Batch, count: u64) {
-    batch(black_box(count));
+#[cfg(valgrind)]
+unsafe extern "C" {
+    safe fn count_from_here();
+    safe fn count_until_here();
 }
 
+#[cfg(not(valgrind))]
+fn count_from_here() {}
+#[cfg(not(valgrind))]
+fn count_until_here() {}
+
 /// Runs a contender's operations, as the program that callgrind is told to run does.
-pub fn run_counted(mut batch: Batch, count: u64) {
+pub fn run_counted(mut batch: Batch) {
     have_company();
-    ndk_bench_counted(&mut batch, count);
+    batch(black_box(WARM_UP));
+    count_from_here();
+    batch(black_box(COUNTED));
+    count_until_here();
 }
 
 /// Counts a contender of a group. `program` is this one, which knows the command `loop`.
 ///
 /// # Errors
-/// Valgrind is not there, or the run failed.
+/// Valgrind is not there, or was not when this was built, or the run failed.
 pub fn count(program: &Path, group: &str, contender: &str) -> Result<Count> {
-    let (short, long) =
-        (run(program, group, contender, SHORT)?, run(program, group, contender, LONG)?);
-    let each = |difference: f64| difference / (LONG - SHORT) as f64;
-    let mut functions: Vec<_> = long
-        .functions
-        .iter()
-        .map(|(name, &cost)| {
-            let before = short.functions.get(name).copied().unwrap_or_default();
-            (name.clone(), each(cost as f64 - before as f64))
-        })
-        .filter(|(_, cost)| *cost >= 1.0)
-        .collect();
+    if !cfg!(valgrind) {
+        return Err(Error::other(
+            "built without valgrind's headers: run benches/install, and build again",
+        ));
+    }
+    let profile = run(program, group, contender)?;
+    let each = |sum: u64| sum as f64 / COUNTED as f64;
+    let costs = profile.functions.iter().map(|(name, &cost)| (name.clone(), each(cost)));
+    let mut functions: Vec<_> = costs.filter(|(_, cost)| *cost >= 1.0).collect();
     functions.sort_by(|a, b| b.1.total_cmp(&a.1));
     Ok(Count {
         group: group.into(),
         contender: contender.into(),
-        instructions: each(long.total() - short.total()),
-        allocations: each(long.allocations as f64 - short.allocations as f64),
+        instructions: each(profile.total()),
+        allocations: each(profile.allocations),
         functions,
     })
 }
 
-fn run(program: &Path, group: &str, contender: &str, count: u64) -> Result<Profile> {
+fn run(program: &Path, group: &str, contender: &str) -> Result<Profile> {
     let out = tempfile::NamedTempFile::new()?;
     let status = Command::new("valgrind")
         .args(["--tool=callgrind", "--quiet", "--compress-strings=no", "--compress-pos=no"])
-        .arg("--toggle-collect=ndk_bench_counted")
+        .arg("--instr-atstart=no")
         .arg(format!("--callgrind-out-file={}", out.path().display()))
         .arg(program)
-        .args(["loop", group, contender, &count.to_string()])
+        .args(["loop", group, contender])
         .stdout(Stdio::null())
         .status()
         .map_err(|error| Error::other(format!("valgrind does not run: {error}")))?;
@@ -102,8 +107,8 @@ struct Profile {
 }
 
 impl Profile {
-    fn total(&self) -> f64 {
-        self.functions.values().sum::<u64>() as f64
+    fn total(&self) -> u64 {
+        self.functions.values().sum()
     }
 
     /// Reads the format without compression: `fn=` opens a function, `cfn=` and `calls=` a call, whose cost line comes
@@ -170,6 +175,6 @@ summary: 313
         assert_eq!(profile.functions["malloc"], 90);
         // What an allocator asks of another is one allocation.
         assert_eq!(profile.allocations, 3);
-        assert_eq!(profile.total(), 103.0);
+        assert_eq!(profile.total(), 103);
     }
 }

@@ -53,7 +53,7 @@ enum Command {
     },
     /// What callgrind runs
     #[command(hide = true)]
-    Loop { group: String, contender: String, count: u64 },
+    Loop { group: String, contender: String },
 }
 
 fn main() -> ExitCode {
@@ -101,10 +101,10 @@ fn run(command: Command) -> Result<(), Box<dyn Error>> {
             let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
             page::write(&run, docs.as_ref())?;
         }
-        Command::Loop { group, contender, count } => {
+        Command::Loop { group, contender } => {
             let mut contenders = questions::group(&group).contenders.into_iter();
             let found = contenders.find(|candidate| candidate.name() == contender);
-            run_counted(found.ok_or("no such contender")?.make(), count);
+            run_counted(found.ok_or("no such contender")?.make());
         }
     }
     Ok(())
