@@ -176,7 +176,7 @@ fn bars_table(run: &Run) -> String {
             Some(figure) if bar.is_reached(figure) => (bar.unit.show(figure), "yes"),
             Some(figure) => {
                 if !bar.note.is_empty() {
-                    let _ = writeln!(notes, "- {}: {}", bar.what, bar.note);
+                    notes += &peers::wrapped(&format!("{}: {}", bar.what, bar.note));
                 }
                 (bar.unit.show(figure), "**no**")
             }

@@ -37,7 +37,7 @@ const SIZE: (u32, u32) = (900, 520);
 const TEXT: &str = "sans-serif";
 
 /// Colours that can be told apart without seeing red or green.
-const COLOURS: [RGBColor; 8] = [
+const COLOURS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -46,6 +46,7 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(86, 180, 233),
     RGBColor(110, 110, 110),
     RGBColor(0, 0, 0),
+    RGBColor(120, 70, 30),
 ];
 
 /// Draws the series into an SVG file.

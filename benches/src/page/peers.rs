@@ -5,7 +5,6 @@ use crate::questions::pair::{CONSUMER, SHM, STATIC, TCP, TWIN};
 use crate::questions::tokens::BARE;
 use crate::questions::writes::SHM_WAYS;
 use crate::run::Run;
-use std::fmt::Write as _;
 
 /// From here on one counts as faster than the other.
 const FASTER: f64 = 1.05;
@@ -63,13 +62,15 @@ const PEERS: [Peer; 7] = [
     Peer { question: "writes", ours: &[STATIC], theirs: &SHM_WAYS, why: "" },
 ];
 
-/// A paragraph for each comparison that the other one wins.
+/// A paragraph for each comparison that the other one wins somewhere.
 pub(super) fn paragraphs(run: &Run) -> String {
     let mut text = String::new();
     for peer in &PEERS {
-        for theirs in peer.theirs {
-            for ours in peer.ours {
-                paragraph(run, peer, ours, theirs, &mut text);
+        for ours in peer.ours {
+            let lost: Vec<_> =
+                peer.theirs.iter().filter_map(|theirs| lost(run, peer, ours, theirs)).collect();
+            if !lost.is_empty() {
+                text += &wrapped(&format!("*{ours}*: {}. {}", lost.join("; "), peer.why));
             }
         }
     }
@@ -79,7 +80,8 @@ pub(super) fn paragraphs(run: &Run) -> String {
     text
 }
 
-fn paragraph(run: &Run, peer: &Peer, ours: &str, theirs: &str, text: &mut String) {
+/// Where another takes less time, and how many times that ours is.
+fn lost(run: &Run, peer: &Peer, ours: &str, theirs: &str) -> Option<String> {
     let prefix = format!("{}/", peer.question);
     let groups = run.measurements.iter().filter(|group| group.id.starts_with(&prefix));
     let lost: Vec<_> = groups
@@ -87,7 +89,11 @@ fn paragraph(run: &Run, peer: &Peer, ours: &str, theirs: &str, text: &mut String
         .filter(|(_, ratio)| *ratio > FASTER)
         .map(|(id, ratio)| format!("`{id}` {ratio:.2}x"))
         .collect();
-    if !lost.is_empty() {
-        let _ = writeln!(text, "- **{theirs}** before *{ours}*: {}. {}", lost.join(", "), peer.why);
-    }
+    (!lost.is_empty()).then(|| format!("**{theirs}** is faster at {}", lost.join(", ")))
+}
+
+/// An item of a list, in lines as long as those of every page.
+pub(super) fn wrapped(item: &str) -> String {
+    let lines = textwrap::Options::new(120).initial_indent("- ").subsequent_indent("  ");
+    textwrap::fill(item, lines.break_words(false)) + "\n"
 }

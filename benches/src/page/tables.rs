@@ -205,11 +205,15 @@ pub(super) fn machine(run: &Run) -> String {
         let _ = writeln!(table, "| {what} | {value} |");
     }
     if run.load.0.max(run.load.1) > machine.processors as f64 {
-        table += "\nOther programs wanted the processors meanwhile. Ratios inside a round bear that; what takes two threads \
-                  at a time does not, and those figures are a lower bound.\n";
+        table += OTHERS_RAN;
     }
     table
 }
+
+const OTHERS_RAN: &str = "
+Other programs wanted the processors meanwhile. Ratios inside a round bear that; what takes two threads at a time does
+not, and those figures are a lower bound.
+";
 
 fn groups_of<'r>(run: &'r Run, question: &str) -> Vec<&'r Measurement> {
     let prefix = format!("{question}/");

@@ -1,10 +1,10 @@
 //! Making a region and closing it.
 
-use super::pair::{BOXED, STATIC, TWIN, repeat};
+use super::pair::{BOXED, STATIC, TWIN};
 use super::{Group, Question};
 use crate::objects::Adapter;
 use crate::providers::{boxed_adapter, static_adapter, twin_adapter};
-use crate::rounds::{Batch, Contender};
+use crate::rounds::{Batch, Contender, repeat};
 use std::sync::Arc;
 
 pub(super) const QUESTION: Question =

@@ -1,8 +1,7 @@
 //! Remote writes and reads through the page list, beside a plain copy of as many bytes.
 
-use super::pair::repeat;
 use super::{Group, Question, size};
-use crate::rounds::{Batch, Contender};
+use crate::rounds::{Batch, Contender, repeat};
 use crate::wire::End;
 use std::hint::black_box;
 

@@ -1,9 +1,9 @@
 //! A fast registration and its invalidation on a queue pair, beside a registration and its deregistration.
 
-use super::pair::{STATIC, TWIN, memory, repeat, through_table};
+use super::pair::{STATIC, TWIN, memory, through_table};
 use super::{Group, Question, size};
 use crate::providers::{static_adapter, twin_adapter};
-use crate::rounds::{Batch, Contender};
+use crate::rounds::{Batch, Contender, repeat};
 use crate::wire::End;
 use futures_lite::future::block_on;
 use ndk_core::{Access, AdapterProvider, FastMemory, RegionRef};

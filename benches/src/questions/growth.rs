@@ -1,10 +1,10 @@
 //! How the pair grows with the number of live regions: one region again and again, and any region at random.
 
-use super::pair::{STATIC, TWIN, memory, repeat};
+use super::pair::{STATIC, TWIN, memory};
 use super::{Group, Question};
 use crate::objects::{Adapter, Region};
 use crate::providers::{static_adapter, twin_adapter};
-use crate::rounds::{Batch, Contender};
+use crate::rounds::{Batch, Contender, repeat};
 use std::sync::Arc;
 
 pub(super) const QUESTION: Question = Question { name: "growth", groups, group };

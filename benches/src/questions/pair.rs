@@ -5,7 +5,7 @@ use crate::objects::{Adapter, Pending, Region};
 use crate::providers::{
     boxed_adapter, layered_adapter, open, pending_adapter, sim, static_adapter, twin_adapter,
 };
-use crate::rounds::{Batch, Contender};
+use crate::rounds::{Batch, Contender, repeat};
 use futures_lite::future::block_on;
 use ndk_core::abi::PAGE_SIZE;
 use ndk_core::consumer;
@@ -80,10 +80,6 @@ pub(super) fn memory(pages: usize) -> (Buffer, Mdl) {
     let buffer = Buffer::new(pages * PAGE_SIZE).expect("memory");
     let mdl = Mdl::new(&buffer).expect("an MDL");
     (buffer, mdl)
-}
-
-pub(super) fn repeat(mut operation: impl FnMut() + 'static) -> Batch {
-    Box::new(move |count| (0..count).for_each(|_| operation()))
 }
 
 pub(super) fn through_table(adapter: Arc<Adapter>, pages: usize) -> Batch {

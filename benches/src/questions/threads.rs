@@ -9,6 +9,7 @@ use ndk_backend_sim::token::{Config, TokenTable};
 use std::hint::black_box;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 pub(super) const QUESTION: Question = Question { name: "threads", groups, group };
 
@@ -44,7 +45,7 @@ type Work = Box<dyn FnMut(u64) + Send>;
 /// Threads that do their work each time a number comes, all at once.
 struct Crew {
     start: Vec<SyncSender<u64>>,
-    done: Receiver<()>,
+    done: Receiver<(Instant, Instant)>,
 }
 
 impl Crew {
@@ -57,8 +58,9 @@ impl Crew {
             std::thread::spawn(move || {
                 for count in started {
                     together.wait();
+                    let start = Instant::now();
                     work(count);
-                    finished.send(()).expect("the crew waits");
+                    finished.send((start, Instant::now())).expect("the crew waits");
                 }
             });
             start
@@ -66,9 +68,12 @@ impl Crew {
         Self { start: start.collect(), done }
     }
 
-    fn run(&self, count: u64) {
+    /// From the first thread's start to the last one's end; that the threads wake up is not part of it.
+    fn run(&self, count: u64) -> Duration {
         self.start.iter().for_each(|start| start.send(count).expect("the thread waits"));
-        self.start.iter().for_each(|_| self.done.recv().expect("the thread works"));
+        let times = self.start.iter().map(|_| self.done.recv().expect("the thread works"));
+        let ends = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        ends.map_or(Duration::ZERO, |(start, end)| end - start)
     }
 }
 

@@ -1,10 +1,10 @@
 //! The token getters, beside the least that a call through a table can be.
 
-use super::pair::{BOXED, STATIC, TWIN, memory, repeat};
+use super::pair::{BOXED, STATIC, TWIN, memory};
 use super::{Group, Question};
 use crate::objects::{Adapter, Region};
 use crate::providers::{boxed_adapter, static_adapter, twin_adapter};
-use crate::rounds::{Batch, Contender};
+use crate::rounds::{Batch, Contender, repeat};
 use crate::twin::BARE_TOKEN;
 use ndk_core::abi::NDK_MR_DISPATCH;
 use std::hint::black_box;

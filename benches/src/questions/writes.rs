@@ -29,6 +29,7 @@ fn group(id: &str) -> Group {
 fn libfabric() -> Vec<Contender> {
     use crate::fabric::{Fabric, Post};
     use ndk_core::mdl::Buffer;
+    use std::time::Instant;
 
     let contender = |name: &str, post, depth| {
         Contender::new(name, move || {
@@ -39,11 +40,14 @@ fn libfabric() -> Vec<Contender> {
             Box::new(move |count| {
                 source.iter_mut().for_each(|byte: &mut u8| *byte = byte.wrapping_add(1));
                 let to = (target.as_ptr(), &region);
+                let start = Instant::now();
                 // SAFETY: the target is as long as the source, and all of the region.
                 unsafe { fabric.write(post, &source, to, (count, depth)) };
+                let took = start.elapsed();
                 let mut arrived = [0; LENGTH];
                 target.read(0, &mut arrived).expect("inside");
                 assert_eq!(arrived, source, "libfabric carried the writes out");
+                took
             })
         })
     };
