@@ -3,6 +3,7 @@
 mod attributes;
 mod driver_table;
 mod find;
+mod fork;
 
 pub(crate) use attributes::{Attributes, GidKind};
 pub(crate) use driver_table::Facts;
@@ -44,8 +45,8 @@ pub(crate) struct Device {
     lost: AtomicBool,
     regions: AtomicU32,
     region_limit: u32,
-    /// The process that opened it: a forked child has none of its objects.
-    process: u32,
+    /// The forks before it was opened: a forked child has none of its objects.
+    forks: u32,
 }
 
 // SAFETY: libibverbs takes calls about a context on any thread.
@@ -62,6 +63,7 @@ impl Device {
         address: Option<IpAddr>,
     ) -> Result<Self> {
         let Found { name, verbs, context, attributes, facts } = found;
+        let forks = fork::count();
         // SAFETY: the context is open.
         let channel = unsafe { (verbs.ibv_create_comp_channel)(context.as_ptr()) };
         let Some(channel) = NonNull::new(channel) else {
@@ -89,7 +91,7 @@ impl Device {
             lost: AtomicBool::new(false),
             regions: AtomicU32::new(0),
             region_limit: region_limit.map_or(most, |limit| limit.min(most)),
-            process: std::process::id(),
+            forks,
         };
         device.address = match address {
             None if device.attributes.iwarp => Some(address_of(&device.name)?),
@@ -116,7 +118,7 @@ impl Device {
 
     /// Whether this process is a child of the one that opened the device.
     pub(crate) fn is_inherited(&self) -> bool {
-        std::process::id() != self.process
+        fork::count() != self.forks
     }
 
     pub(crate) fn is_lost(&self) -> bool {
