@@ -21,7 +21,8 @@
 //! - Soft-RoCE of Linux 6.1 does not survive the invalidation of what is not bound. This backend posts none, and keeps
 //!   messages of this program from it, but a peer elsewhere can send one.
 //! - Soft-iWARP does not ask for the right to be read, reports no refused write, and reaches memory at its host address
-//!   only.
+//!   only. On Linux 6.1 it goes on with the segment it is at when a registration ends (D3), and sends other bytes where a
+//!   short source crosses a page into parts of different length.
 //! - Queue pairs of two programs that are connected by endpoint hear of each other's errors only by requests that are not
 //!   answered.
 //!

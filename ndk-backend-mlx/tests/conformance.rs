@@ -22,13 +22,20 @@ fn kit(device: String) -> Kit {
 const SIW_ODD_HALVES: &str =
     "Soft-iWARP of Linux 6.1 sends other bytes where a short source crosses a page";
 
+/// What of a message is being placed goes on being placed.
+const SIW_IN_FLIGHT: &str =
+    "Soft-iWARP ends a deregistration before the segments that it is at (D3)";
+
 fn main() -> ExitCode {
     let first = common::device("NDK_VERBS_DEVICE").map(kit);
     let iwarp = common::device("NDK_VERBS_IWARP").map(|name| {
         let is_soft = name.starts_with("siw");
         let kit = kit(name);
         match is_soft {
-            true => kit.defect("C3", "data_across_joint_inside_page", SIW_ODD_HALVES),
+            true => kit
+                .defect("C3", "data_across_joint_inside_page", SIW_ODD_HALVES)
+                .defect("D3", "against_a_writer", SIW_IN_FLIGHT)
+                .defect("D3", "against_a_reader", SIW_IN_FLIGHT),
             false => kit,
         }
     });

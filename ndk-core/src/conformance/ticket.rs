@@ -113,9 +113,12 @@ impl Ticket {
         ticket
     }
 
-    /// No call can come any more; one that comes is a stray.
+    /// No call can come any more; one that comes is a stray. The null context may be another ticket's by now.
     pub(super) fn withdraw(&self) {
-        lock(&OPEN).remove(&self.context);
+        let mut open = lock(&OPEN);
+        if open.get(&self.context).is_some_and(|ticket| std::ptr::eq(&**ticket, self)) {
+            open.remove(&self.context);
+        }
     }
 
     pub(super) fn context(&self) -> PVOID {

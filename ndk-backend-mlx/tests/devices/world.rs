@@ -5,10 +5,12 @@ use futures_lite::future::{block_on, zip};
 use ndk_backend_mlx::{Config, MlxAdapter, MlxPd, MlxQueuePair, MlxRegion, MlxWindow};
 use ndk_core::mdl::{Buffer, Mdl, MdlView};
 use ndk_core::{
-    Access, AdapterProvider, ErrorKind, MrProvider, QpProvider, QueueDepths, RegionKind,
+    Access, AdapterProvider, ErrorKind, Mapping, MrProvider, QpProvider, QueueDepths, RegionKind,
     RemoteAddress, Result, Sge, WorkCompletion, WorkId, WorkRequest,
 };
 use std::future::poll_fn;
+
+pub(crate) const ALL: Access = Access::REMOTE_WRITE;
 
 pub(crate) type Request<'a> = WorkRequest<'a, MlxRegion, MlxWindow>;
 
@@ -98,4 +100,22 @@ pub(crate) fn close(ports: impl IntoIterator<Item = MlxQueuePair>) {
 
 pub(crate) fn close_pd(adapter: &MlxAdapter, pd: &MlxPd) {
     block_on(adapter.close_pd(pd));
+}
+
+/// A mapping over `buffer`, by its pages.
+pub(crate) fn map(adapter: &MlxAdapter, mdl: &Mdl) -> (Mapping, Vec<u64>) {
+    // SAFETY: the tests keep MDL and buffer until the mapping is released.
+    let view = unsafe { MdlView::new(mdl.as_ptr(), mdl.len()) }.unwrap();
+    let mut pages = vec![0; view.page_count()];
+    let mapping = block_on(adapter.build_mapping(view, &mut pages)).unwrap();
+    (mapping, pages)
+}
+
+/// An adapter, two domains, and a connection between them.
+pub(crate) fn two_domains(name: &str) -> (MlxAdapter, [MlxPd; 2], [MlxQueuePair; 2]) {
+    let adapter = open(name);
+    let domains = [pd(&adapter), pd(&adapter)];
+    let ports = [queue_pair(&adapter, &domains[0]), queue_pair(&adapter, &domains[1])];
+    connect(&ports[0], &ports[1]);
+    (adapter, domains, ports)
 }

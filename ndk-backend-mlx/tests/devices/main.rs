@@ -1,0 +1,9 @@
+//! What the conformance kit does not ask of a backend over real devices.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod connect;
+mod fast;
+mod faults;
+mod memory;
+mod world;
