@@ -1,10 +1,11 @@
 //! The adapter.
 
-use crate::device::{Device, find};
+use crate::device::{Device, Found, find};
 use crate::domain::{Domain, MlxPd};
 use crate::memory::HostRange;
 use crate::queue_pair::{Core, MlxQueuePair};
 use crate::region::MlxRegion;
+use crate::self_test::{self, Findings};
 use crate::watch::{Watch, Watched};
 use crate::window::MlxWindow;
 use ndk_core::abi::NDK_ADAPTER_INFO;
@@ -47,10 +48,29 @@ impl MlxAdapter {
     /// NOT_SUPPORTED where there is no library, no device, no right to use it, each with what to do; and what the
     /// kernel says.
     pub fn open(config: Config) -> Result<Self> {
-        let Config { device, regions, pending_mappings, address } = config;
-        let watched = Watched::new()?;
-        let device = Device::new(find(device.as_deref())?, watched, regions, address)?;
-        let device = Arc::new(device);
+        let found = find(config.device.as_deref())?;
+        if !found.facts.need_a_try() {
+            return Self::of(found, config);
+        }
+        let name = found.name.clone();
+        let findings = self_test::run(&Self::of(found, Config::default())?)?;
+        log::info!("{name}: a device that nobody has measured was tried: {findings:?} [K1]");
+        let found = find(Some(&name))?;
+        Self::of(Found { facts: found.facts.found(findings), ..found }, config)
+    }
+
+    /// Tries what a device does, whether its driver is known or not (K1).
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    #[doc(hidden)]
+    pub fn try_out(device: &str) -> Result<Findings> {
+        self_test::run(&Self::of(find(Some(device))?, Config::default())?)
+    }
+
+    fn of(found: Found, config: Config) -> Result<Self> {
+        let Config { device: _, regions, pending_mappings, address } = config;
+        let device = Arc::new(Device::new(found, Watched::new()?, regions, address)?);
         let watch = Mutex::new(Some(Watch::new(&device)?));
         let capabilities = device.capabilities();
         log::info!("{}: opened, driver {}", device.name(), device.facts.driver);

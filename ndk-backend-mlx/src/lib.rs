@@ -45,6 +45,7 @@ mod name;
 mod pool;
 mod queue_pair;
 mod region;
+mod self_test;
 #[doc(hidden)]
 pub mod sys;
 mod watch;
@@ -56,4 +57,6 @@ pub use extension::{NDKMR_VERBS_REGION, NDKMR_VERBS_REGION_GUID, NDKMR_VERBS_REG
 pub use name::factory;
 pub use queue_pair::MlxQueuePair;
 pub use region::MlxRegion;
+#[doc(hidden)]
+pub use self_test::Findings;
 pub use window::MlxWindow;

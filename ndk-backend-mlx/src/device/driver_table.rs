@@ -1,6 +1,7 @@
 //! What is known of devices by their drivers and cannot be asked for (K1): measured, or from their documentation.
 
 use super::attributes::Attributes;
+use crate::self_test::Findings;
 use crate::sys::work::IBV_WC_WITH_INV;
 use ndk_core::{BaseAddress, Capabilities, FastRegistration, Refusal, TokenReuse, TokenScope};
 
@@ -15,6 +16,8 @@ pub(crate) struct Facts {
     pub(crate) driver: &'static str,
     /// Whether a region's addresses may start anywhere.
     pub(crate) base_address: BaseAddress,
+    /// Whether access is exact to the byte.
+    pub(crate) byte_exact: bool,
     /// Whether a peer's read is refused without the right.
     pub(crate) remote_read_enforced: bool,
     /// How a refusal reaches the initiator.
@@ -45,6 +48,7 @@ const KERNEL_WITH_INVALIDATE: u32 = 1 << 2;
 const RXE: Facts = Facts {
     driver: "rxe",
     base_address: BaseAddress::Any,
+    byte_exact: true,
     remote_read_enforced: true,
     refusal: Refusal::Completion,
     partial_writes: false,
@@ -61,6 +65,7 @@ const RXE: Facts = Facts {
 const SIW: Facts = Facts {
     driver: "siw",
     base_address: BaseAddress::HostOnly,
+    byte_exact: true,
     remote_read_enforced: false,
     refusal: Refusal::ConnectionLoss,
     partial_writes: true,
@@ -76,6 +81,7 @@ const SIW: Facts = Facts {
 const MLX5: Facts = Facts {
     driver: "mlx5",
     base_address: BaseAddress::Any,
+    byte_exact: true,
     remote_read_enforced: true,
     refusal: Refusal::Completion,
     partial_writes: false,
@@ -111,6 +117,22 @@ impl Facts {
         }
     }
 
+    /// Whether a device has to be tried: nobody has looked at one, and it can be connected to itself by endpoint.
+    pub(crate) fn need_a_try(&self) -> bool {
+        self.driver == UNKNOWN.driver
+    }
+
+    /// The facts with what a try has found, where that is less.
+    pub(crate) fn found(self, findings: Findings) -> Self {
+        let Findings { any_base_address, bounds_enforced, remote_read_enforced } = findings;
+        Self {
+            base_address: if any_base_address { self.base_address } else { BaseAddress::HostOnly },
+            byte_exact: self.byte_exact && bounds_enforced,
+            remote_read_enforced: self.remote_read_enforced && remote_read_enforced,
+            ..self
+        }
+    }
+
     /// The declaration of section K.
     ///
     /// Keys are the kernel's: both sides of a region have one, its order can be guessed, and nothing is said about when
@@ -120,7 +142,7 @@ impl Facts {
         Capabilities {
             base_address: self.base_address,
             scattered_pages: false,
-            byte_exact: true,
+            byte_exact: self.byte_exact,
             remote_read_enforced: self.remote_read_enforced,
             read_sink_grants_write: false,
             refusal: self.refusal,
@@ -136,5 +158,28 @@ impl Facts {
             }),
             windows,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k1_what_a_try_finds_missing_is_not_declared() {
+        assert!(UNKNOWN.need_a_try());
+        assert!([RXE, SIW, MLX5, UNKNOWN_IWARP].iter().all(|facts| !facts.need_a_try()));
+        let all =
+            Findings { any_base_address: true, bounds_enforced: true, remote_read_enforced: true };
+        assert_eq!(UNKNOWN.found(all), UNKNOWN);
+        assert_eq!(SIW.found(all), SIW, "a try adds nothing to what is known");
+        let none = Findings {
+            any_base_address: false,
+            bounds_enforced: false,
+            remote_read_enforced: false,
+        };
+        let found = UNKNOWN.found(none);
+        assert_eq!(found.base_address, BaseAddress::HostOnly);
+        assert!(!found.byte_exact && !found.remote_read_enforced);
     }
 }

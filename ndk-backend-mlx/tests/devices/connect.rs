@@ -4,7 +4,9 @@ use crate::common::device;
 use crate::world::*;
 use futures_lite::future::block_on;
 use ndk_backend_mlx::{Config, MlxAdapter};
-use ndk_core::{Access, ErrorKind, QpProvider, WorkRequest as R};
+use ndk_core::{
+    Access, AdapterProvider, BaseAddress, ErrorKind, QpProvider, Refusal, WorkRequest as R,
+};
 use std::env;
 use std::net::IpAddr;
 
@@ -86,4 +88,18 @@ fn an_address_of_nobody_is_refused() {
     }
     close([port]);
     close_pd(&adapter, &domain);
+}
+
+#[test]
+fn k1_a_try_finds_what_is_declared() {
+    for variable in ["NDK_VERBS_DEVICE", "NDK_VERBS_IWARP"] {
+        let Some(name) = device(variable) else { continue };
+        let found = MlxAdapter::try_out(&name).expect("a try");
+        let declared = open(&name).capabilities();
+        assert_eq!(found.any_base_address, declared.base_address == BaseAddress::Any, "{name}");
+        assert_eq!(found.remote_read_enforced, declared.remote_read_enforced, "{name}");
+        if declared.refusal == Refusal::Completion {
+            assert!(found.bounds_enforced, "{name}");
+        }
+    }
 }
