@@ -3,6 +3,7 @@
 use crate::copy;
 use crate::counters::Miss;
 use crate::device::Device;
+use crate::hazard::Place;
 use crate::record::{Reading, Side};
 use ndk_core::Access;
 use std::sync::atomic::{Ordering, fence};
@@ -55,6 +56,23 @@ impl Span {
         Self { offset: self.offset + start, length: length.min(self.length - start), ..self }
     }
 
+    /// The host address of the first byte.
+    ///
+    /// # Safety
+    /// The length is not 0, and the list is valid.
+    #[inline(always)]
+    unsafe fn first(&self) -> usize {
+        // SAFETY: the span was checked against the list's length.
+        let frame = unsafe { *self.pages.add(self.offset >> PAGE_SHIFT) };
+        (frame << PAGE_SHIFT) + (self.offset & (PAGE - 1))
+    }
+
+    /// Whether the first bytes are on the page that the first is on.
+    #[inline(always)]
+    fn is_on_one_page(&self, bytes: usize) -> bool {
+        (self.offset & (PAGE - 1)) + bytes <= PAGE
+    }
+
     /// The host address of the byte at `at`, and how many bytes follow it in adjacent frames, at most `most`.
     ///
     /// # Safety
@@ -87,70 +105,167 @@ impl Span {
 /// # Safety
 /// Both spans' lists are valid during the call, and the frames name memory that is registered: valid, and shared with
 /// others only through accesses that are no data race with [`copy::copy`].
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn transfer(to: Span, from: Span) {
     let total = to.length.min(from.length);
-    let mut done = 0;
-    while done < total {
-        // SAFETY: `done` is below both lengths.
-        let ((sink, room), (source, bytes)) =
-            unsafe { (to.run(done, total - done), from.run(done, total - done)) };
-        let part = room.min(bytes);
-        // SAFETY: the caller's promise; the frames' addresses were exposed when their MDL was built.
-        unsafe {
-            copy::copy(
-                std::ptr::with_exposed_provenance_mut(sink),
-                std::ptr::with_exposed_provenance(source),
-                part,
-            );
-        }
-        done += part;
+    if total > 0 && to.is_on_one_page(total) && from.is_on_one_page(total) {
+        // SAFETY: the first bytes are inside the spans, and so are those that follow them on their pages.
+        unsafe { copy_run(to.first(), from.first(), total) };
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { transfer_runs(to, from, total) };
     }
+}
+
+/// # Safety
+/// As for [`transfer`]; both spans are at least that long.
+#[inline(never)]
+unsafe fn transfer_runs(to: Span, from: Span, total: usize) {
+    let (mut done, mut sink, mut source) = (0, (0, 0), (0, 0));
+    while done < total {
+        // Each list is gone through once, however the runs of the two meet.
+        // SAFETY: `done` is below both lengths.
+        unsafe {
+            if sink.1 == 0 {
+                sink = to.run(done, total - done);
+            }
+            if source.1 == 0 {
+                source = from.run(done, total - done);
+            }
+        }
+        let part = sink.1.min(source.1);
+        // SAFETY: the caller's promise, for a part of both.
+        unsafe { copy_run(sink.0, source.0, part) };
+        done += part;
+        sink = (sink.0 + part, sink.1 - part);
+        source = (source.0 + part, source.1 - part);
+    }
+}
+
+/// # Safety
+/// As for [`copy::copy`], of the host addresses of page frames.
+#[inline(always)]
+unsafe fn copy_run(to: usize, from: usize, length: usize) {
+    let to = std::ptr::with_exposed_provenance_mut(to);
+    // SAFETY: the caller's promise; the frames' addresses were exposed when their MDL was built.
+    unsafe { copy::copy(to, std::ptr::with_exposed_provenance(from), length) };
 }
 
 /// Who asks for an access: what a token is checked against.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Asker<'a> {
+    pub(crate) device: &'a Device,
     /// The domain of the queue pair at this device.
     pub(crate) domain: u32,
     /// The queue pair at this device, for tokens that work on one only.
     pub(crate) queue_pair: u64,
-    /// Its place among the device's hazards.
-    pub(crate) place: usize,
+    /// Its place on the device.
+    pub(crate) place: &'a Place,
 }
 
-impl Device {
-    /// Lets an access through: its hazard is published, and the span may be used until [`end_access`](Self::end_access).
-    /// A refused access has no hazard left.
-    #[inline]
-    pub(crate) fn begin_access(
-        &self,
-        asker: Asker,
-        need: Need,
-        (token, address, length): (u32, u64, u64),
-    ) -> Result<Span, (Miss, usize)> {
-        let Some(index) = self.find(token) else {
-            return Err(self.missed(asker, self.no_token(token), 0));
+/// What is asked for: some bytes behind a token, as its region counts them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) token: u32,
+    pub(crate) address: u64,
+    pub(crate) length: u64,
+}
+
+/// Why an access was not let through, and how many of its bytes came before the region's bounds.
+pub(crate) type Refused = (Miss, usize);
+
+impl Asker<'_> {
+    /// Lets an access through: its hazard is published, and the span may be used until [`end`](Self::end). A refused
+    /// access has no hazard left.
+    pub(crate) fn begin(self, need: Need, target: Target) -> Result<Span, Refused> {
+        let Some(index) = self.announce(target.token) else {
+            let retired = self.device.was_removed(target.token);
+            return Err(self.missed(if retired { Miss::Retired } else { Miss::Unknown }, 0));
         };
-        self.hazards.publish(asker.place, index);
-        // Pairs with the fence in `Hazards::is_busy`.
+        // Pairs with `Hazards::is_busy`.
         fence(Ordering::SeqCst);
-        let reading = self.record(index).read(need.side(), token);
-        let checked = match &reading {
-            Some(reading) => self.check(asker, need, reading, address, length),
-            None => Err((self.no_reading(index, need, token), 0)),
-        };
-        checked.map_err(|(miss, before)| {
-            self.hazards.withdraw(asker.place);
-            self.missed(asker, miss, before)
-        })
+        self.look(index, need, target).map_err(|(miss, before)| self.missed(miss, before))
+    }
+
+    /// The bytes were moved.
+    #[inline]
+    pub(crate) fn end(self) {
+        self.place.withdraw();
+    }
+
+    /// Publishes the hazard of the record that the token leads to.
+    #[inline(always)]
+    fn announce(self, token: u32) -> Option<u32> {
+        let index = self.device.find(token)?;
+        self.place.publish(index);
+        Some(index)
+    }
+
+    /// Looks whether the record allows the access, whose hazard was published before a fence.
+    #[inline(always)]
+    fn look(self, index: u32, need: Need, target: Target) -> Result<Span, Refused> {
+        match self.device.record(index).read(need.side(), target.token) {
+            Some(reading) => self.check(need, &reading, target),
+            None => Err((self.device.no_reading(index, need, target.token), 0)),
+        }
     }
 
     #[cold]
-    fn no_token(&self, token: u32) -> Miss {
-        if self.was_removed(token) { Miss::Retired } else { Miss::Unknown }
+    fn missed(self, miss: Miss, before: usize) -> Refused {
+        self.end();
+        self.device.counters.missed(self.domain as usize, miss);
+        log::debug!("{}: access refused: {miss:?} [F1 to F5]", self.device.name);
+        (miss, before)
     }
 
+    /// A refusal comes with the number of bytes before the bounds that are inside them.
+    #[inline(always)]
+    fn check(self, need: Need, reading: &Reading, target: Target) -> Result<Span, Refused> {
+        if reading.domain != self.domain || (reading.scope != 0 && reading.scope != self.queue_pair)
+        {
+            return Err((Miss::OtherDomain, 0));
+        }
+        // A privileged token names no memory of its own: its elements were resolved when they were posted.
+        if reading.privileged || !self.device.allows(reading.rights, need) {
+            return Err((Miss::Rights, 0));
+        }
+        let Target { address, length, .. } = target;
+        if length == 0 {
+            // F3: with a live token nothing more is asked.
+            return Ok(Span { pages: reading.pages, offset: 0, length: 0 });
+        }
+        let inside = address.wrapping_sub(reading.base);
+        if inside >= reading.length || length > reading.length - inside {
+            let before = reading.length.saturating_sub(inside);
+            return Err((Miss::Bounds, before as usize));
+        }
+        let offset = (reading.base as usize & (PAGE - 1)) + inside as usize;
+        Ok(Span { pages: reading.pages, offset, length: length as usize })
+    }
+}
+
+/// Lets the two accesses of a copy through, with one fence for both. Where one of them is to be refused none is left, and
+/// nobody was told.
+#[inline(always)]
+pub(crate) fn begin_both(
+    first: (Asker<'_>, Need, Target),
+    second: (Asker<'_>, Need, Target),
+) -> Option<(Span, Span)> {
+    let indices = (first.0.announce(first.2.token), second.0.announce(second.2.token));
+    // Pairs with `Hazards::is_busy`, of either device.
+    fence(Ordering::SeqCst);
+    if let (Some(one), Some(two)) = indices
+        && let Ok(span) = first.0.look(one, first.1, first.2)
+        && let Ok(other) = second.0.look(two, second.1, second.2)
+    {
+        return Some((span, other));
+    }
+    first.0.end();
+    second.0.end();
+    None
+}
+
+impl Device {
     /// Why a token that has a record was not let through: it is the record's on the other side (E3), or nothing is
     /// registered with it any more.
     #[cold]
@@ -163,51 +278,6 @@ impl Device {
             Some(_) => Miss::Rights,
             None => Miss::Retired,
         }
-    }
-
-    #[cold]
-    fn missed(&self, asker: Asker, miss: Miss, before: usize) -> (Miss, usize) {
-        self.counters.missed(asker.domain as usize, miss);
-        log::debug!("{}: access refused: {miss:?} [F1 to F5]", self.name);
-        (miss, before)
-    }
-
-    /// The bytes were moved.
-    #[inline]
-    pub(crate) fn end_access(&self, asker: Asker) {
-        self.hazards.withdraw(asker.place);
-    }
-
-    /// A refusal comes with the number of bytes before the bounds that are inside them.
-    #[inline]
-    fn check(
-        &self,
-        asker: Asker,
-        need: Need,
-        reading: &Reading,
-        address: u64,
-        length: u64,
-    ) -> Result<Span, (Miss, usize)> {
-        if reading.domain != asker.domain
-            || (reading.scope != 0 && reading.scope != asker.queue_pair)
-        {
-            return Err((Miss::OtherDomain, 0));
-        }
-        // A privileged token names no memory of its own: its elements were resolved when they were posted.
-        if reading.privileged || !self.allows(reading.rights, need) {
-            return Err((Miss::Rights, 0));
-        }
-        if length == 0 {
-            // F3: with a live token nothing more is asked.
-            return Ok(Span { pages: reading.pages, offset: 0, length: 0 });
-        }
-        let inside = address.wrapping_sub(reading.base);
-        if inside >= reading.length || length > reading.length - inside {
-            let before = reading.length.saturating_sub(inside);
-            return Err((Miss::Bounds, before as usize));
-        }
-        let offset = (reading.base as usize & (PAGE - 1)) + inside as usize;
-        Ok(Span { pages: reading.pages, offset, length: length as usize })
     }
 
     /// Whether all the rights needed are there (F4).

@@ -114,7 +114,8 @@ impl SimAdapter {
 
     /// What the adapter has done, in numbers.
     pub fn counters(&self) -> Snapshot {
-        self.device.counters.snapshot()
+        let tallies = self.device.hazards.places().map(|place| &place.tally);
+        self.device.counters.snapshot(tallies)
     }
 
     /// How many records of the device are in use; 0 when every region is closed.

@@ -1,8 +1,9 @@
 //! What the simulator has done, in numbers.
 //!
 //! Counting is one relaxed addition to a line of cache that only operations of the same *shard* write: any number that
-//! differs between protection domains, taken modulo [`SHARDS`], as for the token table. Sums are made when somebody
-//! asks for a [`Snapshot`].
+//! differs between protection domains, taken modulo [`SHARDS`], as for the token table. What every work request counts is
+//! in the [`Tally`] of its queue pair, which one thread at a time writes. Sums are made when somebody asks for a
+//! [`Snapshot`].
 
 use std::array;
 use std::fmt;
@@ -55,20 +56,52 @@ fn outcome(fault: Option<ErrorKind>) -> usize {
     fault.map_or(SUCCESS, |fault| position(fault).map_or(OTHER, |position| position + 1))
 }
 
-/// The counters of one adapter. [`snapshot`](Self::snapshot) reads them.
+/// What a queue pair has done at a device. Who counts has it to itself, so that no addition need be atomic; anybody may
+/// read it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    successes: AtomicU64,
+}
+
+impl Tally {
+    /// It has read so many bytes of the device's memory, as a peer.
+    #[inline]
+    pub(crate) fn read(&self, bytes: u32) {
+        step(&self.bytes_read, bytes.into());
+    }
+
+    /// It has written so many bytes of the device's memory, as a peer.
+    #[inline]
+    pub(crate) fn written(&self, bytes: u32) {
+        step(&self.bytes_written, bytes.into());
+    }
+
+    /// A request of the device's, of its own or one that it has answered, has completed with success.
+    #[inline]
+    pub(crate) fn succeeded(&self) {
+        step(&self.successes, 1);
+    }
+}
+
+#[inline]
+fn step(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
+/// The counters of one adapter, but for what is in tallies. [`snapshot`](Self::snapshot) reads them.
 #[derive(Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     shards: [Shard; SHARDS],
 }
 
-/// A line of cache holds eight numbers: those of the hot path come first, and are no other shard's neighbours.
+/// A line of cache holds eight numbers: those of registrations come first, and are no other shard's neighbours.
 #[derive(Default)]
 #[repr(C, align(128))]
 struct Shard {
     registrations: AtomicU64,
     deregistrations: AtomicU64,
-    bytes_read: AtomicU64,
-    bytes_written: AtomicU64,
     completions: [AtomicU64; OUTCOMES],
     misses: [AtomicU64; Miss::ALL.len()],
 }
@@ -80,51 +113,43 @@ impl Counters {
 
     /// A registration has begun to live: a conventional or a fast one.
     #[inline]
-    pub fn registered(&self, shard: usize) {
+    pub(crate) fn registered(&self, shard: usize) {
         add(&self.shard(shard).registrations, 1);
     }
 
     /// A registration has ended: by deregistration, invalidation or the close of its region.
     #[inline]
-    pub fn deregistered(&self, shard: usize) {
+    pub(crate) fn deregistered(&self, shard: usize) {
         add(&self.shard(shard).deregistrations, 1);
     }
 
-    /// A peer has read so many bytes.
-    #[inline]
-    pub fn read(&self, shard: usize, bytes: u64) {
-        add(&self.shard(shard).bytes_read, bytes);
-    }
-
-    /// A peer has written so many bytes.
-    #[inline]
-    pub fn written(&self, shard: usize, bytes: u64) {
-        add(&self.shard(shard).bytes_written, bytes);
-    }
-
-    /// A work request has completed; `None` is success.
-    #[inline]
-    pub fn completed(&self, shard: usize, fault: Option<ErrorKind>) {
-        add(&self.shard(shard).completions[outcome(fault)], 1);
+    /// A work request has failed.
+    #[cold]
+    pub(crate) fn failed(&self, shard: usize, fault: ErrorKind) {
+        add(&self.shard(shard).completions[outcome(Some(fault))], 1);
     }
 
     /// A token gave no access.
-    pub fn missed(&self, shard: usize, cause: Miss) {
+    pub(crate) fn missed(&self, shard: usize, cause: Miss) {
         add(&self.shard(shard).misses[cause as usize], 1);
     }
 
-    /// The sums of now; exact while nothing is going on.
-    pub fn snapshot(&self) -> Snapshot {
+    /// The sums of now, with those of the tallies; exact while nothing is going on.
+    pub(crate) fn snapshot<'a>(&self, tallies: impl Iterator<Item = &'a Tally>) -> Snapshot {
         let mut sum = Snapshot::default();
         for shard in &self.shards {
             sum += Snapshot {
                 deregistrations: get(&shard.deregistrations),
                 registrations: get(&shard.registrations),
-                bytes_read: get(&shard.bytes_read),
-                bytes_written: get(&shard.bytes_written),
                 completions: shard.completions.each_ref().map(get),
                 misses: shard.misses.each_ref().map(get),
+                ..Snapshot::default()
             };
+        }
+        for tally in tallies {
+            sum.bytes_read += get(&tally.bytes_read);
+            sum.bytes_written += get(&tally.bytes_written);
+            sum.completions[SUCCESS] += get(&tally.successes);
         }
         sum
     }
@@ -137,12 +162,6 @@ fn add(counter: &AtomicU64, by: u64) {
 
 fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
-}
-
-impl fmt::Debug for Counters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.snapshot().fmt(f)
-    }
 }
 
 /// The counters at one time. `Display` writes those that are not zero, in one line.
@@ -232,9 +251,10 @@ mod tests {
         let counters = Counters::default();
         (0..20).for_each(|shard| counters.registered(shard));
         (0..5).for_each(|_| counters.deregistered(3));
-        counters.read(1, 100);
-        counters.written(usize::MAX, 7);
-        let snapshot = counters.snapshot();
+        let tallies = [Tally::default(), Tally::default()];
+        tallies[0].read(100);
+        tallies[1].written(7);
+        let snapshot = counters.snapshot(tallies.iter());
         assert_eq!((snapshot.registrations, snapshot.deregistrations), (20, 5));
         assert_eq!((snapshot.live(), snapshot.bytes_read, snapshot.bytes_written), (15, 100, 7));
     }
@@ -242,15 +262,19 @@ mod tests {
     #[test]
     fn every_status_and_every_cause_has_a_counter_of_its_own() {
         let counters = Counters::default();
+        let tally = Tally::default();
         let foreign = Some(ErrorKind::Other(-1));
         let faults = ErrorKind::ALL.iter().map(|kind| Some(*kind)).chain([None, foreign]);
         for (times, fault) in (1..).zip(faults.clone()) {
-            (0..times).for_each(|_| counters.completed(0, fault));
+            (0..times).for_each(|_| match fault {
+                None => tally.succeeded(),
+                Some(kind) => counters.failed(0, kind),
+            });
         }
         for (times, cause) in (1..).zip(Miss::ALL) {
             (0..times).for_each(|_| counters.missed(0, cause));
         }
-        let snapshot = counters.snapshot();
+        let snapshot = counters.snapshot([&tally].into_iter());
         for (times, fault) in (1..).zip(faults) {
             assert_eq!(snapshot.completions(fault), times, "{fault:?}");
         }
@@ -263,20 +287,18 @@ mod tests {
 
     #[test]
     fn a_snapshot_reads_as_one_line() {
-        let counters = Counters::default();
-        assert_eq!(
-            counters.snapshot().to_string(),
-            "registrations: 0 live of 0; bytes: 0 read, 0 written"
-        );
+        let (counters, tally) = (Counters::default(), Tally::default());
+        let snapshot = || counters.snapshot([&tally].into_iter());
+        assert_eq!(snapshot().to_string(), "registrations: 0 live of 0; bytes: 0 read, 0 written");
         counters.registered(1);
-        counters.read(0, 4096);
-        counters.completed(0, None);
-        counters.completed(0, Some(ErrorKind::AccessViolation));
-        counters.completed(0, Some(ErrorKind::AccessViolation));
+        tally.read(4096);
+        tally.succeeded();
+        counters.failed(0, ErrorKind::AccessViolation);
+        counters.failed(0, ErrorKind::AccessViolation);
         counters.missed(0, Miss::Bounds);
         counters.missed(0, Miss::Unknown);
         assert_eq!(
-            counters.snapshot().to_string(),
+            snapshot().to_string(),
             "registrations: 1 live of 1; bytes: 4096 read, 0 written; \
              completions: 1 STATUS_SUCCESS, 2 STATUS_ACCESS_VIOLATION; \
              token misses: 1 unknown, 1 bounds"
@@ -297,7 +319,7 @@ mod tests {
                 });
             }
         });
-        let snapshot = counters.snapshot();
+        let snapshot = counters.snapshot([].into_iter());
         assert_eq!((snapshot.registrations, snapshot.live()), (40_000, 0));
     }
 }

@@ -6,6 +6,7 @@
 //! themselves: so either the access sees the record dead, or the deregistration sees the hazard. Nothing is counted on the
 //! region, so that peers do not fight over its cache line.
 
+use crate::counters::Tally;
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -13,16 +14,35 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 const CHUNK: usize = 64;
 const CHUNKS: usize = 1024;
 
-/// One queue pair's hazard on one device; 0 for none, else a record's index plus one.
+/// One queue pair's place on one device. Whoever holds the queue pair's queue writes it, and nobody else.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Slot(AtomicU32);
+pub(crate) struct Place {
+    /// 0 for none, else a record's index plus one.
+    hazard: AtomicU32,
+    /// What it has done at the device; on the line of cache that the hazard has brought here anyway.
+    pub(crate) tally: Tally,
+}
+
+impl Place {
+    /// Publishes the record; the caller fences before it reads the record.
+    #[inline]
+    pub(crate) fn publish(&self, index: u32) {
+        self.hazard.store(index + 1, Ordering::Relaxed);
+    }
+
+    /// Withdraws what was published; every byte was moved before.
+    #[inline]
+    pub(crate) fn withdraw(&self) {
+        self.hazard.store(0, Ordering::Release);
+    }
+}
 
 /// The hazards on one device.
 #[derive(Debug)]
 pub(crate) struct Hazards {
-    chunks: Box<[OnceLock<Box<[Slot]>>]>,
-    /// Slots that were ever in use: what a deregistration looks through.
+    chunks: Box<[OnceLock<Box<[Place]>>]>,
+    /// Places that were ever in use: what a deregistration looks through.
     used: AtomicUsize,
     free: Mutex<Vec<usize>>,
 }
@@ -33,10 +53,17 @@ impl Hazards {
         Self { chunks, used: AtomicUsize::new(0), free: Mutex::new(Vec::new()) }
     }
 
-    fn slot(&self, place: usize) -> &AtomicU32 {
-        let chunk = self.chunks[place / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| Slot::default()).collect());
-        &chunk[place % CHUNK].0
+    /// The place of that number, which was taken.
+    #[inline]
+    pub(crate) fn place(&self, number: usize) -> &Place {
+        let chunk = self.chunks[number / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| Place::default()).collect());
+        &chunk[number % CHUNK]
+    }
+
+    /// All places that were ever taken.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        (0..self.used.load(Ordering::SeqCst)).map(|number| self.place(number))
     }
 
     /// A place for one that accesses the device; `None` where all are taken.
@@ -57,22 +84,9 @@ impl Hazards {
         self.free.lock().push(place);
     }
 
-    /// Publishes the record; the caller fences before it reads the record.
-    #[inline]
-    pub(crate) fn publish(&self, place: usize, index: u32) {
-        self.slot(place).store(index + 1, Ordering::Relaxed);
-    }
-
-    /// Withdraws what was published; every byte was moved before.
-    #[inline]
-    pub(crate) fn withdraw(&self, place: usize) {
-        self.slot(place).store(0, Ordering::Release);
-    }
-
     /// Whether some access is at work on a record that was killed before the call.
     #[inline]
     pub(crate) fn is_busy(&self, index: u32) -> bool {
-        let used = self.used.load(Ordering::SeqCst);
-        (0..used).any(|place| self.slot(place).load(Ordering::SeqCst) == index + 1)
+        self.places().any(|place| place.hazard.load(Ordering::SeqCst) == index + 1)
     }
 }

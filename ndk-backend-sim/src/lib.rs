@@ -9,6 +9,7 @@ mod counters;
 mod device;
 mod fabric;
 mod hazard;
+mod lock;
 mod mapping;
 mod name;
 mod pace;
@@ -26,7 +27,7 @@ pub use clock::{Clock, Sleep, TimerId};
 pub use profile::Profile;
 
 pub use adapter::{Config, SimAdapter, SimPd};
-pub use counters::{Counters, Miss, Snapshot};
+pub use counters::{Miss, Snapshot};
 pub use fabric::Fabric;
 pub use name::factory;
 pub use queue_pair::SimQueuePair;

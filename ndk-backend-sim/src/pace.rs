@@ -146,6 +146,7 @@ impl Device {
     }
 
     /// As `decide`, for a work request: refused inline where the fault comes without a delay.
+    #[inline]
     pub(crate) fn decide_work(&self, operation: Operation) -> Result<Decision> {
         let decision = self.decide(operation);
         match (decision.delay, decision.fault) {

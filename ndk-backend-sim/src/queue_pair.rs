@@ -3,6 +3,8 @@
 use crate::access::Asker;
 use crate::device::Device;
 use crate::fabric::Fabric;
+use crate::hazard::Place;
+use crate::lock::Lock;
 use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Waiting, Work};
@@ -12,7 +14,7 @@ use ndk_core::{
 };
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -30,14 +32,16 @@ pub(crate) struct Shared {
     pub(crate) domain: u32,
     /// The domain's privileged token (L5).
     pub(crate) privileged: u32,
-    /// This queue pair's place among the hazards of its own device.
+    /// This queue pair's place on its own device.
     pub(crate) place: usize,
     pub(crate) depths: QueueDepths,
     status: AtomicU8,
     /// Held while a request is carried out, so that requests keep their order.
-    pub(crate) queue: Mutex<Queue>,
-    pub(crate) receives: Mutex<VecDeque<Waiting>>,
-    done: Mutex<Done>,
+    pub(crate) queue: Lock<Queue>,
+    pub(crate) receives: Lock<VecDeque<Waiting>>,
+    done: Lock<Done>,
+    /// Whether somebody waits for a completion; written under the lock of `done`.
+    awaited: AtomicBool,
 }
 
 /// Completions, and who waits for one.
@@ -47,7 +51,7 @@ struct Done {
     waiter: Option<Waker>,
 }
 
-/// The other end of a connection, and this end's place among the hazards of its device.
+/// The other end of a connection, and this end's place on its device.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) shared: Arc<Shared>,
@@ -56,8 +60,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// This end's accesses at the peer's device are those of the peer's queue pair there.
-    pub(crate) fn asker(&self) -> Asker {
-        Asker { place: self.place, ..self.shared.asker() }
+    #[inline(always)]
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        self.shared.asker_at(self.place())
+    }
+
+    #[inline(always)]
+    pub(crate) fn place(&self) -> &Place {
+        self.shared.device.hazards.place(self.place)
     }
 }
 
@@ -68,8 +78,14 @@ impl Drop for Peer {
 }
 
 impl Shared {
-    pub(crate) fn asker(&self) -> Asker {
-        Asker { domain: self.domain, queue_pair: self.number, place: self.place }
+    #[inline(always)]
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        self.asker_at(self.device.hazards.place(self.place))
+    }
+
+    #[inline(always)]
+    fn asker_at<'a>(&'a self, place: &'a Place) -> Asker<'a> {
+        Asker { device: &self.device, domain: self.domain, queue_pair: self.number, place }
     }
 
     /// Makes each the other's peer.
@@ -100,6 +116,10 @@ impl Shared {
         self.status.load(Ordering::Acquire) == ERROR
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.status.load(Ordering::Acquire) == CONNECTED
+    }
+
     fn is_idle(&self) -> bool {
         self.status.load(Ordering::Acquire) == IDLE
     }
@@ -116,16 +136,31 @@ impl Shared {
         }
     }
 
-    /// Adds a completion. Whoever does so calls `ring` once it holds no lock: a waker is foreign code.
+    /// Adds a completion. Whoever does so calls `ring` once it holds no lock: a waker is foreign code. A success is
+    /// counted by whoever holds the place it is counted in.
+    #[inline]
     pub(crate) fn complete(&self, completion: WorkCompletion) {
-        self.device.counters.completed(self.domain as usize, completion.result.err());
+        if let Err(kind) = completion.result {
+            self.device.counters.failed(self.domain as usize, kind);
+        }
         self.done.lock().completions.push_back(completion);
     }
 
-    /// Wakes who waits for a completion.
+    /// Wakes who waits for a completion. Whoever began to wait before the completion was added was there to see under the
+    /// lock that it was added with; whoever began later has found it.
     #[inline]
     pub(crate) fn ring(&self) {
-        let waiter = self.done.lock().waiter.take();
+        if self.awaited.load(Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        let mut done = self.done.lock();
+        self.awaited.store(false, Ordering::Relaxed);
+        let waiter = done.waiter.take();
+        drop(done);
         if let Some(waiter) = waiter {
             waiter.wake();
         }
@@ -180,9 +215,10 @@ impl SimQueuePair {
             place,
             depths,
             status: AtomicU8::new(IDLE),
-            queue: Mutex::default(),
-            receives: Mutex::default(),
-            done: Mutex::default(),
+            queue: Lock::default(),
+            receives: Lock::default(),
+            done: Lock::default(),
+            awaited: AtomicBool::new(false),
         });
         fabric.attach(number, Arc::downgrade(&shared));
         shared.device.queue_pairs.add(&shared);
@@ -223,6 +259,18 @@ impl QpProvider for SimQueuePair {
 
     fn post(&self, id: WorkId, request: WorkRequest<'_, SimRegion, SimWindow>) -> Result<()> {
         let shared = &self.shared;
+        let is_done = match &request {
+            WorkRequest::Write { local: [one], remote } => {
+                shared.post_at_once::<true>(id, one, *remote)
+            }
+            WorkRequest::Read { local: [one], remote } => {
+                shared.post_at_once::<false>(id, one, *remote)
+            }
+            _ => false,
+        };
+        if is_done {
+            return Ok(());
+        }
         if let WorkRequest::Receive { .. } = request {
             return shared.post_receive(Work::new(id, request, shared)?);
         }
@@ -251,6 +299,7 @@ impl QpProvider for SimQueuePair {
             }
             None => {
                 let before = done.waiter.replace(waker);
+                self.shared.awaited.store(true, Ordering::Relaxed);
                 drop(done);
                 drop(before);
                 Poll::Pending

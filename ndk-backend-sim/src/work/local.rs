@@ -1,9 +1,8 @@
 //! The local memory of a request.
 
 use super::outside_mapping;
-use crate::access::{Asker, Need, Span, transfer};
+use crate::access::{Asker, Need, Span, Target, transfer};
 use crate::counters::Miss;
-use crate::device::Device;
 use crate::mapping::Mapped;
 use crate::queue_pair::Shared;
 use ndk_core::{Result, Sge};
@@ -44,24 +43,21 @@ impl<'a> Local<'a> {
 
     /// Checks every element before any byte is moved: what one refuses, another must not have changed. One alone is
     /// checked where it is used.
-    #[inline]
-    pub(super) fn check(&self, device: &Device, asker: Asker, need: Need) -> Result<(), Miss> {
+    pub(super) fn check(&self, asker: Asker<'_>, need: Need) -> Result<(), Miss> {
         if self.elements.len() < 2 {
             return Ok(());
         }
         (0..self.elements.len()).try_for_each(|index| {
-            let opened = self.open(device, asker, need, index)?;
-            self.close(device, asker, opened.1);
+            let opened = self.open(asker, need, index)?;
+            self.close(asker, opened.1);
             Ok(())
         })
     }
 
     /// Lets the access to an element through; what is given with the span goes to `close`.
-    #[inline]
     pub(super) fn open(
         &self,
-        device: &Device,
-        asker: Asker,
+        asker: Asker<'_>,
         need: Need,
         index: usize,
     ) -> Result<(Span, bool), Miss> {
@@ -72,15 +68,13 @@ impl<'a> Local<'a> {
             let span = unsafe { Span::new(&mapping.frames, *offset as usize, length) };
             return Ok((span, false));
         }
-        let target = (element.token.get(), element.address, u64::from(element.length));
-        let span = device.begin_access(asker, need, target).map_err(|(miss, _)| miss)?;
+        let span = asker.begin(need, target(element)).map_err(|(miss, _)| miss)?;
         Ok((span, true))
     }
 
-    #[inline]
-    pub(super) fn close(&self, device: &Device, asker: Asker, published: bool) {
+    pub(super) fn close(&self, asker: Asker<'_>, published: bool) {
         if published {
-            device.end_access(asker);
+            asker.end();
         }
     }
 
@@ -88,17 +82,16 @@ impl<'a> Local<'a> {
     ///
     /// # Safety
     /// As for [`transfer`], of `other`.
-    #[inline]
     pub(super) unsafe fn exchange(
         &self,
-        (device, asker): (&Device, Asker),
+        asker: Asker<'_>,
         need: Need,
         start: usize,
         other: Span,
     ) -> Result<(), Miss> {
         let (mut skip, mut done) = (start, 0);
         for index in 0..self.elements.len() {
-            let (span, published) = self.open(device, asker, need, index)?;
+            let (span, published) = self.open(asker, need, index)?;
             let here = skip.min(span.length);
             let part = span.part(here, other.length - done);
             // SAFETY: the span's hazard is published or its mapping kept; `other` as the caller promised.
@@ -108,10 +101,16 @@ impl<'a> Local<'a> {
                     _ => transfer(part, other.part(done, part.length)),
                 }
             }
-            self.close(device, asker, published);
+            self.close(asker, published);
             skip -= here;
             done += part.length;
         }
         Ok(())
     }
+}
+
+#[inline]
+pub(super) fn target(element: &Sge) -> Target {
+    let Sge { address, length, token } = *element;
+    Target { token: token.get(), address, length: length.into() }
 }

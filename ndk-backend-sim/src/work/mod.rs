@@ -1,5 +1,6 @@
 //! Work requests as the simulator carries them out: what one is made of.
 
+mod at_once;
 mod local;
 mod perform;
 mod queue;

@@ -2,7 +2,7 @@
 
 use super::local::Local;
 use super::{Carried, Step, Waiting};
-use crate::access::Need;
+use crate::access::{Need, Target};
 use crate::counters::Miss;
 use crate::queue_pair::{Peer, Shared};
 use ndk_core::{ErrorKind, Refusal, RemoteAddress, RemoteToken, WorkCompletion};
@@ -30,27 +30,25 @@ impl Shared {
         }
     }
 
-    #[inline]
     fn write(
         &self,
         peer: &Peer,
         local: &Local<'_>,
         remote: RemoteAddress,
     ) -> Result<(), ErrorKind> {
-        let (device, asker) = (&*peer.shared.device, peer.asker());
-        let here = (&*self.device, self.asker());
-        local.check(here.0, here.1, Need::LocalRead).map_err(refused)?;
-        let target = (remote.token.get(), remote.address, local.length() as u64);
-        match device.begin_access(asker, Need::RemoteWrite, target) {
+        let (here, there) = (self.asker(), peer.asker());
+        local.check(here, Need::LocalRead).map_err(refused)?;
+        let target = target(remote, local.length());
+        match there.begin(Need::RemoteWrite, target) {
             Ok(sink) => {
                 // SAFETY: the sink's hazard is published; registered memory is what spans are of.
                 let result = unsafe { local.exchange(here, Need::LocalRead, 0, sink) };
-                device.end_access(asker);
+                there.end();
                 result.map_err(refused)
             }
             Err((miss, before)) => {
-                if before > 0 && device.shape.partial_writes {
-                    self.write_part(peer, local, remote, before);
+                if before > 0 && there.device.shape.partial_writes {
+                    self.write_part(peer, local, Target { length: before as u64, ..target });
                 }
                 if self.device.shape.refusal == Refusal::ConnectionLoss {
                     // The initiator hears of the peer's refusal only by the loss of the connection.
@@ -64,34 +62,27 @@ impl Shared {
 
     /// What a device that checks each segment has written before it comes to the bounds (K1).
     #[cold]
-    fn write_part(&self, peer: &Peer, local: &Local<'_>, remote: RemoteAddress, bytes: usize) {
-        let (device, asker) = (&*peer.shared.device, peer.asker());
-        let target = (remote.token.get(), remote.address, bytes as u64);
-        if let Ok(sink) = device.begin_access(asker, Need::RemoteWrite, target) {
+    fn write_part(&self, peer: &Peer, local: &Local<'_>, target: Target) {
+        let there = peer.asker();
+        if let Ok(sink) = there.begin(Need::RemoteWrite, target) {
             // SAFETY: as in `write`. A refusal of the source changes nothing in the outcome, which is one.
-            let _ =
-                unsafe { local.exchange((&*self.device, self.asker()), Need::LocalRead, 0, sink) };
-            device.end_access(asker);
+            let _ = unsafe { local.exchange(self.asker(), Need::LocalRead, 0, sink) };
+            there.end();
         }
     }
 
-    #[inline]
     fn read(&self, peer: &Peer, local: &Local<'_>, remote: RemoteAddress) -> Result<(), ErrorKind> {
-        let (device, asker) = (&*peer.shared.device, peer.asker());
-        let here = (&*self.device, self.asker());
-        local.check(here.0, here.1, Need::ReadSink).map_err(refused)?;
-        let target = (remote.token.get(), remote.address, local.length() as u64);
-        let source =
-            device.begin_access(asker, Need::RemoteRead, target).map_err(|(miss, _)| {
-                match self.device.shape.refusal {
-                    Refusal::Completion => refused(miss),
-                    // The connection goes down, and the read is flushed with it.
-                    Refusal::ConnectionLoss => ErrorKind::Cancelled,
-                }
-            })?;
+        let (here, there) = (self.asker(), peer.asker());
+        local.check(here, Need::ReadSink).map_err(refused)?;
+        let source = there.begin(Need::RemoteRead, target(remote, local.length()));
+        let source = source.map_err(|(miss, _)| match self.device.shape.refusal {
+            Refusal::Completion => refused(miss),
+            // The connection goes down, and the read is flushed with it.
+            Refusal::ConnectionLoss => ErrorKind::Cancelled,
+        })?;
         // SAFETY: the source's hazard is published; registered memory is what spans are of.
         let result = unsafe { local.exchange(here, Need::ReadSink, 0, source) };
-        device.end_access(asker);
+        there.end();
         result.map_err(refused)
     }
 
@@ -122,23 +113,23 @@ impl Shared {
         let bytes = local.length() as u32;
         let completion =
             WorkCompletion { invalidated: invalidate, ..receive.completed(Ok(()), bytes) };
+        peer.place().tally.succeeded();
         peer.shared.complete(completion);
         Carried { result: Ok(()), bytes }
     }
 
     /// Moves a message into the elements of a receive.
     fn deliver(&self, peer: &Peer, local: &Local<'_>, sink: &Local<'_>) -> Result<(), Miss> {
-        let (device, asker) = (&*peer.shared.device, peer.asker());
-        let here = (&*self.device, self.asker());
-        local.check(here.0, here.1, Need::LocalRead)?;
-        sink.check(device, asker, Need::LocalWrite)?;
+        let (here, there) = (self.asker(), peer.asker());
+        local.check(here, Need::LocalRead)?;
+        sink.check(there, Need::LocalWrite)?;
         let (mut done, total) = (0, local.length());
         for index in 0..sink.elements.len() {
-            let (span, published) = sink.open(device, asker, Need::LocalWrite, index)?;
+            let (span, published) = sink.open(there, Need::LocalWrite, index)?;
             let part = span.part(0, total - done);
             // SAFETY: the sink's hazard is published or its mapping kept.
             let result = unsafe { local.exchange(here, Need::LocalRead, done, part) };
-            sink.close(device, asker, published);
+            sink.close(there, published);
             result?;
             done += part.length;
         }
@@ -151,6 +142,11 @@ impl Shared {
         let by_peer = Some(self.number);
         index.is_some_and(|index| self.device.invalidate(index, token, self.domain, by_peer))
     }
+}
+
+#[inline]
+fn target(RemoteAddress { address, token }: RemoteAddress, length: usize) -> Target {
+    Target { token: token.get(), address, length: length as u64 }
 }
 
 /// What an initiator is told of a refused access.

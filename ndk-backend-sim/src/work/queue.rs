@@ -13,14 +13,14 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) peer: Option<Peer>,
-    waiting: VecDeque<Delayed>,
+    pub(super) waiting: VecDeque<Delayed>,
     /// When the last of them is due.
     last_due: Duration,
 }
 
 /// A request that waits for its turn, and the call that the clock makes then.
 #[derive(Debug)]
-struct Delayed {
+pub(super) struct Delayed {
     request: Waiting,
     timer: TimerId,
 }
@@ -56,7 +56,7 @@ impl Shared {
         let Decision { delay, fault, .. } = self.device.decide_work(work.operation())?;
         let mut queue = self.queue.lock();
         if delay.is_none() && queue.waiting.is_empty() {
-            let peer = self.carry_out(&mut queue, work, None);
+            let peer = self.carry_out(&mut queue, &work, None);
             drop(queue);
             self.settle_both(peer);
             return Ok(());
@@ -90,7 +90,7 @@ impl Shared {
     fn carry_out_next(&self) {
         let mut queue = self.queue.lock();
         let Some(Delayed { request, .. }) = queue.waiting.pop_front() else { return };
-        let peer = self.carry_out(&mut queue, request.work, request.fault);
+        let peer = self.carry_out(&mut queue, &request.work, request.fault);
         drop(queue);
         self.settle_both(peer);
     }
@@ -133,7 +133,7 @@ impl Shared {
     fn carry_out(
         &self,
         queue: &mut Queue,
-        work: Work<'_>,
+        work: &Work<'_>,
         fault: Option<ErrorKind>,
     ) -> Option<Arc<Self>> {
         let peer = match &queue.peer {
@@ -167,14 +167,13 @@ impl Shared {
         peer
     }
 
-    #[inline]
     fn count(&self, kind: WorkKind, peer: &Peer, bytes: u32) {
-        let (counters, shard) = (&peer.shared.device.counters, peer.shared.domain as usize);
         match kind {
-            WorkKind::Read => counters.read(shard, bytes.into()),
-            WorkKind::Write => counters.written(shard, bytes.into()),
+            WorkKind::Read => peer.place().tally.read(bytes),
+            WorkKind::Write => peer.place().tally.written(bytes),
             _ => {}
         }
+        self.asker().place.tally.succeeded();
     }
 
     /// A refused access moves both ends to error (F6).

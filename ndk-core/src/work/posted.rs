@@ -84,6 +84,8 @@ impl<P: Platform> Posted<P> {
         let Some(place) = queue.iter().position(same) else { return false };
         if kind == WorkKind::Invalidate {
             queue[place].completing = true;
+        } else if place == 0 {
+            queue.pop_front();
         } else {
             queue.remove(place);
         }

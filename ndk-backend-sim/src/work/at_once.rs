@@ -1,0 +1,74 @@
+//! The short way of the common case: a read or a write of one element of registered memory that may be carried out now,
+//! and whose accesses are let through. All others go the long way, from its start.
+
+use super::Queue;
+use super::local::target;
+use crate::access::{Need, Target, begin_both, transfer};
+use crate::plan::Operation;
+use crate::queue_pair::{Peer, Shared};
+use ndk_core::{RemoteAddress, Sge, WorkCompletion, WorkId, WorkKind};
+
+impl Shared {
+    /// Carries a write, or else a read, out and completes it. False where it has to go the long way: then nothing was
+    /// changed, and nobody was told.
+    #[inline]
+    pub(crate) fn post_at_once<const WRITE: bool>(
+        &self,
+        id: WorkId,
+        local: &Sge,
+        remote: RemoteAddress,
+    ) -> bool {
+        if self.device.plans(if WRITE { Operation::Write } else { Operation::Read }) {
+            return false;
+        }
+        let queue = self.queue.lock();
+        let Some(peer) = self.free_peer(&queue) else { return false };
+        if !self.move_one::<WRITE>(peer, local, remote) {
+            return false;
+        }
+        let kind = if WRITE { WorkKind::Write } else { WorkKind::Read };
+        let (result, bytes) = (Ok(()), local.length);
+        self.complete(WorkCompletion { id, kind, result, bytes, invalidated: None });
+        drop(queue);
+        self.ring();
+        true
+    }
+
+    /// The peer, where a request to it may be carried out at once.
+    #[inline(always)]
+    fn free_peer<'a>(&self, queue: &'a Queue) -> Option<&'a Peer> {
+        let peer = queue.peer.as_ref()?;
+        let is_free =
+            queue.waiting.is_empty() && self.is_connected() && !peer.shared.device.is_lost();
+        is_free.then_some(peer)
+    }
+
+    #[inline(always)]
+    fn move_one<const WRITE: bool>(&self, peer: &Peer, local: &Sge, remote: RemoteAddress) -> bool {
+        let (here, there) = (self.asker(), peer.asker());
+        let (need_here, need_there) = match WRITE {
+            true => (Need::LocalRead, Need::RemoteWrite),
+            false => (Need::ReadSink, Need::RemoteRead),
+        };
+        let target_here = target(local);
+        let RemoteAddress { address, token } = remote;
+        let target_there = Target { token: token.get(), address, length: local.length.into() };
+        let both = begin_both((here, need_here, target_here), (there, need_there, target_there));
+        let Some((span_here, span_there)) = both else { return false };
+        // SAFETY: both hazards are published; registered memory is what spans are of.
+        unsafe {
+            match WRITE {
+                true => transfer(span_there, span_here),
+                false => transfer(span_here, span_there),
+            }
+        }
+        here.end();
+        there.end();
+        match WRITE {
+            true => there.place.tally.written(local.length),
+            false => there.place.tally.read(local.length),
+        }
+        here.place.tally.succeeded();
+        true
+    }
+}
