@@ -42,7 +42,9 @@ impl Domain {
     pub(crate) fn new(device: &Arc<Device>) -> Result<Arc<Self>> {
         let pd = Arc::new(Pd::new(device)?);
         let mut registry = device.mappings.registry();
-        let free = registry.domains.iter().position(Option::is_none);
+        let is_free =
+            |domain: &Option<Weak<Self>>| domain.as_ref().is_none_or(|it| it.strong_count() == 0);
+        let free = registry.domains.iter().position(is_free);
         let place = free.unwrap_or(registry.domains.len());
         if place >= key::DOMAINS {
             let cause = format!("the adapter has {place} domains, which is its limit");

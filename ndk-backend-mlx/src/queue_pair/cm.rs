@@ -4,6 +4,7 @@
 //! endpoint is the smaller text calls, and the other waits for that call and no other. The device's queue pair is made
 //! and moved on by this backend; librdmacm is told its number.
 
+use super::address::{Address, from_text, local_addresses, to_text};
 use super::connect::{RECEIVE_RETRIES, RETRIES, modify};
 use super::{Core, Objects};
 use crate::device::Device;
@@ -12,64 +13,17 @@ use crate::sys::cm::*;
 use crate::sys::layout::Zeroed;
 use crate::sys::load::ConnectionManager;
 use crate::sys::queue_pair::{IBV_QPS_RTR, IBV_QPS_RTS, ibv_qp_attr};
-use libc::{POLLIN, c_int, pollfd, sockaddr, sockaddr_in, sockaddr_in6};
+use libc::{POLLIN, c_int, pollfd};
 use ndk_core::{Error, ErrorKind, Result};
 use std::ffi::CStr;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
-const PREFIX: &str = "cm:";
 /// How long a peer may take to connect, or an address to be found.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one question for an address may take.
 const QUESTION: Duration = Duration::from_secs(1);
-
-/// The text of an endpoint.
-pub(super) fn to_text(place: SocketAddr) -> String {
-    format!("{PREFIX}{place}")
-}
-
-/// The address and port of an endpoint's text.
-pub(super) fn from_text(text: &str) -> Option<SocketAddr> {
-    text.strip_prefix(PREFIX)?.parse().ok()
-}
-
-/// An address as C has it.
-#[repr(C)]
-union Address {
-    any: sockaddr,
-    v4: sockaddr_in,
-    v6: sockaddr_in6,
-}
-
-impl Address {
-    fn new(place: SocketAddr) -> Self {
-        match place {
-            SocketAddr::V4(place) => {
-                // SAFETY: the structure is numbers, for which zero is a value.
-                let mut v4: sockaddr_in = unsafe { core::mem::zeroed() };
-                v4.sin_family = libc::AF_INET as u16;
-                v4.sin_port = place.port().to_be();
-                v4.sin_addr.s_addr = u32::from_ne_bytes(place.ip().octets());
-                Self { v4 }
-            }
-            SocketAddr::V6(place) => {
-                // SAFETY: as above.
-                let mut v6: sockaddr_in6 = unsafe { core::mem::zeroed() };
-                v6.sin6_family = libc::AF_INET6 as u16;
-                v6.sin6_port = place.port().to_be();
-                v6.sin6_addr.s6_addr = place.ip().octets();
-                v6.sin6_scope_id = place.scope_id();
-                Self { v6 }
-            }
-        }
-    }
-
-    fn as_mut(&mut self) -> *mut sockaddr {
-        (&raw mut *self).cast()
-    }
-}
 
 /// A channel of events. They are waited for with a limit.
 struct Channel {
@@ -86,6 +40,8 @@ unsafe impl Sync for Channel {}
 pub(crate) struct Call {
     id: NonNull<rdma_cm_id>,
     channel: Channel,
+    /// The process that made it: a forked child shares the kernel's connection, and must not end it.
+    process: u32,
 }
 
 // SAFETY: as for `Channel`.
@@ -169,7 +125,7 @@ impl Call {
         };
         Errno::check(made).map_err(|errno| errno.error("making a connection"))?;
         let id = NonNull::new(id).ok_or(ErrorKind::Internal)?;
-        Ok(Self { id, channel })
+        Ok(Self { id, channel, process: std::process::id() })
     }
 
     fn cm(&self) -> &'static ConnectionManager {
@@ -270,6 +226,9 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        if std::process::id() != self.process {
+            return;
+        }
         // SAFETY: the queue pair that it connected is gone, and so are its events: each was acknowledged.
         unsafe { (self.cm().rdma_destroy_id)(self.id.as_ptr()) };
     }
@@ -293,39 +252,6 @@ pub(crate) fn address_of(device: &str) -> Result<IpAddr> {
         "no address of this machine leads to {device}: give its interface one (there are {addresses:?})"
     );
     Err(Error::new(ErrorKind::NotSupported, cause))
-}
-
-/// The addresses of this machine's interfaces, IPv4 first.
-fn local_addresses() -> Result<Vec<IpAddr>> {
-    let mut list = std::ptr::null_mut();
-    // SAFETY: the place is there to be written.
-    Errno::check(unsafe { libc::getifaddrs(&raw mut list) })
-        .map_err(|errno| errno.error("listing the machine's addresses"))?;
-    let (mut addresses, mut at) = (Vec::new(), list);
-    // SAFETY: a list that ends with null; an address has the structure that its family says.
-    unsafe {
-        while let Some(interface) = at.as_ref() {
-            at = interface.ifa_next;
-            let Some(address) = interface.ifa_addr.as_ref() else { continue };
-            match c_int::from(address.sa_family) {
-                libc::AF_INET => {
-                    let v4 = &*interface.ifa_addr.cast::<sockaddr_in>();
-                    addresses.push(IpAddr::V4(Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes())));
-                }
-                libc::AF_INET6 => {
-                    let v6 = &*interface.ifa_addr.cast::<sockaddr_in6>();
-                    let address = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-                    if !address.is_unicast_link_local() {
-                        addresses.push(IpAddr::V6(address));
-                    }
-                }
-                _ => {}
-            }
-        }
-        libc::freeifaddrs(list);
-    }
-    addresses.sort_by_key(IpAddr::is_ipv6);
-    Ok(addresses)
 }
 
 /// Listens at a port of its own, and gives the endpoint. Blocks.
@@ -398,7 +324,7 @@ impl Core {
                 listener.expect(RDMA_CM_EVENT_CONNECT_REQUEST, until, "waiting for the peer")?;
             let id = NonNull::new(event.id).ok_or(ErrorKind::Internal)?;
             // A channel of its own, so that its end is told apart from the listener's calls.
-            let call = Call { id, channel: Channel::new()? };
+            let call = Call { id, channel: Channel::new()?, process: std::process::id() };
             let cm = call.cm();
             // InfiniBand pads what comes with a call.
             let caller = event.private_data.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -422,37 +348,5 @@ impl Core {
             call.expect(RDMA_CM_EVENT_ESTABLISHED, until, "answering the peer's call")?;
             return Ok(call);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_read_as_it_was_written() {
-        for text in ["cm:10.9.3.1:4791", "cm:[fd00::7]:20049"] {
-            assert_eq!(from_text(text).map(to_text).as_deref(), Some(text));
-        }
-        for wrong in ["", "cm:", "cm:10.9.3.1", "verbs:10.9.3.1:1", "cm:10.9.3:1"] {
-            assert_eq!(from_text(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_what_c_expects() {
-        let address = Address::new("10.9.3.1:4791".parse().unwrap());
-        // SAFETY: it was made as that.
-        let v4 = unsafe { address.v4 };
-        assert_eq!(i32::from(v4.sin_family), libc::AF_INET);
-        assert_eq!(
-            (v4.sin_port.to_ne_bytes(), v4.sin_addr.s_addr.to_ne_bytes()),
-            ([0x12, 0xb7], [10, 9, 3, 1])
-        );
-    }
-
-    #[test]
-    fn the_machines_addresses_are_listed() {
-        assert!(local_addresses().unwrap().iter().any(IpAddr::is_loopback));
     }
 }

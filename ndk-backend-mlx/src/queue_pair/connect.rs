@@ -4,7 +4,7 @@
 //! not answered. Inside one program both ends know each other, so that a connection is done when both have, and an error
 //! of one is an error of the other (F6).
 
-use super::{Core, Objects, cm};
+use super::{Core, Objects, address};
 use crate::device::{Attributes, Device, GidKind};
 use crate::errno::Errno;
 use crate::sys::device::ibv_gid;
@@ -167,7 +167,7 @@ fn join_objects(core: &Core, objects: &Objects, to: Place) -> Result<()> {
         min_rnr_timer: RECEIVE_WAIT,
         ..ibv_qp_attr::zeroed()
     };
-    address(attributes, to, &mut receive);
+    set_route(attributes, to, &mut receive);
     let mask = IBV_QP_STATE
         | IBV_QP_AV
         | IBV_QP_PATH_MTU
@@ -194,7 +194,7 @@ fn join_objects(core: &Core, objects: &Objects, to: Place) -> Result<()> {
     modify(device, objects, send, mask)
 }
 
-fn address(attributes: &Attributes, to: Place, into: &mut ibv_qp_attr) {
+fn set_route(attributes: &Attributes, to: Place, into: &mut ibv_qp_attr) {
     into.ah_attr.dlid = to.lid;
     into.ah_attr.port_num = attributes.port_number;
     // Ethernet has no other address; inside one InfiniBand subnet the short one is enough.
@@ -209,7 +209,7 @@ fn address(attributes: &Attributes, to: Place, into: &mut ibv_qp_attr) {
 /// Connects to the queue pair of that endpoint.
 pub(super) async fn connect(core: &Arc<Core>, to: &Endpoint) -> Result<()> {
     let place = match core.listener {
-        Some(_) => Err(cm::from_text(&to.0)),
+        Some(_) => Err(address::from_text(&to.0)),
         None => Ok(Place::from_text(&to.0)),
     };
     if let Ok(None) | Err(None) = place {

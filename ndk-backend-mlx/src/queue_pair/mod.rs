@@ -4,6 +4,7 @@
 //! waits there, and with it every later one. Requests that do not wait go to the device at once. What ends in this
 //! queue, and what the device completes, is given to the consumer in the order of the posting.
 
+mod address;
 mod cm;
 mod connect;
 mod poll;
@@ -95,7 +96,7 @@ impl Core {
         // SAFETY: the queue pair was made just now.
         let qp_number = unsafe { objects.qp.as_ref() }.qp_num;
         let (listener, endpoint) = match listening {
-            Some((listener, place)) => (Some(listener), Endpoint(cm::to_text(place))),
+            Some((listener, place)) => (Some(listener), Endpoint(address::to_text(place))),
             None => (None, connect::endpoint(device, qp_number, psn)),
         };
         let core = Arc::new_cyclic(|me| Self {
@@ -247,6 +248,15 @@ impl Core {
         drop(self.call.lock().take());
         // What requests held goes only now that the device has none of them.
         drop(given_up);
+    }
+}
+
+/// A queue pair that nobody closed: its creation was given up (B9).
+impl Drop for Core {
+    fn drop(&mut self) {
+        if self.queue.get_mut().objects().is_some() && !self.device().is_inherited() {
+            self.close();
+        }
     }
 }
 
