@@ -10,7 +10,7 @@ use crate::domain::Domain;
 use crate::handle::{Mr, Mw};
 use crate::mapping::Mapped;
 use crate::sys::object::ibv_mw;
-use ndk_core::{ErrorKind, Result};
+use ndk_core::{Access, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,11 +22,17 @@ pub(crate) struct Exact {
     device: Arc<Device>,
     /// What it was registered through: a mapping lives until its last use is over (L4).
     mappings: Vec<Arc<Mapped>>,
+    access: Access,
 }
 
 impl Exact {
-    pub(crate) fn new(mr: Mr, device: &Arc<Device>, mappings: Vec<Arc<Mapped>>) -> Self {
-        Self { mr: Some(mr), device: device.clone(), mappings }
+    pub(crate) fn new(
+        mr: Mr,
+        device: &Arc<Device>,
+        mappings: Vec<Arc<Mapped>>,
+        access: Access,
+    ) -> Self {
+        Self { mr: Some(mr), device: device.clone(), mappings, access }
     }
 
     pub(crate) fn mr(&self) -> &Mr {
@@ -203,6 +209,14 @@ impl Binder {
     pub(crate) fn stays(&self) {
         let mut state = self.state.lock();
         state.bound = !state.rounds.is_empty();
+    }
+
+    /// As `local_key`, for a receive, which needs the right to write (F4).
+    pub(crate) fn receive_key(&self) -> Option<u32> {
+        let writes = |exact: &&Arc<Exact>| exact.access.contains(Access::LOCAL_WRITE);
+        let state = self.state.lock();
+        let bound = state.rounds.back().filter(|_| state.bound).filter(writes);
+        bound.map(|exact| exact.mr().local_key())
     }
 
     /// The device's key for local use of what the window is bound over.

@@ -97,7 +97,7 @@ impl RegionCore {
             let cause = "the device gave the key 0, which stands for no token";
             return Err(Error::new(ErrorKind::InsufficientResources, cause).rule("E1"));
         }
-        if access.contains(Access::READ_SINK) && !access.contains(Access::LOCAL_WRITE) {
+        if takes_reads_only(access) {
             self.domain.enter_read_sink(local);
         }
         self.extension.set(mr.raw());
@@ -113,12 +113,16 @@ impl RegionCore {
         let Some(Registration { mr, range, access }) = registration.take() else { return Ok(()) };
         let local = mr.local_key();
         self.extension.set(std::ptr::null_mut());
+        // Before the end: another region may be given the key right after it.
+        self.domain.forget_read_sink(local);
         if let Err((mr, error)) = mr.end() {
             self.extension.set(mr.raw());
+            if takes_reads_only(access) {
+                self.domain.enter_read_sink(local);
+            }
             *registration = Some(Registration { mr, range, access });
             return Err(error);
         }
-        self.domain.forget_read_sink(local);
         self.local.store(0, Ordering::Release);
         self.remote.store(0, Ordering::Release);
         Ok(())
@@ -160,6 +164,11 @@ impl RegionCore {
         let host = range.address + offset as usize;
         Ok(HostRange { address: host, length: length as usize, base: address })
     }
+}
+
+/// Whether memory may take what is read from a peer, and no message (F4).
+fn takes_reads_only(access: Access) -> bool {
+    access.contains(Access::READ_SINK) && !access.contains(Access::LOCAL_WRITE)
 }
 
 /// A request that is given up before its kernel call is over leaves nothing behind.

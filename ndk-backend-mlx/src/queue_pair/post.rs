@@ -92,7 +92,7 @@ impl Core {
     fn post_receive(&self, id: WorkId, local: &[Sge]) -> Result<()> {
         let Resolved { mut elements, keeps, late, .. } = self.resolve(local)?;
         for (index, binder) in late {
-            elements[index].lkey = binder.local_key().unwrap_or(key::NOWHERE);
+            elements[index].lkey = binder.receive_key().unwrap_or(key::NOWHERE);
         }
         for element in &mut elements {
             if self.domain.is_read_sink(element.lkey) {
@@ -289,7 +289,7 @@ impl Core {
     ) -> Result<Bound, ErrorKind> {
         let mr = self.domain.pd.register(range, access::under_window(access));
         let mr = mr.map_err(|error| self.log(&error))?;
-        let exact = Arc::new(Exact::new(mr, self.device(), mappings));
+        let exact = Arc::new(Exact::new(mr, self.device(), mappings, access));
         Ok(Bound { exact, base: range.base, length: range.length as u64 })
     }
 
