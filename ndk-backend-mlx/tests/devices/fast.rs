@@ -7,7 +7,7 @@ use ndk_backend_mlx::{MlxAdapter, MlxPd, MlxRegion};
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::{
     Access, AdapterProvider, ErrorKind, FastMemory, Mapping, MrProvider, QpProvider, QueueDepths,
-    RegionKind, WorkRequest as R,
+    RegionKind, Sge, WorkRequest as R,
 };
 
 fn all_of<'a>(buffer: &Buffer, pages: &'a [u64]) -> FastMemory<'a> {
@@ -157,4 +157,32 @@ fn a_flush_while_registrations_wait_ends_each_once() {
         fast.into_iter().for_each(|fast| fast.close(&adapter));
         domains.iter().for_each(|domain| close_pd(&adapter, domain));
     }
+}
+
+#[test]
+fn f4_the_local_token_of_a_fast_registration_is_good_as_soon_as_it_is_posted() {
+    let Some(name) = device("NDK_VERBS_DEVICE") else { return };
+    let (adapter, domains, [owner, peer]) = two_domains(&name);
+    let fast = Fast::new(&adapter, &domains[0]);
+    fast.buffer.write(100, &[0x3c; 50]).unwrap();
+    let target = Registered::new(&adapter, &domains[1], 4096, ALL);
+    let token = fast.region.local_token().unwrap();
+    let local = [Sge { address: 0x7000_0000 + 100, length: 50, token }];
+    post(&owner, 1, fast.register(0x7000_0000)).unwrap();
+    post(&owner, 2, R::Write { local: &local, remote: target.at(0) }).unwrap();
+    for context in [1, 2] {
+        let done = completion(&owner);
+        assert_eq!((done.id.context, done.result), (context, Ok(())));
+    }
+    post(&peer, 3, R::Receive { local: &[] }).unwrap();
+    assert_eq!(carry_out(&owner, R::Send { local: &[], invalidate: None }), Ok(0));
+    assert_eq!(completion(&peer).result, Ok(()));
+    assert_eq!(target.buffer.to_vec()[..50], [0x3c; 50]);
+    assert_eq!(carry_out(&owner, R::InvalidateRegion { region: &fast.region }), Ok(0));
+    let late = carry_out(&owner, R::Write { local: &local, remote: target.at(0) });
+    assert_eq!(late, Err(ErrorKind::AccessViolation), "G8: it reaches nothing any more");
+    close([owner, peer]);
+    fast.close(&adapter);
+    target.close();
+    domains.iter().for_each(|domain| close_pd(&adapter, domain));
 }

@@ -6,8 +6,9 @@ use futures_lite::future::block_on;
 use ndk_backend_mlx::{Config, MlxAdapter};
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::{AdapterProvider, ErrorKind, MrProvider, WorkRequest as R};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 fn rdma(arguments: &str) {
@@ -99,4 +100,41 @@ fn under_the_limit(name: &str) {
     block_on(region.close());
     small.close();
     close_pd(&adapter, &domain);
+}
+
+/// Set for the process that is killed.
+const KILLED: &str = "NDK_TEST_KILLED";
+
+#[test]
+fn a_killed_program_leaves_the_device_to_the_next() {
+    let Some(name) = device("NDK_VERBS_DEVICE") else { return };
+    let (adapter, domains, ports) = two_domains(&name);
+    let target = Registered::new(&adapter, &domains[0], 1 << 20, ALL);
+    if std::env::var_os(KILLED).is_some() {
+        println!("registered");
+        std::thread::sleep(PATIENCE);
+        return;
+    }
+    for _ in 0..3 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "faults::a_killed_program_leaves_the_device_to_the_next",
+                "--nocapture",
+            ])
+            .env(KILLED, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a process to be killed");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let said = lines.map_while(Result::ok).any(|line| line.contains("registered"));
+        assert!(said, "it has registered memory and connected queue pairs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        block_on(target.region.deregister()).unwrap();
+        register(&target.region, &target.mdl, ALL).unwrap();
+    }
+    close(ports);
+    target.close();
+    domains.iter().for_each(|domain| close_pd(&adapter, domain));
 }
