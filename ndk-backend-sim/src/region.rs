@@ -66,7 +66,7 @@ impl SimRegion {
         let record = &*self.record;
         // SAFETY: whoever made the view promised that the region is driven as `MrProvider` says, one operation at a
         // time, so the list is this call's alone; the record is dead, so no access reads it.
-        let pages = unsafe { self.pages.fill(count, memory.frames()) };
+        let pages = unsafe { self.pages.fill(count, |pages| memory.copy_frames(pages)) };
         record.describe(self.domain, memory.base(), memory.len() as u64, pages);
         let remote = access.is_remote();
         let keys = self
@@ -342,17 +342,18 @@ impl PageList {
     /// # Safety
     /// Nobody else fills or reads the list during the call, and nobody reads it after the next one.
     #[inline]
-    unsafe fn fill(&self, count: usize, frames: impl Iterator<Item = usize>) -> &[usize] {
-        if count <= INLINE_PAGES {
-            // SAFETY: the caller's promise.
-            let inline = unsafe { &mut *self.inline.get() };
-            inline.iter_mut().zip(frames).for_each(|(slot, frame)| *slot = frame);
-            return &inline[..count];
-        }
+    unsafe fn fill(&self, count: usize, frames: impl FnOnce(&mut [usize])) -> &[usize] {
         // SAFETY: the caller's promise.
-        let more = unsafe { &mut *self.more.get() };
-        more.clear();
-        more.extend(frames);
-        more
+        let (inline, more) = unsafe { (&mut *self.inline.get(), &mut *self.more.get()) };
+        let pages = if count <= INLINE_PAGES {
+            &mut inline[..count]
+        } else {
+            if more.len() < count {
+                more.resize(count, 0);
+            }
+            &mut more[..count]
+        };
+        frames(pages);
+        pages
     }
 }

@@ -151,7 +151,10 @@ fn check(elements: &[Element], back: Option<usize>, length: usize) -> Result<(),
             prop_assert_eq!(view.len(), length);
             prop_assert_eq!(view.page_count(), frames.len());
             prop_assert_eq!(view.frames().len(), frames.len());
-            prop_assert_eq!(view.frames().collect::<Vec<_>>(), frames);
+            let mut copied = vec![0; view.page_count()];
+            view.copy_frames(&mut copied);
+            prop_assert_eq!(&copied, &view.frames().collect::<Vec<_>>());
+            prop_assert_eq!(copied, frames);
         }
         (Err(rule), Err(error)) => prop_assert_eq!(error.rule_id(), rule, "{}", error),
         (expected, view) => {

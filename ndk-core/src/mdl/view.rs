@@ -168,6 +168,16 @@ impl<'a> MdlView<'a> {
             _chain: PhantomData,
         }
     }
+
+    /// Copies what [`frames`](Self::frames) gives, element by element of the chain.
+    ///
+    /// # Panics
+    /// `into` does not have `page_count` places.
+    #[inline]
+    pub fn copy_frames(&self, into: &mut [usize]) {
+        assert_eq!(into.len(), self.page_count(), "one place for each page");
+        self.frames().copy_to(into);
+    }
 }
 
 /// What `check_chain` finds of the frequent chain: one element with room for its page-frame numbers, which covers the
@@ -330,6 +340,17 @@ impl Iterator for Frames<'_> {
 impl ExactSizeIterator for Frames<'_> {}
 
 impl Frames<'_> {
+    /// Fills `into`, which is no longer than what is left.
+    #[inline]
+    fn copy_to(mut self, mut into: &mut [usize]) {
+        while !into.is_empty() && (self.here > 0 || self.enter_next()) {
+            let (these, others) = into.split_at_mut(self.here.min(into.len()));
+            // SAFETY: the element has so many frames from here on, and the chain is not written while the view exists.
+            unsafe { ptr::copy_nonoverlapping(self.at, these.as_mut_ptr(), these.len()) };
+            (self.here, into) = (0, others);
+        }
+    }
+
     /// Steps to the next element that has a frame to give, past the page it shares with the one before; false where
     /// nothing is left.
     #[cold]
