@@ -136,24 +136,21 @@ pub const ALL: [Bar; 20] = [
         figure: |run| ratio(run, "pair/1", STATIC, TWIN),
         note: "the simulator does what the twin leaves out: a token at random (E5) that is kept \
                away once it is retired (D4), a wait for accesses at work (D3), counters. Each is an \
-               atomic operation or more, of which a pair takes about twice the twin's six.",
+               atomic operation or more, of which a pair takes more than twice the twin's six.",
     },
     Bar {
         what: "the same, 16 pages",
         limit: Limit::AtMost(1.2),
         unit: Unit::Times,
         figure: |run| ratio(run, "pair/16", STATIC, TWIN),
-        note: "the simulator does what the twin leaves out: a token at random (E5) that is kept \
-               away once it is retired (D4), a wait for accesses at work (D3), counters. Each is an \
-               atomic operation or more, of which a pair takes about twice the twin's six.",
+        note: "as for 1 page.",
     },
     Bar {
         what: "the same, 256 pages",
         limit: Limit::AtMost(1.1),
         unit: Unit::Times,
         figure: |run| ratio(run, "pair/256", STATIC, TWIN),
-        note: "beside what a single page costs, the page-frame numbers go through an iterator one \
-               by one; the twin copies them in one piece.",
+        note: "as for 1 page; the page-frame numbers are copied in one piece, as in the twin.",
     },
     Bar {
         what: "instructions for the pair, 1 page",
