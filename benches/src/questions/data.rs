@@ -38,16 +38,20 @@ pub(super) fn memcpy(length: usize) -> Batch {
 
 pub(super) fn write(length: usize) -> Batch {
     let (here, there) = End::pair(length);
+    let (local, remote) = ([here.local(length)], there.remote());
     repeat(move || {
-        here.qp.write(0, &[here.local(length)], there.remote()).expect("posted");
+        let _open = &there;
+        here.qp.write(0, black_box(&local), black_box(remote)).expect("posted");
         here.finish();
     })
 }
 
 fn read(length: usize) -> Batch {
     let (here, there) = End::pair(length);
+    let (local, remote) = ([here.local(length)], there.remote());
     repeat(move || {
-        here.qp.read(0, &[here.local(length)], there.remote()).expect("posted");
+        let _open = &there;
+        here.qp.read(0, black_box(&local), black_box(remote)).expect("posted");
         here.finish();
     })
 }

@@ -26,6 +26,7 @@ impl Tracked {
 }
 
 /// Follows a completion: what failed to take effect, and what a peer has invalidated.
+#[inline]
 pub(super) fn follow<A: AdapterProvider, P: Platform>(
     domain: &Domain<A, P>,
     completion: &WorkCompletion,
@@ -65,6 +66,7 @@ enum Ended {
     Kept,
 }
 
+#[inline(never)]
 fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked, ended: Ended) {
     let released = domain.with_child(note.child, |child| match child {
         Child::Region(region) => {
