@@ -9,6 +9,7 @@ mod counters;
 mod device;
 mod fabric;
 mod hazard;
+mod lock;
 mod mapping;
 mod name;
 mod pace;

@@ -4,22 +4,19 @@ use crate::access::Asker;
 use crate::device::Device;
 use crate::fabric::Fabric;
 use crate::hazard::Place;
+use crate::lock::Lock;
 use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Waiting, Work};
 use ndk_core::{
-    Endpoint, Error, ErrorKind, Platform, QpProvider, QueueDepths, Result, Std, WorkCompletion,
-    WorkId, WorkRequest,
+    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId,
+    WorkRequest,
 };
-use parking_lot::{Mutex, lock_api};
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-
-/// The framework's lock, which is let go without a locked instruction. These are held for as long as a request is carried
-/// out, and most often nobody else wants them.
-type Lock<T> = lock_api::Mutex<<Std as Platform>::RawMutex, T>;
 
 const IDLE: u8 = 0;
 const CONNECTED: u8 = 1;

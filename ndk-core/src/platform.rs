@@ -36,9 +36,6 @@ pub trait Waits: Platform {
 }
 
 #[cfg(feature = "std")]
-mod yielding;
-
-#[cfg(feature = "std")]
 pub use hosted::Std;
 
 #[cfg(feature = "std")]
@@ -50,8 +47,7 @@ mod hosted {
     use std::time::{Duration, Instant};
     use std::vec::Vec;
 
-    /// Programs with an operating system: a lock whose waiters yield, parking_lot's parking, a thread-local note of
-    /// callbacks.
+    /// Programs with an operating system: parking_lot's lock and parking, a thread-local note of callbacks.
     #[derive(Debug)]
     pub struct Std;
 
@@ -91,7 +87,7 @@ mod hosted {
     }
 
     impl Platform for Std {
-        type RawMutex = super::yielding::Yielding;
+        type RawMutex = parking_lot::RawMutex;
 
         fn wake(key: usize) {
             // SAFETY: the key is an address of an object of the framework, so nobody else parks on it, and the

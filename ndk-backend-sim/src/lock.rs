@@ -1,22 +1,22 @@
-//! The lock of programs with an operating system: taken by one locked instruction, and let go by none.
+//! A lock for the data path: taken by one locked instruction, and let go by none.
 //!
-//! A lock that lets its waiters sleep has to ask for them when it is let go, which costs as much as taking it. Who takes
-//! this one holds it for a few instructions, and most often nobody else wants it; who does tries again, and gives its time
-//! away meanwhile.
+//! A lock that lets its waiters sleep has to ask for them when it is let go, which costs as much as taking it. These
+//! locks are held for as long as a request is carried out, and most often nobody else wants them; who does tries again,
+//! and gives its time away meanwhile.
 
-extern crate std;
-use core::sync::atomic::{AtomicBool, Ordering};
-use lock_api::{GuardNoSend, RawMutex};
+use parking_lot::lock_api::{self, GuardNoSend, RawMutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub(crate) type Lock<T> = lock_api::Mutex<Raw, T>;
 
 /// How often a waiter looks before it lets other threads run.
 const PATIENCE: u32 = 100;
 
-/// A lock whose waiters spin a little, then yield.
 #[derive(Debug)]
-pub struct Yielding(AtomicBool);
+pub(crate) struct Raw(AtomicBool);
 
 // SAFETY: who has changed the value from false to true is alone until it changes it back.
-unsafe impl RawMutex for Yielding {
+unsafe impl RawMutex for Raw {
     const INIT: Self = Self(AtomicBool::new(false));
     type Guard = GuardNoSend;
 
@@ -40,12 +40,12 @@ unsafe impl RawMutex for Yielding {
     }
 }
 
-impl Yielding {
+impl Raw {
     #[cold]
     fn wait(&self) -> GuardNoSend {
         loop {
             let free = (0..PATIENCE).any(|_| {
-                core::hint::spin_loop();
+                std::hint::spin_loop();
                 !self.is_locked()
             });
             match free {
@@ -64,8 +64,6 @@ impl Yielding {
 mod tests {
     use super::*;
     use std::thread;
-
-    type Lock<T> = lock_api::Mutex<Yielding, T>;
 
     #[test]
     fn one_thread_is_inside_at_a_time() {
