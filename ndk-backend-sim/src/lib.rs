@@ -9,7 +9,6 @@ mod counters;
 mod device;
 mod fabric;
 mod hazard;
-mod lock;
 mod mapping;
 mod name;
 mod pace;

@@ -4,7 +4,6 @@ use crate::access::Asker;
 use crate::device::Device;
 use crate::fabric::Fabric;
 use crate::hazard::Place;
-use crate::lock::Lock;
 use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Waiting, Work};
@@ -37,9 +36,9 @@ pub(crate) struct Shared {
     pub(crate) depths: QueueDepths,
     status: AtomicU8,
     /// Held while a request is carried out, so that requests keep their order.
-    pub(crate) queue: Lock<Queue>,
-    pub(crate) receives: Lock<VecDeque<Waiting>>,
-    done: Lock<Done>,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) receives: Mutex<VecDeque<Waiting>>,
+    done: Mutex<Done>,
     /// Whether somebody waits for a completion; written under the lock of `done`.
     awaited: AtomicBool,
 }
@@ -215,9 +214,9 @@ impl SimQueuePair {
             place,
             depths,
             status: AtomicU8::new(IDLE),
-            queue: Lock::default(),
-            receives: Lock::default(),
-            done: Lock::default(),
+            queue: Mutex::default(),
+            receives: Mutex::default(),
+            done: Mutex::default(),
             awaited: AtomicBool::new(false),
         });
         fabric.attach(number, Arc::downgrade(&shared));
