@@ -226,7 +226,8 @@ pub const ALL: [Bar; 20] = [
         limit: Limit::AtLeast(1.5),
         unit: Unit::Times,
         figure: two_threads,
-        note: "two threads need two processors that nobody else uses; see the load below.",
+        note: "two threads need two processors to themselves. Where a lookup takes each thread \
+               twice as long, they shared one, and the figure says nothing of the provider.",
     },
     Bar {
         what: "the same over the C twin's two threads with one mutex",
