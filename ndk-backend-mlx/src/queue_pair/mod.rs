@@ -25,7 +25,7 @@ use crate::region::MlxRegion;
 use crate::sys::layout::Zeroed;
 use crate::sys::object::{ibv_cq, ibv_qp};
 use crate::sys::queue_pair::{
-    IBV_QP_STATE, IBV_QPS_ERR, IBV_QPT_RC, ibv_qp_attr, ibv_qp_cap, ibv_qp_init_attr,
+    IBV_QP_STATE, IBV_QPS_ERR, IBV_QPS_RESET, IBV_QPT_RC, ibv_qp_attr, ibv_qp_cap, ibv_qp_init_attr,
 };
 use crate::window::MlxWindow;
 use connect::Link;
@@ -40,6 +40,10 @@ use std::ptr::{NonNull, without_provenance_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+/// The last wait for a device to flush, of twice as many altogether; the first are short.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// A queue pair.
 pub struct MlxQueuePair(Arc<Core>);
@@ -177,19 +181,52 @@ impl Core {
     }
 
     /// Has the device flush what it was given. Blocks.
+    ///
+    /// A device that has not flushed everything after a while has lost sight of it, as Soft-RoCE sometimes does. It is
+    /// then made to forget: what is reset uses no memory any more.
     fn move_to_error(&self) {
+        self.move_to(IBV_QPS_ERR);
+        if self.device().facts.flushes_at_once {
+            self.give_up_posted();
+        }
+        self.ring();
+        let mut wait = Duration::from_millis(1);
+        while wait < FLUSH_LIMIT {
+            if !self.is_flushing() {
+                return;
+            }
+            std::thread::sleep(wait);
+            wait *= 2;
+        }
+        if self.is_flushing() {
+            log::warn!("{}: a queue pair is reset, since it is not flushed", self.device().name());
+            self.move_to(IBV_QPS_RESET);
+            self.give_up_posted();
+            self.ring();
+        }
+    }
+
+    /// Whether the device has requests to flush; those that it has flushed are taken.
+    fn is_flushing(&self) -> bool {
+        let mut queue = self.queue.lock();
+        // The queue pair is in error already.
+        let _ = queue.drain(|key| self.is_invalidated(key));
+        let flushing = queue.objects().is_some() && queue.has_posted();
+        drop(queue);
+        self.ring();
+        flushing
+    }
+
+    fn move_to(&self, state: u32) {
         let queue = self.queue.lock();
         let Some(objects) = queue.objects() else { return };
-        let mut attributes = ibv_qp_attr { qp_state: IBV_QPS_ERR, ..ibv_qp_attr::zeroed() };
+        let mut attributes = ibv_qp_attr { qp_state: state, ..ibv_qp_attr::zeroed() };
         // SAFETY: the queue pair is there as long as the lock is held.
         let moved = unsafe {
             let modify = self.device().verbs().ibv_modify_qp;
             Errno::check(modify(objects.qp.as_ptr(), &raw mut attributes, IBV_QP_STATE))
         };
         drop(queue);
-        if self.device().facts.flushes_at_once {
-            self.give_up_posted();
-        }
         match moved {
             Ok(()) => {}
             Err(errno) if errno.is_loss() => self.device().lose("a queue pair found it gone"),
@@ -198,7 +235,6 @@ impl Core {
                 log::error!("{}: {error}", self.device().name());
             }
         }
-        self.ring();
     }
 
     /// The device is lost: what it was given ends here (H8).

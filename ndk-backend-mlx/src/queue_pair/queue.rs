@@ -279,6 +279,12 @@ impl Queue {
         let _ = self.pump(true);
     }
 
+    /// Whether the device has requests that it has not completed.
+    pub(super) fn has_posted(&self) -> bool {
+        let mut entries = self.sends.iter().chain(&self.receives);
+        entries.any(|entry| matches!(entry.progress, Progress::Posted))
+    }
+
     /// The device will complete nothing any more but what it has.
     pub(super) fn give_up_posted(&mut self, invalidated: impl FnMut(u32)) {
         let _ = self.drain(invalidated);
