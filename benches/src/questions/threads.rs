@@ -6,6 +6,7 @@ use crate::objects::{Adapter, Domain};
 use crate::providers::{static_adapter, twin_adapter};
 use crate::rounds::{Batch, Contender};
 use ndk_backend_sim::token::{Config, TokenTable};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::hint::black_box;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Barrier};
@@ -52,10 +53,11 @@ impl Crew {
     fn new(works: Vec<Work>) -> Self {
         let (finished, done) = sync_channel(works.len());
         let together = Arc::new(Barrier::new(works.len()));
-        let start = works.into_iter().map(|mut work| {
+        let start = works.into_iter().enumerate().map(|(index, mut work)| {
             let (start, started) = sync_channel::<u64>(1);
             let (finished, together) = (finished.clone(), together.clone());
             std::thread::spawn(move || {
+                stay_on(index);
                 for count in started {
                     together.wait();
                     let start = Instant::now();
@@ -75,6 +77,16 @@ impl Crew {
         let ends = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         ends.map_or(Duration::ZERO, |(start, end)| end - start)
     }
+}
+
+/// Keeps this thread on a processor of its own, as far as there are enough: two that wake up together are else left on
+/// one for longer than a batch takes.
+fn stay_on(index: usize) {
+    let allowed = sched_getaffinity(None).expect("a thread knows where it may run");
+    let processors: Vec<_> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
+    let mut own = CpuSet::new();
+    own.set(processors[index % processors.len()]);
+    sched_setaffinity(None, &own).expect("the processor is one of those allowed");
 }
 
 /// One thread works as several do: on a thread of a crew.
