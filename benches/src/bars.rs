@@ -234,7 +234,8 @@ pub const ALL: [Bar; 20] = [
         limit: Limit::AtLeast(3.0),
         unit: Unit::Times,
         figure: two_threads_over_twin,
-        note: "as above: a mutex costs the twin most where both threads run at a time.",
+        note: "the figure is that of one thread's pair, times what two threads gain here and lose \
+               at the twin's mutex.",
     },
     Bar {
         what: "token lookup on two threads, time of each over that of one",
