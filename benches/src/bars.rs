@@ -289,5 +289,5 @@ pub const BOUNDS: [(&str, &str, f64); 4] = [
     ("pair/1", STATIC, 875.0),
     ("pair/1", BOXED, 1500.0),
     ("tokens/local", STATIC, 40.0),
-    ("data/64", WRITE, 850.0),
+    ("data/64", WRITE, 950.0),
 ];
