@@ -1,28 +1,36 @@
 //! A backend in one page: what a vendor writes, and the real `NDK_MR_DISPATCH` that comes of it.
 //!
 //! The "hardware" here is a counter that gives tokens. State, argument checks, completions, close order and panics are
-//! the framework's.
+//! the framework's. `tests/smallest_backend.rs` puts it through the conformance kit.
+//!
+//! `cargo run --example smallest_backend`
 
-use common::table;
+use common::table; // a few calls through the C tables, in examples/common
 use ndk_core::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
 use ndk_core::mdl::{Buffer, Mdl, MdlView};
 use ndk_core::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A region: the token that the hardware gave, 0 for none.
-struct CounterRegion(Arc<AtomicU32>, AtomicU32);
+/// A region: the token that the hardware gave, and the one that peers may use; 0 for none.
+pub(crate) struct CounterRegion {
+    hardware: Arc<AtomicU32>,
+    local: AtomicU32,
+    remote: AtomicU32,
+}
 
 impl MrProvider for CounterRegion {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
-        let token = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        println!("hardware: {} pages, {access:?}: token {token}", memory.page_count());
-        self.1.store(token, Ordering::Release);
+        let token = self.hardware.fetch_add(1, Ordering::Relaxed) + 1;
+        log::info!("hardware: {} pages, {access:?}: token {token}", memory.page_count());
+        self.local.store(token, Ordering::Release);
+        self.remote.store(if access.is_remote() { token } else { 0 }, Ordering::Release);
         Ok(())
     }
 
     async fn deregister(&self) -> Result<()> {
-        self.1.store(0, Ordering::Release);
+        self.local.store(0, Ordering::Release);
+        self.remote.store(0, Ordering::Release);
         Ok(())
     }
 
@@ -33,16 +41,22 @@ impl MrProvider for CounterRegion {
     async fn close(&self) {}
 
     fn local_token(&self) -> Option<LocalToken> {
-        LocalToken::new(self.1.load(Ordering::Acquire))
+        LocalToken::new(self.local.load(Ordering::Acquire))
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
-        RemoteToken::new(self.1.load(Ordering::Acquire))
+        RemoteToken::new(self.remote.load(Ordering::Acquire))
     }
 }
 
 /// The adapter that makes them.
-struct CounterAdapter(Arc<AtomicU32>);
+pub(crate) struct CounterAdapter(Arc<AtomicU32>);
+
+impl CounterAdapter {
+    pub(crate) fn open() -> Result<Self> {
+        Ok(Self(Arc::default()))
+    }
+}
 
 impl AdapterProvider for CounterAdapter {
     type Pd = ();
@@ -83,16 +97,21 @@ impl AdapterProvider for CounterAdapter {
 
     async fn create_mr(&self, _pd: &(), kind: RegionKind) -> Result<CounterRegion> {
         match kind {
-            RegionKind::Conventional => Ok(CounterRegion(self.0.clone(), AtomicU32::new(0))),
+            RegionKind::Conventional => Ok(CounterRegion {
+                hardware: self.0.clone(),
+                local: AtomicU32::new(0),
+                remote: AtomicU32::new(0),
+            }),
             RegionKind::FastRegister => Err(ErrorKind::NotSupported.into()),
         }
     }
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    env_logger::Builder::new().filter_level(log::LevelFilter::Info).init();
     let executor = Arc::new(ThreadPool::new(1)?);
     let version = NDK_VERSION { Major: 1, Minor: 2 };
-    let opened = Opened::<_, Std>::new(CounterAdapter(Arc::default()), executor, version)?;
+    let opened = Opened::<_, Std>::new(CounterAdapter::open()?, executor, version)?;
     let buffer = Buffer::new(10_000)?;
     let mdl = Mdl::new(&buffer)?;
     // SAFETY: every object is used between its creation and its close, and the buffer outlives the registration.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * The smallest consumer: registers a buffer, and prints by which token a peer may read it.
+ * The smallest consumer: registers a buffer, and prints by which token a peer may read it. From the root of the
+ * repository:
  *
  *     cargo build --release -p ndk-capi
  *     cc -std=c11 -Indk-capi/include examples/c_consumer/hello.c \
@@ -15,7 +16,9 @@
 static void check(const char *what, NTSTATUS status)
 {
     if (status != STATUS_SUCCESS) {
-        printf("%s: %s\n", what, ndkmr_status_name(status));
+        char cause[2000] = "";
+        ndkmr_last_error(cause, sizeof cause);
+        fprintf(stderr, "%s: %s\n%s\n", what, ndkmr_status_name(status), cause);
         exit(EXIT_FAILURE);
     }
 }

@@ -148,7 +148,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             if shared.refs.count() > 0 && waits.is_power_of_two() {
                 let open = shared.live_children();
                 log::warn!(
-                    "{}: close waits for what is still open: {} [H5]",
+                    "{}: close waits for what is still open: {}; close it, or use try_close [H5]",
                     shared.name(),
                     open.join(", ")
                 );

@@ -38,7 +38,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     ///
     /// # Errors
     /// INVALID_DEVICE_STATE (H7), DEVICE_REMOVED (H8), INVALID_PARAMETER for a depth above the adapter's, and what
-    /// the backend gives: NOT_SUPPORTED, INSUFFICIENT_RESOURCES.
+    /// the backend gives: NOT_SUPPORTED, INSUFFICIENT_RESOURCES. NOT_SUPPORTED also where both depths of the adapter's
+    /// are 0, as a backend without queue pairs leaves them.
     ///
     /// # Safety
     /// The domain is not closed when the future is first polled.
@@ -46,6 +47,10 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         // SAFETY: the caller's promise; the reference taken here passes to the queue pair, or goes with an error.
         let held = unsafe { self.hold()? };
         let info = held.adapter().info();
+        if info.MaxReceiveQueueDepth == 0 && info.MaxInitiatorQueueDepth == 0 {
+            let cause = "the adapter has no queue pairs: both of its queue depths are 0";
+            return Err(Error::new(ErrorKind::NotSupported, cause));
+        }
         if depths.receive > info.MaxReceiveQueueDepth
             || depths.initiator > info.MaxInitiatorQueueDepth
         {

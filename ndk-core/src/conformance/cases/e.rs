@@ -53,7 +53,10 @@ fn without_remote_rights(env: &mut Env) {
     for flags in [0, NDK_MR_FLAG_ALLOW_LOCAL_WRITE, NDK_MR_FLAG_RDMA_READ_SINK] {
         env.register(mr, page.all(flags)).success();
         let (local, remote) = env.tokens(mr);
-        assert!(local != 0 && remote == 0, "E1: flags {flags:#x}: {local:#x}, {remote:#x}");
+        assert!(
+            local != 0 && remote == 0,
+            "E1: registered with flags {flags:#x}, without remote rights: local token {local:#x}, remote token {remote:#x}, which must be 0"
+        );
         env.deregister(mr).success();
     }
 }
