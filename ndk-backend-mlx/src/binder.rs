@@ -9,10 +9,10 @@ use crate::device::Device;
 use crate::domain::Domain;
 use crate::handle::{Mr, Mw};
 use crate::mapping::Mapped;
+use crate::rounds::Rounds;
 use crate::sys::object::ibv_mw;
 use ndk_core::{Access, ErrorKind, Result};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -60,10 +60,8 @@ pub(crate) struct Binder {
 #[derive(Default)]
 struct State {
     window: Option<Mw>,
-    /// The registrations under bindings that were given to the device and have not been seen to end, oldest first.
-    rounds: VecDeque<Arc<Exact>>,
-    /// Whether the window is bound once what the device was given is done.
-    bound: bool,
+    /// The registrations under bindings.
+    rounds: Rounds<Arc<Exact>>,
     /// The queue pair that it belongs to, by the requests posted so far.
     owner: Option<u64>,
     closed: bool,
@@ -152,11 +150,10 @@ impl Binder {
         post: impl FnOnce(*mut ibv_mw, u32) -> Result<(), ErrorKind>,
     ) -> Result<(), ErrorKind> {
         let mut state = self.state.lock();
-        let unbound = state.window.as_ref().filter(|_| !state.bound);
+        let unbound = state.window.as_ref().filter(|_| !state.rounds.is_valid());
         let window = unbound.ok_or(ErrorKind::AccessViolation)?;
         post(window.raw(), window.key())?;
-        state.rounds.push_back(exact);
-        state.bound = true;
+        state.rounds.begin(exact);
         Ok(())
     }
 
@@ -170,59 +167,48 @@ impl Binder {
         post: impl FnOnce(u32) -> Result<(), ErrorKind>,
     ) -> Result<(), ErrorKind> {
         let mut state = self.state.lock();
-        if state.window.is_none() || !state.bound {
+        if state.window.is_none() || !state.rounds.is_valid() {
             return Err(ErrorKind::AccessViolation);
         }
         post(self.key())?;
-        state.bound = false;
+        state.rounds.invalidate();
         Ok(())
     }
 
     /// The oldest binding was seen to end.
     pub(crate) fn ended(&self) {
-        let round = self.state.lock().rounds.pop_front();
+        let round = self.state.lock().rounds.ended();
         drop(round);
     }
 
     /// A peer's message has ended the binding.
     pub(crate) fn ended_by_peer(&self) {
-        let round = {
-            let mut state = self.state.lock();
-            state.bound = false;
-            state.rounds.pop_front()
-        };
+        let round = self.state.lock().rounds.ended_by_peer();
         drop(round);
     }
 
     /// A binding that was given to the device did not come about.
     pub(crate) fn failed(&self) {
-        let round = {
-            let mut state = self.state.lock();
-            let round = state.rounds.pop_back();
-            state.bound = !state.rounds.is_empty();
-            round
-        };
+        let round = self.state.lock().rounds.failed();
         drop(round);
     }
 
     /// An invalidation that was given to the device did not come about.
     pub(crate) fn stays(&self) {
-        let mut state = self.state.lock();
-        state.bound = !state.rounds.is_empty();
+        self.state.lock().rounds.stays();
     }
 
     /// As `local_key`, for a receive, which needs the right to write (F4).
     pub(crate) fn receive_key(&self) -> Option<u32> {
         let writes = |exact: &&Arc<Exact>| exact.access.contains(Access::LOCAL_WRITE);
         let state = self.state.lock();
-        let bound = state.rounds.back().filter(|_| state.bound).filter(writes);
-        bound.map(|exact| exact.mr().local_key())
+        state.rounds.current().filter(writes).map(|exact| exact.mr().local_key())
     }
 
     /// The device's key for local use of what the window is bound over.
     pub(crate) fn local_key(&self) -> Option<u32> {
         let state = self.state.lock();
-        state.rounds.back().filter(|_| state.bound).map(|exact| exact.mr().local_key())
+        state.rounds.current().map(|exact| exact.mr().local_key())
     }
 }
 

@@ -45,6 +45,7 @@ mod name;
 mod pool;
 mod queue_pair;
 mod region;
+mod rounds;
 mod self_test;
 #[doc(hidden)]
 pub mod sys;

@@ -11,11 +11,11 @@ use super::umr::Umr;
 use crate::domain::Domain;
 use crate::handle::IndirectKey;
 use crate::mapping::{Keyed, PAGE};
+use crate::rounds::Rounds;
 use crate::sys::mlx5::mlx5dv_mkey;
 use ndk_core::{Access, ErrorKind, FastMemory, Result};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -35,11 +35,8 @@ pub(crate) struct Indirect {
 #[derive(Default)]
 struct State {
     key: Option<IndirectKey>,
-    /// The mappings under registrations that were given to the device and have not been seen to end, oldest first: a
-    /// mapping lives until its last use is over (L4).
-    rounds: VecDeque<Mappings>,
-    /// Whether the key is live once what the device was given is done.
-    live: bool,
+    /// The mappings under registrations: a mapping lives until its last use is over (L4).
+    rounds: Rounds<Mappings>,
     closed: bool,
 }
 
@@ -120,45 +117,35 @@ impl Indirect {
         post: impl FnOnce(u32) -> Result<(), ErrorKind>,
     ) -> Result<(), ErrorKind> {
         let mut state = self.state.lock();
-        if state.key.is_none() || !state.live {
+        if state.key.is_none() || !state.rounds.is_valid() {
             return Err(ErrorKind::AccessViolation);
         }
         post(self.value())?;
-        state.live = false;
+        state.rounds.invalidate();
         Ok(())
     }
 
     /// The oldest registration was seen to end.
     pub(crate) fn ended(&self) {
-        let round = self.state.lock().rounds.pop_front();
+        let round = self.state.lock().rounds.ended();
         drop(round);
     }
 
     /// A peer's message has ended the registration.
     pub(crate) fn ended_by_peer(&self) {
-        let round = {
-            let mut state = self.state.lock();
-            state.live = false;
-            state.rounds.pop_front()
-        };
+        let round = self.state.lock().rounds.ended_by_peer();
         drop(round);
     }
 
     /// A registration that was given to the device did not come about.
     pub(crate) fn failed(&self) {
-        let round = {
-            let mut state = self.state.lock();
-            let round = state.rounds.pop_back();
-            state.live = !state.rounds.is_empty();
-            round
-        };
+        let round = self.state.lock().rounds.failed();
         drop(round);
     }
 
     /// An invalidation that was given to the device did not come about.
     pub(crate) fn stays(&self) {
-        let mut state = self.state.lock();
-        state.live = !state.rounds.is_empty();
+        self.state.lock().rounds.stays();
     }
 }
 
@@ -214,7 +201,7 @@ impl FastRequest {
     ) -> Result<Arc<Indirect>, ErrorKind> {
         let Self { indirect, base, access, runs, mappings } = self;
         let mut state = indirect.state.lock();
-        if state.key.is_none() || state.live {
+        if state.key.is_none() || state.rounds.is_valid() {
             return Err(ErrorKind::AccessViolation);
         }
         let limits = &indirect.limits;
@@ -239,8 +226,7 @@ impl FastRequest {
             true => domain.enter_read_sink(indirect.value()),
             false => domain.forget_read_sink(indirect.value()),
         }
-        state.rounds.push_back(mappings);
-        state.live = true;
+        state.rounds.begin(mappings);
         drop(state);
         Ok(indirect)
     }
