@@ -264,7 +264,7 @@ pub const ALL: [Bar; 20] = [
         limit: Limit::AtMost(1.1),
         unit: Unit::Times,
         figure: |run| ratio(run, "data/1048576", WRITE, MEMCPY),
-        note: "the copy goes page by page.",
+        note: "the page list is walked; pages that are adjacent are copied as one.",
     },
     Bar {
         what: "remote write of 64 bytes, times faster than libfabric shm's best",
