@@ -31,7 +31,7 @@ impl Waiter {
     }
 
     /// Waits for the completion if the entry said PENDING; else takes the context back, which nobody will use (B1).
-    fn wait(self, returned: NTSTATUS, context: PVOID) -> Result<usize> {
+    fn wait(self, entry: &'static str, returned: NTSTATUS, context: PVOID) -> Result<usize> {
         let (status, object) = if returned == STATUS_PENDING {
             self.receive.recv().expect("PENDING means one completion (B2)")
         } else {
@@ -39,7 +39,7 @@ impl Waiter {
             drop(unsafe { Box::from_raw(context.cast::<SyncSender<Outcome>>()) });
             (returned, 0)
         };
-        Error::check(status, "").map(|()| object)
+        Error::check(status, entry).map(|()| object)
     }
 }
 
@@ -73,38 +73,44 @@ unsafe extern "system" fn create_done(
 
 /// Creates an object: it comes through `out` or through the completion, never both (A1).
 fn created<T>(
+    entry: &'static str,
     call: impl FnOnce(Option<NDK_FN_CREATE_COMPLETION>, PVOID, *mut *mut T) -> NTSTATUS,
 ) -> Result<*mut T> {
     let (waiter, mut out) = (Waiter::new(), null_mut());
     let context = waiter.context();
     let returned = call(Some(create_done), context, &mut out);
-    match waiter.wait(returned, context)? {
+    match waiter.wait(entry, returned, context)? {
         0 => Ok(out),
         object => Ok(std::ptr::with_exposed_provenance_mut(object)),
     }
 }
 
 fn requested(
+    entry: &'static str,
     call: impl FnOnce(Option<NDK_FN_REQUEST_COMPLETION>, PVOID) -> NTSTATUS,
 ) -> Result<()> {
     let waiter = Waiter::new();
     let context = waiter.context();
-    waiter.wait(call(Some(request_done), context), context).map(|_| ())
+    waiter.wait(entry, call(Some(request_done), context), context).map(|_| ())
 }
 
 /// A close that may be waited for later.
 pub struct Closing {
+    entry: &'static str,
     waiter: Waiter,
     context: PVOID,
     returned: NTSTATUS,
 }
 
 impl Closing {
-    fn start(call: impl FnOnce(Option<NDK_FN_CLOSE_COMPLETION>, PVOID) -> NTSTATUS) -> Self {
+    fn start(
+        entry: &'static str,
+        call: impl FnOnce(Option<NDK_FN_CLOSE_COMPLETION>, PVOID) -> NTSTATUS,
+    ) -> Self {
         let waiter = Waiter::new();
         let context = waiter.context();
         let returned = call(Some(close_done), context);
-        Self { waiter, context, returned }
+        Self { entry, waiter, context, returned }
     }
 
     /// Whether the entry returned PENDING.
@@ -117,7 +123,7 @@ impl Closing {
     /// # Errors
     /// The close was refused, which a valid object's never is (H1).
     pub fn wait(self) -> Result<()> {
-        self.waiter.wait(self.returned, self.context).map(|_| ())
+        self.waiter.wait(self.entry, self.returned, self.context).map(|_| ())
     }
 }
 
@@ -131,7 +137,7 @@ pub unsafe fn create_pd(adapter: *mut NDK_ADAPTER) -> Result<*mut NDK_PD> {
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*adapter).Dispatch).NdkCreatePd.expect(EVERY_TABLE);
-        created(|done, context, out| entry(adapter, done, context, out))
+        created("NdkCreatePd", |done, context, out| entry(adapter, done, context, out))
     }
 }
 
@@ -143,7 +149,9 @@ pub unsafe fn create_mr(pd: *mut NDK_PD, fast_register: bool) -> Result<*mut NDK
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*pd).Dispatch).NdkCreateMr.expect(EVERY_TABLE);
-        created(|done, context, out| entry(pd, fast_register.into(), done, context, out))
+        created("NdkCreateMr", |done, context, out| {
+            entry(pd, fast_register.into(), done, context, out)
+        })
     }
 }
 
@@ -155,7 +163,7 @@ pub unsafe fn register(mr: *mut NDK_MR, mdl: *mut MDL, length: usize, flags: ULO
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*mr).Dispatch).NdkRegisterMr.expect(EVERY_TABLE);
-        requested(|done, context| entry(mr, mdl, length, flags, done, context))
+        requested("NdkRegisterMr", |done, context| entry(mr, mdl, length, flags, done, context))
     }
 }
 
@@ -167,7 +175,7 @@ pub unsafe fn deregister(mr: *mut NDK_MR) -> Result<()> {
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*mr).Dispatch).NdkDeregisterMr.expect(EVERY_TABLE);
-        requested(|done, context| entry(mr, done, context))
+        requested("NdkDeregisterMr", |done, context| entry(mr, done, context))
     }
 }
 
@@ -179,7 +187,9 @@ pub unsafe fn initialize_fast_register(mr: *mut NDK_MR, pages: ULONG, remote: bo
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*mr).Dispatch).NdkInitializeFastRegisterMr.expect(EVERY_TABLE);
-        requested(|done, context| entry(mr, pages, remote.into(), done, context))
+        requested("NdkInitializeFastRegisterMr", |done, context| {
+            entry(mr, pages, remote.into(), done, context)
+        })
     }
 }
 
@@ -204,7 +214,7 @@ pub unsafe fn close_mr(mr: *mut NDK_MR) -> Closing {
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*mr).Dispatch).NdkCloseMr.expect(EVERY_TABLE);
-        Closing::start(|done, context| entry(mr.cast(), done, context))
+        Closing::start("NdkCloseMr", |done, context| entry(mr.cast(), done, context))
     }
 }
 
@@ -216,7 +226,7 @@ pub unsafe fn close_pd(pd: *mut NDK_PD) -> Closing {
     // SAFETY: the caller's promise.
     unsafe {
         let entry = (*(*pd).Dispatch).NdkClosePd.expect(EVERY_TABLE);
-        Closing::start(|done, context| entry(pd.cast(), done, context))
+        Closing::start("NdkClosePd", |done, context| entry(pd.cast(), done, context))
     }
 }
 
@@ -238,7 +248,7 @@ impl LogicalMapping {
         unsafe {
             let entry = (*(*adapter).Dispatch).NdkBuildLAM.expect(EVERY_TABLE);
             let (mut size, mut first_byte) = (0, 0);
-            let ask = requested(|done, context| {
+            let ask = requested("NdkBuildLAM", |done, context| {
                 entry(adapter, mdl, length, done, context, null_mut(), &mut size, &mut first_byte)
             });
             match ask {
@@ -247,7 +257,7 @@ impl LogicalMapping {
             }
             let mut buffer = vec![0_u64; (size as usize).div_ceil(8)];
             let lam = buffer.as_mut_ptr().cast();
-            requested(|done, context| {
+            requested("NdkBuildLAM", |done, context| {
                 entry(adapter, mdl, length, done, context, lam, &mut size, &mut first_byte)
             })?;
             Ok(Self { buffer, adapter, first_byte })

@@ -62,3 +62,24 @@ fn it_reads_a_file_in_chunks() {
     assert!(!empty.status.success(), "an empty file cannot be registered (C6)");
     assert!(String::from_utf8_lossy(&empty.stderr).contains("C6"));
 }
+
+#[test]
+fn what_fails_by_plan_is_named() {
+    for (fault, error) in [
+        (
+            "register:1:insufficient-resources",
+            "STATUS_INSUFFICIENT_RESOURCES (0xc000009a): NdkRegisterMr",
+        ),
+        (
+            "create-mr:2:insufficient-resources",
+            "STATUS_INSUFFICIENT_RESOURCES (0xc000009a): NdkCreateMr",
+        ),
+    ] {
+        let backend = format!("sim?fault={fault}");
+        let output = Command::new(quickstart()).args(["--backend", &backend]).output();
+        let output = output.expect("the quickstart runs");
+        assert!(!output.status.success(), "{fault}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(&format!("error: {error}\n")), "{fault}: {text}");
+    }
+}

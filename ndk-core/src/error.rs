@@ -89,7 +89,7 @@ kinds! {
 }
 
 /// A failure: its kind (and so its NTSTATUS), the contract rule it comes from, and the cause in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
     rule: &'static str,
@@ -166,6 +166,13 @@ impl fmt::Display for Error {
     }
 }
 
+/// As `Display`: what `unwrap` and a program's `main` print is for a person to read, lists of backends included.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl core::error::Error for Error {}
 
 #[cfg(test)]
@@ -211,5 +218,11 @@ mod tests {
         let text =
             Error::new(ErrorKind::InvalidParameter, "the length is 0").rule("C6").to_string();
         assert_eq!(text, "STATUS_INVALID_PARAMETER (0xc000000d): the length is 0 [C6]");
+    }
+
+    #[test]
+    fn debug_is_for_a_person_too() {
+        let error = Error::new(ErrorKind::NotSupported, "the backends are:\n  sim");
+        assert_eq!(std::format!("{error:?}"), error.to_string());
     }
 }

@@ -240,8 +240,17 @@ impl<A: AdapterProvider, P: Platform> core::fmt::Debug for Opened<A, P> {
     }
 }
 
+// What `unwrap` and a program's `main` print is the reason, in one line as in the log.
 impl<A: AdapterProvider, P: Platform> core::fmt::Debug for CloseRefused<A, P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("CloseRefused").field("error", &self.error).finish_non_exhaustive()
+        core::fmt::Display::fmt(self, f)
     }
 }
+
+impl<A: AdapterProvider, P: Platform> core::fmt::Display for CloseRefused<A, P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}: close refused: {}", self.adapter.shared().name, self.error)
+    }
+}
+
+impl<A: AdapterProvider, P: Platform> core::error::Error for CloseRefused<A, P> {}
