@@ -27,8 +27,8 @@ a `pair` is tried between two adapters besides.
 - One kit: `cargo test -p ndk-backend-sim --test conformance -- rxe:`
 
 The cases run on the simulator: in the shape of each device that it knows, as a device on which every operation waits
-(`slow`), and as ones whose tokens rotate (`rotating`, `slowly-rotating`). They run on the smallest provider too
-(`ndk-core/tests/conformance_tiny.rs`).
+(`slow`), and as ones whose tokens rotate (`rotating`, `slowly-rotating`: the rules that this matters to). They run on
+the smallest provider too (`ndk-core/tests/conformance_tiny.rs`).
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.

@@ -23,6 +23,8 @@ pub struct Kit {
     pub(super) peer: Option<Arc<dyn Opener>>,
     pub(super) small: Option<(usize, Arc<dyn Opener>)>,
     pub(super) defects: Vec<Defect>,
+    /// The rules that are tried; `None` for every one.
+    pub(super) only: Option<&'static [&'static str]>,
 }
 
 /// A case that a device is known to fail.
@@ -41,6 +43,7 @@ impl Kit {
             peer: None,
             small: None,
             defects: Vec::new(),
+            only: None,
         }
     }
 
@@ -85,6 +88,18 @@ impl Kit {
         self
     }
 
+    /// Tries the cases of these rules alone, as in `C11`, or of whole sections, as in `G`: for a second kit on a device
+    /// that differs from the first one's in what those rules say. The summary tells that the others were not tried.
+    pub fn only(self, rules: &'static [&'static str]) -> Self {
+        Self { only: Some(rules), ..self }
+    }
+
+    /// Whether the kit tries the cases of a rule.
+    pub(super) fn tries(&self, rule: &str) -> bool {
+        let is_in = |part: &&str| rule == *part || rule.trim_end_matches(char::is_numeric) == *part;
+        self.only.is_none_or(|only| only.iter().any(is_in))
+    }
+
     /// Why a case is left out, if the device is known to fail it.
     pub(super) fn known_defect(&self, rule: &str, case: &str) -> Option<&'static str> {
         let is_it = |defect: &&Defect| defect.rule == rule && defect.case == case;
@@ -105,14 +120,15 @@ impl fmt::Debug for Kit {
             .field("pair", &self.peer.is_some())
             .field("region_limit", &limit)
             .field("defects", &self.defects.len())
+            .field("only", &self.only)
             .finish_non_exhaustive()
     }
 }
 
 /// Runs what the command line asks for, as the standard test harness does: a filter, `--list`, `--exact`, `--skip`,
-/// `--test-threads`. Gives the exit status.
+/// `--test-threads`; and `--junit FILE`, which writes what the run came to as JUnit XML. Gives the exit status.
 ///
-/// A backend whose factory fails is a failure, not a skip.
+/// A backend whose factory fails is a failure, whatever the filter, not a skip.
 pub fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
     run::main(kits)
 }

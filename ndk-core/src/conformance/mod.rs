@@ -20,6 +20,9 @@
 //! - A case that needs what a device does not have is left out, with the reason. Where a device declares that it does
 //!   something in another way (section K), the case expects that.
 //!
+//! At its end a run says how many tests were left out for which reason. `--junit FILE` writes it for CI systems too:
+//! every test with its rule, route, way, time, and message or reason.
+//!
 //! [`rules`] lists every rule with what the kit does about it.
 
 mod case;
@@ -41,6 +44,7 @@ mod paced;
 mod plan;
 mod port;
 pub mod predict;
+mod report;
 mod requests;
 mod route;
 mod rules;

@@ -43,7 +43,8 @@ fn routes(case: &Case) -> Vec<(&'static str, Vec<&'static str>)> {
 }
 
 impl Kit {
-    /// Opens the device once to find out what it has, and gives every case in the contract's order. Runs none.
+    /// Opens the device once to find out what it has, and gives every case that the kit tries, in the contract's
+    /// order. Runs none.
     ///
     /// # Errors
     /// The factory's, and those of a device on which nothing could be tested.
@@ -51,7 +52,8 @@ impl Kit {
         let kit = Arc::new(self);
         let device = probe(&kit)?;
         let defect = |case: &Case| kit.known_defect(case.id, case.name);
-        let planned = cases::all().map(|case| Planned {
+        let tried = cases::all().filter(|case| kit.tries(case.id));
+        let planned = tried.map(|case| Planned {
             rule: case.id,
             case: case.name,
             routes: routes(case),

@@ -9,6 +9,7 @@ use crate::abi::{
     ULONG,
 };
 use crate::provider::RegionKind;
+use std::fmt::Display;
 use std::ptr::without_provenance_mut;
 
 /// What an out pointer points to before the call.
@@ -144,6 +145,22 @@ impl Env {
     pub(super) fn tokens(&self, mr: Mr) -> (u32, u32) {
         // SAFETY: the case has a live region.
         unsafe { self.route.tokens(mr) }
+    }
+
+    /// Rule E1: a live region has a local token, and a remote one where it has remote rights, and only there. `when` is
+    /// the beginning of the message: a rule, and what was done.
+    #[track_caller]
+    pub(super) fn has_tokens(&self, mr: Mr, is_remote: bool, when: impl Display) {
+        let (local, remote) = self.tokens(mr);
+        assert_ne!(local, 0, "{when}: the local token is 0, of a region that is live");
+        if is_remote {
+            assert_ne!(remote, 0, "{when}: the remote token is 0, of a region with remote rights");
+        } else {
+            assert_eq!(
+                remote, 0,
+                "{when}: the remote token is {remote:#x}, and must be 0 without remote rights"
+            );
+        }
     }
 
     /// Creates a domain, and checks A1 on the way.

@@ -8,56 +8,96 @@ use super::env::Env;
 use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
+use super::report::{Report, Test};
 use super::session::{Opener, Path, Session, Setup};
 use super::ticket::Bell;
 use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::RegionKind;
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use clap::Parser;
+use libtest_mimic::{Arguments, Completion, Failed, FormatSetting, Trial};
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// What the standard test harness understands, and a report.
+#[derive(Parser)]
+#[command(disable_version_flag = true)]
+struct Options {
+    #[command(flatten)]
+    harness: Arguments,
+    /// Write what the run came to as JUnit XML, for CI systems.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
 
 pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
-    let arguments = Arguments::from_args();
-    let trials = kits.into_iter().flat_map(trials).collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-fn trials(kit: Kit) -> Vec<Trial> {
-    let prefix = if kit.name.is_empty() { String::new() } else { format!("{}:", kit.name) };
-    let kit = Arc::new(kit);
-    let device = match probe(&kit) {
-        Ok(device) => Arc::new(device),
-        Err(error) => {
-            let failed = Failed::from(format!("the factory gives no usable device: {error}"));
-            return vec![Trial::test(format!("{prefix}device"), move || Err(failed))];
-        }
-    };
-    let mut trials = Vec::new();
-    for case in cases::all() {
-        for route in RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route)) {
-            for &way in case.ways.list(route) {
-                let (kit, device, case) = (kit.clone(), device.clone(), *case);
-                let name = format!("{prefix}{}", full_name(&case, route, way));
-                let setting = (route, way, device.span());
-                trials.push(Trial::ignorable_test(name, move || run(kit, device, &case, setting)));
-            }
-        }
-        if device.has_pair(case) {
-            let (kit, device, case) = (kit.clone(), device.clone(), *case);
-            // Neither route nor way matters to what passes between two adapters.
-            let setting = (RouteKind::Table, Way::Inline, Span::Pair);
-            let name = format!("{prefix}{}::{}/pair", case.id, case.name);
-            trials.push(Trial::ignorable_test(name, move || run(kit, device, &case, setting)));
+    let options = Options::parse();
+    let mut report = Report::default();
+    let mut tests = Vec::new();
+    for kit in kits {
+        let kit = Arc::new(kit);
+        report.restricted(&kit);
+        match probe(&kit) {
+            Ok(device) => tests.extend(self::tests(&kit, &Arc::new(device))),
+            Err(error) => report.no_device(&kit.name, error),
         }
     }
-    trials
+    let report = Arc::new(report);
+    let trials = tests.into_iter().map(|(test, run)| {
+        let report = report.clone();
+        Trial::ignorable_test(test.name(), move || report.note(test, run))
+    });
+    let start = Instant::now();
+    let conclusion = libtest_mimic::run(&options.harness, trials.collect());
+    let time = start.elapsed();
+    if !options.harness.list {
+        // A format for programs takes no lines of ours.
+        let shown = match options.harness.format {
+            Some(FormatSetting::Json) => report.summarize(&mut io::stderr()),
+            _ => report.summarize(&mut io::stdout()),
+        };
+        shown.expect("the summary can be written");
+    }
+    if let Some(path) = &options.junit
+        && let Err(error) = report.write_junit(path, time)
+    {
+        eprintln!("{}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if report.has_every_device() { conclusion.exit_code() } else { ExitCode::from(101) }
 }
 
-/// As in `C6::length_zero/table/pending`; a case that decides itself what pends has no last part.
-fn full_name(case: &Case, route: RouteKind, way: Way) -> String {
-    let name = format!("{}::{}/{}", case.id, case.name, route.name());
-    if case.ways == Ways::Own { name } else { format!("{name}/{}", way.name()) }
+type Run = Box<dyn FnOnce() -> Result<Completion, Failed> + Send>;
+
+/// What a kit runs on its device.
+fn tests(kit: &Arc<Kit>, device: &Arc<Device>) -> Vec<(Test, Run)> {
+    let mut tests = Vec::new();
+    for case in cases::all().filter(|case| kit.tries(case.id)) {
+        let mut add = |(route, way, span): (RouteKind, Way, Span)| {
+            let (kit, device, case) = (kit.clone(), device.clone(), *case);
+            let pair = span == Span::Pair && device.span() == Span::Loopback;
+            let test = Test {
+                kit: kit.name.clone(),
+                rule: case.id,
+                case: case.name,
+                route: if pair { "pair" } else { route.name() },
+                way: (!pair && case.ways != Ways::Own).then(|| way.name()),
+            };
+            tests
+                .push((test, Box::new(move || run(kit, device, &case, (route, way, span))) as Run));
+        };
+        for route in RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route)) {
+            case.ways.list(route).iter().for_each(|&way| add((route, way, device.span())));
+        }
+        if device.has_pair(case) {
+            // Neither route nor way matters to what passes between two adapters.
+            add((RouteKind::Table, Way::Inline, Span::Pair));
+        }
+    }
+    tests
 }
 
 fn run(

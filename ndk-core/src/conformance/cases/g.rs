@@ -50,7 +50,7 @@ fn one_after_another(env: &mut Env) {
     for round in 0..10 {
         let remote = round % 3 == 0;
         env.initialise(mr, 1, remote).success();
-        assert_eq!(env.tokens(mr).1 != 0, remote, "G3: the last one decides (round {round})");
+        env.has_tokens(mr, remote, format_args!("G3: the last one decides (round {round})"));
     }
 }
 
@@ -73,7 +73,7 @@ fn in_parallel(env: &mut Env) {
             env.finish(issued).has(STATUS_SUCCESS);
         }
         let last = *lock(&order).last().expect("four callbacks");
-        assert_eq!(env.tokens(mr).1 != 0, last, "G3: the last one committed decides");
+        env.has_tokens(mr, last, "G3: the last one committed decides");
     }
 }
 

@@ -1,0 +1,153 @@
+//! What a run of the conformance kit tells: the summary, the JUnit report, the exit status. The program starts itself as
+//! the kits that it looks at, since a kit reads its command line.
+
+mod tiny;
+
+use ndk_core::conformance::{Kit, main as run};
+use ndk_core::{BoxedAdapter, Error, ErrorKind};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Output};
+use std::{env, fs, process};
+use tiny::Tiny;
+
+/// Says which kits a child is to run.
+const KITS: &str = "NDK_TEST_KITS";
+const MESSAGE: &str = "no <device> & no \"port\"\u{1b}[0m\nsecond line";
+
+fn tiny_kit() -> Kit {
+    // Two defects, whose reasons take some care in XML; the failure is a case that a region too many makes fail.
+    Kit::new(|| Ok(Tiny::new()))
+        .named("tiny")
+        .defect("C6", "length_zero", "a <reason> & \"more\"")
+        .region_limit(3, || Ok(Tiny::with_region_limit(4)))
+}
+
+fn deviceless_kit() -> Kit {
+    Kit::new(|| Err::<BoxedAdapter, _>(Error::new(ErrorKind::DeviceRemoved, MESSAGE))).named("none")
+}
+
+/// What a child printed and wrote.
+struct Ran {
+    output: Output,
+    text: String,
+    junit: String,
+}
+
+fn child(kits: &str, arguments: &[&str]) -> Ran {
+    let path: PathBuf = env::temp_dir().join(format!("ndk-junit-{}-{kits}.xml", process::id()));
+    let program = env::current_exe().expect("a program knows its file");
+    let mut command = Command::new(program);
+    command.env(KITS, kits).args(arguments).arg("--junit").arg(&path);
+    let output = command.output().expect("it starts");
+    let junit = fs::read_to_string(&path).unwrap_or_default();
+    let _ = fs::remove_file(&path);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ran { output, text, junit }
+}
+
+/// The report has every test that ran: with its rule, route and way, and how it ended.
+fn a_report_has_every_test() {
+    // C6 has cases of its own, C14 one that fails, and D2 one that takes what the backend has not.
+    let ran = child("tiny", &["C"]);
+    let document = roxmltree::Document::parse(&ran.junit).expect("well-formed XML");
+    let tests: Vec<_> = document.descendants().filter(|it| it.has_tag_name("testcase")).collect();
+    let has =
+        |it: &roxmltree::Node<'_, '_>, tag| it.children().any(|child| child.has_tag_name(tag));
+    let count = |tag| tests.iter().filter(|it| has(it, tag)).count();
+    let (failed, skipped) = (count("failure"), count("skipped"));
+    let passed = tests.len() - failed - skipped;
+    let line = format!("{passed} passed; {failed} failed; {skipped} ignored");
+    assert!(ran.text.contains(&line), "not {line}: {}", ran.text);
+    assert!(passed > 50 && skipped > 9, "{line}");
+    assert!(failed > 0 && !ran.output.status.success(), "the region limit is another: {line}");
+
+    let suite = document.descendants().find(|it| it.has_tag_name("testsuite")).expect("a suite");
+    assert_eq!(suite.attribute("name"), Some("tiny"));
+    let total = tests.len().to_string();
+    assert_eq!(suite.attribute("tests"), Some(&*total));
+    let find = |name| {
+        let test = tests.iter().find(|it| it.attribute("name") == Some(name));
+        *test.unwrap_or_else(|| panic!("no test {name}"))
+    };
+    let test = find("C1::legal_flags/consumer/pending");
+    assert_eq!(test.attribute("classname"), Some("C1"));
+    assert!(test.attribute("time").is_some_and(|time| time.parse::<f64>().is_ok()));
+    for (name, value) in
+        [("rule", "C1"), ("case", "legal_flags"), ("route", "consumer"), ("way", "pending")]
+    {
+        let property = test.descendants().find(|it| it.attribute("name") == Some(name));
+        let found = property.and_then(|property| property.attribute("value"));
+        assert_eq!(found, Some(value), "the property {name}");
+    }
+    let message = |test: roxmltree::Node<'_, '_>, tag| {
+        let child = test.children().find(|child| child.has_tag_name(tag)).expect("a message");
+        child.attribute("message").unwrap_or_default().to_string()
+    };
+    let reason = message(find("C6::length_zero/table/early"), "skipped");
+    assert_eq!(reason, "a <reason> & \"more\"");
+    let reason = message(find("C3::data_across_joints/native/inline"), "skipped");
+    assert_eq!(reason, "the backend has no queue pairs");
+    let failure = message(find("C14::region_limit/table/inline"), "failure");
+    assert!(failure.contains("C14"), "{failure}");
+}
+
+/// The summary counts what was left out, by reason, and the sum is that of the standard line.
+fn a_summary_counts_the_reasons() {
+    let ran = child("tiny", &["C"]);
+    let lines = ran.text.lines().skip_while(|line| !line.starts_with("left out, and why: "));
+    let lines: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
+    let all: usize = lines[0].rsplit(' ').next().and_then(|all| all.parse().ok()).expect("a sum");
+    assert!(ran.text.contains(&format!("; {all} ignored")), "{}", ran.text);
+    let counted = lines[1..].iter().map(|line| {
+        let (count, reason) = line.trim_start().split_once("  ").expect("a count and a reason");
+        (reason, count.parse::<usize>().expect("a count"))
+    });
+    let counted: Vec<_> = counted.collect();
+    assert_eq!(counted.iter().map(|(_, count)| count).sum::<usize>(), all, "{lines:#?}");
+    assert!(counted.contains(&("a <reason> & \"more\"", 9)), "{counted:?}");
+}
+
+/// A factory that gives nothing fails the run, beside kits that pass, and whatever the filter.
+fn a_factory_without_a_device_fails() {
+    for arguments in [&["A1"][..], &["--exact", "nothing"], &["A1", "--skip", "device"]] {
+        let ran = child("both", arguments);
+        assert_eq!(ran.output.status.code(), Some(101), "{arguments:?}: {}", ran.text);
+        assert!(ran.text.contains("; 0 failed;"), "{}", ran.text);
+        assert!(ran.text.contains("FAILED: none: the factory gives no usable device: "));
+        let document = roxmltree::Document::parse(&ran.junit).expect("well-formed XML");
+        let device = document.descendants().find(|it| it.attribute("name") == Some("device"));
+        let failure = device.and_then(|device| device.first_element_child()).expect("a failure");
+        assert!(failure.has_tag_name("failure"));
+        let message = failure.attribute("message").unwrap_or_default();
+        assert!(message.contains("no <device> & no \"port\""), "{message}");
+    }
+}
+
+/// A report that cannot be written is a failure too.
+fn a_report_without_a_place_fails() {
+    let program = env::current_exe().expect("a program knows its file");
+    let mut command = Command::new(program);
+    command.env(KITS, "tiny").args(["--exact", "nothing", "--junit", "/nonexistent/report.xml"]);
+    let output = command.output().expect("it starts");
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent/report.xml"));
+}
+
+fn main() -> ExitCode {
+    match env::var(KITS).as_deref() {
+        Ok("tiny") => return run([tiny_kit()]),
+        Ok("both") => return run([deviceless_kit(), tiny_kit()]),
+        _ => {}
+    }
+    let checks: [(&str, fn()); 4] = [
+        ("a_report_has_every_test", a_report_has_every_test),
+        ("a_summary_counts_the_reasons", a_summary_counts_the_reasons),
+        ("a_factory_without_a_device_fails", a_factory_without_a_device_fails),
+        ("a_report_without_a_place_fails", a_report_without_a_place_fails),
+    ];
+    for (name, check) in checks {
+        check();
+        println!("test {name} ... ok");
+    }
+    ExitCode::SUCCESS
+}
