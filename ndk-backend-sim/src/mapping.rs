@@ -13,12 +13,20 @@ use std::sync::{Arc, Weak};
 const NUMBER_SHIFT: u32 = 40;
 const NUMBERS: u32 = 1 << (63 - NUMBER_SHIFT);
 const PAGE_SHIFT: u32 = 12;
+const PAGE: u64 = 1 << PAGE_SHIFT;
 const MAX_PAGES: usize = 1 << (NUMBER_SHIFT - PAGE_SHIFT);
 
 /// The frames of a mapping. Whoever works on them holds the `Arc`, so a release waits for nobody (L4).
 #[derive(Debug)]
 pub(crate) struct Mapped {
     pub(crate) frames: Vec<usize>,
+}
+
+/// Pages of mappings, which they keep.
+#[derive(Debug, Default)]
+pub(crate) struct Pages {
+    pub(crate) frames: Vec<usize>,
+    pub(crate) mappings: Vec<Arc<Mapped>>,
 }
 
 /// The mappings of a device.
@@ -77,6 +85,26 @@ impl Mappings {
         let inside = offset < size && length <= size - offset;
         inside.then(|| (mapped.clone(), offset))
     }
+
+    /// The frames of pages that have these addresses, and the mappings that they are of; `None` where a page is not
+    /// wholly inside one (L2). Pages that follow each other in a mapping are looked up as one.
+    pub(crate) fn resolve(&self, addresses: &[u64]) -> Option<Pages> {
+        let mut pages = Pages { frames: Vec::with_capacity(addresses.len()), mappings: Vec::new() };
+        let mut rest = addresses;
+        while let Some(&first) = rest.first() {
+            let (mapped, offset) = self.find(first, PAGE)?;
+            let start = (offset >> PAGE_SHIFT) as usize;
+            let room = ((mapped.frames.len() as u64) << PAGE_SHIFT) - offset;
+            let whole = rest.iter().take((room >> PAGE_SHIFT) as usize).zip(0..);
+            let run = whole.take_while(|(page, index)| **page == first + index * PAGE).count();
+            pages.frames.extend_from_slice(&mapped.frames[start..start + run]);
+            rest = &rest[run..];
+            if !pages.mappings.last().is_some_and(|last| Arc::ptr_eq(last, &mapped)) {
+                pages.mappings.push(mapped);
+            }
+        }
+        Some(pages)
+    }
 }
 
 impl Numbers {
@@ -126,5 +154,28 @@ mod tests {
         assert!(mappings.release(name));
         assert!(mappings.find(pages[0], 1).is_none());
         assert_eq!(used.0.frames, [1, 2], "what is in use lives on");
+    }
+
+    #[test]
+    fn l2_pages_in_any_order_are_resolved_and_one_outside_refuses_all() {
+        let mappings = Mappings::default();
+        let (mut one, mut two) = ([0; 3], [0; 2]);
+        mappings.build(vec![10, 11, 12], &mut one).unwrap();
+        let name = mappings.build(vec![20, 21], &mut two).unwrap();
+        let frames = |addresses: &[u64]| Some(mappings.resolve(addresses)?.frames);
+        assert_eq!(frames(&one), Some(vec![10, 11, 12]));
+        let mixed = [one[1], one[2], two[0], two[1], two[1], one[0], one[2], two[0]];
+        let resolved = mappings.resolve(&mixed).unwrap();
+        assert_eq!(resolved.frames, [11, 12, 20, 21, 21, 10, 12, 20]);
+        let kept: Vec<_> = resolved.mappings.iter().map(|mapped| mapped.frames[0]).collect();
+        assert_eq!(kept, [10, 20, 10, 20], "each run keeps its mapping");
+        // The address after a mapping's last page, a page that is only begun inside, and one of no mapping.
+        assert_eq!(frames(&[one[0], one[1], one[2], one[2] + PAGE]), None);
+        assert_eq!(frames(&[two[0], two[1] + 1]), None);
+        assert_eq!(frames(&[two[0], 0]), None);
+        assert_eq!(frames(&[]), Some(vec![]));
+        assert!(mappings.release(name));
+        assert_eq!(frames(&mixed), None);
+        assert_eq!(resolved.frames[2], 20, "what is in use lives on");
     }
 }

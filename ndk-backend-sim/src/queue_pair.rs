@@ -8,12 +8,12 @@ use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Waiting, Work};
 use ndk_core::{
-    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, Result, WorkCompletion, WorkId,
-    WorkRequest,
+    Endpoint, Error, ErrorKind, QpProvider, QueueDepths, RemoteAddress, Result, Sge,
+    WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Mutex<Queue>,
     pub(crate) receives: Mutex<VecDeque<Waiting>>,
     done: Mutex<Done>,
+    /// How many there are in `done` of other requests than receives; written under its lock.
+    completions: AtomicUsize,
     /// Whether somebody waits for a completion; written under the lock of `done`.
     awaited: AtomicBool,
 }
@@ -142,7 +144,25 @@ impl Shared {
         if let Err(kind) = completion.result {
             self.device.counters.failed(self.domain as usize, kind);
         }
-        self.done.lock().completions.push_back(completion);
+        let mut done = self.done.lock();
+        if completion.kind != WorkKind::Receive {
+            self.completions.store(self.completions.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+        done.completions.push_back(completion);
+    }
+
+    /// Takes a completion; `done` is locked.
+    fn next_completion(&self, done: &mut Done) -> Option<WorkCompletion> {
+        let completion = done.completions.pop_front()?;
+        if completion.kind != WorkKind::Receive {
+            self.completions.store(self.completions.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        }
+        Some(completion)
+    }
+
+    /// Whether each completion but those of receives was taken; asked with the queue locked, so that none is added.
+    pub(crate) fn has_no_completion(&self) -> bool {
+        self.completions.load(Ordering::Relaxed) == 0
     }
 
     /// Wakes who waits for a completion. Whoever began to wait before the completion was added was there to see under the
@@ -217,6 +237,7 @@ impl SimQueuePair {
             queue: Mutex::default(),
             receives: Mutex::default(),
             done: Mutex::default(),
+            completions: AtomicUsize::new(0),
             awaited: AtomicBool::new(false),
         });
         fabric.attach(number, Arc::downgrade(&shared));
@@ -259,12 +280,8 @@ impl QpProvider for SimQueuePair {
     fn post(&self, id: WorkId, request: WorkRequest<'_, SimRegion, SimWindow>) -> Result<()> {
         let shared = &self.shared;
         let is_done = match &request {
-            WorkRequest::Write { local: [one], remote } => {
-                shared.post_at_once::<true>(id, one, *remote)
-            }
-            WorkRequest::Read { local: [one], remote } => {
-                shared.post_at_once::<false>(id, one, *remote)
-            }
+            WorkRequest::Write { local, remote } => shared.post_at_once::<true>(id, local, *remote),
+            WorkRequest::Read { local, remote } => shared.post_at_once::<false>(id, local, *remote),
             _ => false,
         };
         if is_done {
@@ -283,15 +300,23 @@ impl QpProvider for SimQueuePair {
         shared.post(Work::new(id, request, shared)?)
     }
 
+    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.shared.carry_out_at_once::<true>(local, remote)
+    }
+
+    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.shared.carry_out_at_once::<false>(local, remote)
+    }
+
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
-        let first = self.shared.done.lock().completions.pop_front();
+        let first = self.shared.next_completion(&mut self.shared.done.lock());
         if let Some(completion) = first {
             return Poll::Ready(completion);
         }
         // Wakers are foreign code: they are cloned and dropped without the lock.
         let waker = cx.waker().clone();
         let mut done = self.shared.done.lock();
-        match done.completions.pop_front() {
+        match self.shared.next_completion(&mut done) {
             Some(completion) => {
                 drop(done);
                 Poll::Ready(completion)

@@ -1,7 +1,7 @@
 //! A region of the simulator.
 
 use crate::device::Device;
-use crate::mapping::Mapped;
+use crate::mapping::Pages;
 use crate::pace::Cancel;
 use crate::plan::Operation;
 use crate::record::{Handle, Keys};
@@ -220,7 +220,7 @@ impl MrProvider for SimRegion {
         let _ = self.device.pace(Operation::CloseMr, None).await;
         self.withdraw().await;
         if let Some(fast) = &self.fast {
-            fast.inside.lock().mappings.clear();
+            fast.inside.lock().pages.mappings.clear();
         }
     }
 
@@ -256,20 +256,18 @@ pub(crate) struct FastCore {
 
 #[derive(Debug, Default)]
 struct FastInside {
-    pages: Vec<usize>,
-    /// What the pages are of: a mapping lives until its last use is over (L4).
-    mappings: Vec<Arc<Mapped>>,
+    /// With what they are of: a mapping lives until its last use is over (L4).
+    pages: Pages,
     /// Remote tokens that were replaced by the posting of a later round, and lead to the record still (E4).
     replaced: Vec<Token>,
 }
 
 /// A fast registration as a device carries it out.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct FastRequest {
     /// The region's tokens of this round. If they lead nowhere by now, it was initialised anew.
     pub(crate) keys: Keys,
-    pub(crate) pages: Vec<usize>,
-    pub(crate) mappings: Vec<Arc<Mapped>>,
+    pub(crate) pages: Pages,
     pub(crate) base: u64,
     pub(crate) length: u64,
     pub(crate) access: Access,
@@ -286,10 +284,9 @@ impl FastCore {
         // The record is dead, so that no access begins; one that had begun is waited for.
         self.device.quiesce_now(self.index);
         inside.pages = request.pages;
-        inside.mappings = request.mappings;
         self.forget_replaced(&mut inside, request.keys.remote);
         record.set_keys(request.keys);
-        record.describe(self.domain, request.base, request.length, &inside.pages);
+        record.describe(self.domain, request.base, request.length, &inside.pages.frames);
         let scope = self.device.shape.fast_registration.map(|fast| fast.scope);
         if scope == Some(TokenScope::QueuePair) {
             record.set_scope(queue_pair);
@@ -310,7 +307,7 @@ impl FastCore {
     pub(crate) fn invalidate(&self, token: u32) -> bool {
         let mut inside = self.inside.lock();
         let was = self.device.invalidate(self.index, token, self.domain, None);
-        inside.mappings.clear();
+        inside.pages.mappings.clear();
         was
     }
 

@@ -7,6 +7,7 @@ use crate::access::{Need, Target, begin_both, transfer};
 use crate::plan::Operation;
 use crate::queue_pair::{Peer, Shared};
 use ndk_core::{RemoteAddress, Sge, WorkCompletion, WorkId, WorkKind};
+use parking_lot::MutexGuard;
 
 impl Shared {
     /// Carries a write, or else a read, out and completes it. False where it has to go the long way: then nothing was
@@ -15,23 +16,44 @@ impl Shared {
     pub(crate) fn post_at_once<const WRITE: bool>(
         &self,
         id: WorkId,
-        local: &Sge,
+        local: &[Sge],
         remote: RemoteAddress,
     ) -> bool {
-        if self.device.plans(if WRITE { Operation::Write } else { Operation::Read }) {
-            return false;
-        }
-        let queue = self.queue.lock();
-        let Some(peer) = self.free_peer(&queue) else { return false };
-        if !self.move_one::<WRITE>(peer, local, remote) {
-            return false;
-        }
+        let Some(queue) = self.move_at_once::<WRITE>(local, remote, || true) else { return false };
         let kind = if WRITE { WorkKind::Write } else { WorkKind::Read };
-        let (result, bytes) = (Ok(()), local.length);
+        let (result, bytes) = (Ok(()), local[0].length);
         self.complete(WorkCompletion { id, kind, result, bytes, invalidated: None });
         drop(queue);
         self.ring();
         true
+    }
+
+    /// As `post_at_once`, without the completion, and only where no other one that is to come before it waits here.
+    #[inline]
+    pub(crate) fn carry_out_at_once<const WRITE: bool>(
+        &self,
+        local: &[Sge],
+        remote: RemoteAddress,
+    ) -> bool {
+        self.move_at_once::<WRITE>(local, remote, || self.has_no_completion()).is_some()
+    }
+
+    /// Moves the bytes, if all is well and `may` says so under the queue's lock; with the lock, for what is to be done in
+    /// the request's turn.
+    #[inline(always)]
+    fn move_at_once<const WRITE: bool>(
+        &self,
+        local: &[Sge],
+        remote: RemoteAddress,
+        may: impl FnOnce() -> bool,
+    ) -> Option<MutexGuard<'_, Queue>> {
+        let [local] = local else { return None };
+        if self.device.plans(if WRITE { Operation::Write } else { Operation::Read }) {
+            return None;
+        }
+        let queue = self.queue.lock();
+        let peer = self.free_peer(&queue)?;
+        (may() && self.move_one::<WRITE>(peer, local, remote)).then_some(queue)
     }
 
     /// The peer, where a request to it may be carried out at once.

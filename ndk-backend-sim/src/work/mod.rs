@@ -7,7 +7,6 @@ mod queue;
 
 pub(crate) use queue::{Queue, Waiting};
 
-use crate::mapping::Mapped;
 use crate::plan::Operation;
 use crate::queue_pair::Shared;
 use crate::region::{FastCore, FastRequest, SimRegion};
@@ -81,18 +80,10 @@ impl<'a> Work<'a> {
             WorkRequest::FastRegister { region, memory, access } => {
                 let core = region.fast.clone().ok_or_else(wrong_kind)?;
                 check_fast_memory(&memory)?;
-                let mut pages = Vec::with_capacity(memory.pages.len());
-                let mut mappings: Vec<Arc<Mapped>> = Vec::new();
-                for &address in memory.pages {
-                    let found = shared.device.mappings.find(address, 4096);
-                    let (mapping, offset) = found.ok_or_else(outside_mapping)?;
-                    pages.push(mapping.frames[(offset >> 12) as usize]);
-                    if !mappings.last().is_some_and(|last| Arc::ptr_eq(last, &mapping)) {
-                        mappings.push(mapping);
-                    }
-                }
+                let pages = shared.device.mappings.resolve(memory.pages);
+                let pages = pages.ok_or_else(outside_mapping)?;
                 let (base, length, keys) = (memory.base, memory.length, region.keys());
-                let request = FastRequest { keys, pages, mappings, base, length, access };
+                let request = FastRequest { keys, pages, base, length, access };
                 Step::FastRegister(core, request)
             }
             WorkRequest::InvalidateRegion { region } => {

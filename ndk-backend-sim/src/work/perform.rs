@@ -9,7 +9,7 @@ use ndk_core::{ErrorKind, Refusal, RemoteAddress, RemoteToken, WorkCompletion};
 
 impl Shared {
     #[inline]
-    pub(super) fn perform(&self, peer: &Peer, step: &Step<'_>) -> Carried {
+    pub(super) fn perform(&self, peer: &Peer, step: Step<'_>) -> Carried {
         let moved = |local: &Local<'_>, result: Result<(), ErrorKind>| Carried {
             bytes: if result.is_ok() { local.length() as u32 } else { 0 },
             result,
@@ -19,12 +19,12 @@ impl Shared {
             bytes: 0,
         };
         match step {
-            Step::Read(local, remote) => moved(local, self.read(peer, local, *remote)),
-            Step::Write(local, remote) => moved(local, self.write(peer, local, *remote)),
-            Step::Send(local, invalidate) => self.send(peer, local, *invalidate),
-            Step::FastRegister(core, request) => done(core.register(request.clone(), self.number)),
-            Step::Invalidate(core, token) => done(core.invalidate(*token)),
-            Step::Bind(core, region, range, access) => done(core.bind(*region, *range, *access)),
+            Step::Read(local, remote) => moved(&local, self.read(peer, &local, remote)),
+            Step::Write(local, remote) => moved(&local, self.write(peer, &local, remote)),
+            Step::Send(local, invalidate) => self.send(peer, &local, invalidate),
+            Step::FastRegister(core, request) => done(core.register(request, self.number)),
+            Step::Invalidate(core, token) => done(core.invalidate(token)),
+            Step::Bind(core, region, range, access) => done(core.bind(region, range, access)),
             Step::InvalidateWindow(core) => done(core.invalidate()),
             Step::Receive(_) => done(false),
         }

@@ -4,7 +4,7 @@ use super::{Carried, Work};
 use crate::clock::TimerId;
 use crate::plan::Decision;
 use crate::queue_pair::{Peer, Shared};
-use ndk_core::{Error, ErrorKind, Result, WorkKind};
+use ndk_core::{Error, ErrorKind, Result, WorkCompletion, WorkKind};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Shared {
         let Decision { delay, fault, .. } = self.device.decide_work(work.operation())?;
         let mut queue = self.queue.lock();
         if delay.is_none() && queue.waiting.is_empty() {
-            let peer = self.carry_out(&mut queue, &work, None);
+            let peer = self.carry_out(&mut queue, work, None);
             drop(queue);
             self.settle_both(peer);
             return Ok(());
@@ -90,7 +90,7 @@ impl Shared {
     fn carry_out_next(&self) {
         let mut queue = self.queue.lock();
         let Some(Delayed { request, .. }) = queue.waiting.pop_front() else { return };
-        let peer = self.carry_out(&mut queue, &request.work, request.fault);
+        let peer = self.carry_out(&mut queue, request.work, request.fault);
         drop(queue);
         self.settle_both(peer);
     }
@@ -133,7 +133,7 @@ impl Shared {
     fn carry_out(
         &self,
         queue: &mut Queue,
-        work: &Work<'_>,
+        work: Work<'_>,
         fault: Option<ErrorKind>,
     ) -> Option<Arc<Self>> {
         let peer = match &queue.peer {
@@ -143,23 +143,25 @@ impl Shared {
                 return None;
             }
         };
+        let goes_out = work.goes_out();
+        let Work { id, kind, step } = work;
         let Carried { result, bytes } = match fault {
             // Nobody answers.
-            None if peer.shared.device.is_lost() && work.goes_out() => {
+            None if peer.shared.device.is_lost() && goes_out => {
                 Carried { result: Err(ErrorKind::Timeout), bytes: 0 }
             }
-            None => self.perform(peer, &work.step),
+            None => self.perform(peer, step),
             Some(kind) => Carried { result: Err(kind), bytes: 0 },
         };
         if result.is_ok() {
-            self.count(work.kind, peer, bytes);
+            self.count(kind, peer, bytes);
         }
-        self.complete(work.completed(result, bytes));
+        self.complete(WorkCompletion { id, kind, result, bytes, invalidated: None });
         if result.is_err() {
             self.break_connection(peer);
         }
         let broken = self.is_broken();
-        let touched = work.kind == WorkKind::Send || broken;
+        let touched = kind == WorkKind::Send || broken;
         let peer = touched.then(|| peer.shared.clone());
         if broken {
             self.flush_waiting(queue);

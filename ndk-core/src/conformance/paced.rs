@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::mdl::MdlView;
 use crate::provider::{
     AdapterProvider, Endpoint, Mapping, MrProvider, QpProvider, QueueDepths, RegionKind,
-    WorkCompletion, WorkId, WorkRequest,
+    RemoteAddress, Sge, WorkCompletion, WorkId, WorkRequest,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -281,6 +281,14 @@ impl<Q: QpProvider> QpProvider for PlainQp<Q> {
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
         self.0.poll_completion(cx)
+    }
+
+    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.write_now(local, remote)
+    }
+
+    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.read_now(local, remote)
     }
 
     fn flush(&self) {

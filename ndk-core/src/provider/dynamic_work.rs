@@ -1,7 +1,9 @@
 //! The object-safe twins of queue pair and memory window; see [`dynamic`](super::dynamic).
 
 use super::dynamic::{BoxedRegion, foreign_object};
-use super::{Endpoint, QpProvider, WindowProvider, WorkCompletion, WorkId, WorkRequest};
+use super::{
+    Endpoint, QpProvider, RemoteAddress, Sge, WindowProvider, WorkCompletion, WorkId, WorkRequest,
+};
 use crate::access::RemoteToken;
 use crate::error::Result;
 use alloc::boxed::Box;
@@ -59,6 +61,8 @@ pub(super) trait DynQp: Send + Sync {
         request: WorkRequest<'_, BoxedRegion, BoxedWindow>,
     ) -> Result<()>;
     fn dyn_poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion>;
+    fn dyn_write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool;
+    fn dyn_read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool;
     fn dyn_flush(&self);
     async fn dyn_close(&self);
 }
@@ -115,6 +119,14 @@ impl<Q: QpProvider> DynQp for Q {
         self.poll_completion(cx)
     }
 
+    fn dyn_write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.write_now(local, remote)
+    }
+
+    fn dyn_read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.read_now(local, remote)
+    }
+
     fn dyn_flush(&self) {
         self.flush();
     }
@@ -145,6 +157,14 @@ impl QpProvider for BoxedQueuePair {
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
         self.0.dyn_poll_completion(cx)
+    }
+
+    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.dyn_write_now(local, remote)
+    }
+
+    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.dyn_read_now(local, remote)
     }
 
     fn flush(&self) {

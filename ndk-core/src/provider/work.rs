@@ -216,6 +216,20 @@ pub trait QpProvider: Send + Sync + Sized + 'static {
     /// Takes a completion, or has the context woken when there may be one.
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion>;
 
+    /// Carries a write out before it returns, where that can be with success, and where no completion but of receives is
+    /// left to be polled, and no such request in flight: so that the completion, which the framework makes, comes in the
+    /// order of the posting. False where not; then nothing has happened, and the request is posted.
+    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        let _ = (local, remote);
+        false
+    }
+
+    /// As [`write_now`](Self::write_now), of a read.
+    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        let _ = (local, remote);
+        false
+    }
+
     /// Moves the queue pair to error: what is posted completes with CANCELLED.
     fn flush(&self);
 

@@ -4,6 +4,7 @@ use crate::abi::{NDK_ADAPTER_INFO, PAGE_SIZE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::{FastMemory, Sge};
 
+#[cold]
 fn refuse(rule: &'static str, cause: &'static str) -> Error {
     Error::new(ErrorKind::InvalidParameter, cause).rule(rule)
 }
@@ -27,7 +28,7 @@ pub(super) fn fast_memory(memory: &FastMemory<'_>, pages: u32) -> Result<()> {
         "the length is larger than the pages"
     } else if memory.base.checked_add(memory.length).is_none() {
         "base address plus length wraps"
-    } else if memory.pages.iter().any(|address| address % page != 0) {
+    } else if memory.pages.iter().fold(0, |bits, address| bits | address) % page != 0 {
         "a page's logical address is not page-aligned"
     } else {
         return Ok(());
@@ -43,8 +44,9 @@ pub(super) enum Elements {
     Read,
 }
 
-/// Checks the number of elements and their sum against the adapter's limits.
-pub(super) fn elements(local: &[Sge], kind: Elements, info: &NDK_ADAPTER_INFO) -> Result<()> {
+/// Checks the number of elements and their sum, which it gives, against the adapter's limits.
+#[inline]
+pub(super) fn elements(local: &[Sge], kind: Elements, info: &NDK_ADAPTER_INFO) -> Result<u32> {
     let limit = match kind {
         Elements::Initiator => info.MaxInitiatorRequestSge,
         Elements::Receive => info.MaxReceiveRequestSge,
@@ -57,5 +59,5 @@ pub(super) fn elements(local: &[Sge], kind: Elements, info: &NDK_ADAPTER_INFO) -
     if total > u64::from(info.MaxTransferLength) {
         return Err(refuse("", "the request is longer than the adapter's MaxTransferLength"));
     }
-    Ok(())
+    Ok(total as u32)
 }

@@ -3,6 +3,9 @@
 //! They are Rust objects for now; the statuses are those that `NDK_QP_DISPATCH` would give.
 
 mod check;
+mod done;
+#[cfg(all(test, loom, feature = "std"))]
+mod interleavings;
 mod post;
 mod posted;
 mod queue_pair;

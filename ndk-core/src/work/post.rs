@@ -3,7 +3,7 @@
 
 use super::check::{self, Elements};
 use super::posted::poisoned;
-use super::queue_pair::QueuePair;
+use super::queue_pair::{Inner, QueuePair};
 use super::track::Tracked;
 use super::window::MemoryWindow;
 use crate::access::{Access, RemoteToken};
@@ -39,7 +39,9 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// # Errors
     /// As for [`send`](Self::send).
     pub fn read(&self, context: u64, local: &[Sge], remote: RemoteAddress) -> Result<()> {
-        self.post_data(context, local, Elements::Read, WorkRequest::Read { local, remote })
+        let now = |provider: &A::Qp| provider.read_now(local, remote);
+        let request = WorkRequest::Read { local, remote };
+        self.post_access(context, local, Elements::Read, now, request)
     }
 
     /// Posts a remote write.
@@ -47,10 +49,47 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// # Errors
     /// As for [`send`](Self::send).
     pub fn write(&self, context: u64, local: &[Sge], remote: RemoteAddress) -> Result<()> {
-        self.post_data(context, local, Elements::Initiator, WorkRequest::Write { local, remote })
+        let now = |provider: &A::Qp| provider.write_now(local, remote);
+        let request = WorkRequest::Write { local, remote };
+        self.post_access(context, local, Elements::Initiator, now, request)
     }
 
+    /// Posts an access to the peer's memory, unless it can be carried out now.
     #[inline]
+    fn post_access(
+        &self,
+        context: u64,
+        local: &[Sge],
+        kind: Elements,
+        now: impl FnOnce(&A::Qp) -> bool,
+        request: WorkRequest<'_, A::Mr, A::Window>,
+    ) -> Result<()> {
+        let adapter = self.domain().adapter();
+        let Inner { posted, provider, .. } = self.inner();
+        if posted.takes_done()
+            && !adapter.is_lost()
+            && let Ok(length) = check::elements(local, kind, adapter.info())
+        {
+            match contain("a work request", self.name(), || now(provider)) {
+                Ok(true) => {
+                    posted.add_done(context, matches!(request, WorkRequest::Read { .. }), length);
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err(Panicked) => return Err(self.posting_panicked()),
+            }
+        }
+        self.post_data(context, local, kind, request)
+    }
+
+    #[cold]
+    fn posting_panicked(&self) -> Error {
+        self.poison();
+        let error = poisoned();
+        self.log_refusal(&error);
+        error
+    }
+
     fn post_data(
         &self,
         context: u64,
@@ -59,7 +98,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         request: WorkRequest<'_, A::Mr, A::Window>,
     ) -> Result<()> {
         check::elements(local, kind, self.domain().adapter().info())
-            .and_then(|()| self.post(WorkId { context, tag: 0 }, request))
+            .and_then(|_| self.post(WorkId { context, tag: 0 }, request))
             .inspect_err(|error| self.log_refusal(error))
     }
 

@@ -1,6 +1,9 @@
 //! What was posted to a queue pair and has not completed: so that each request completes once, whatever becomes of the
-//! backend's queue pair (B8), and that what is in flight is known where the order of posting counts (G8).
+//! backend's queue pair (B8), and that what is in flight is known where the order of posting counts (G8). What was
+//! complete when its posting returned is on no list: its completion waits here (`done`), and comes before all that the
+//! backend has.
 
+use super::done::{Done, completion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::provider::{WorkCompletion, WorkId, WorkKind};
@@ -9,16 +12,26 @@ use alloc::collections::VecDeque;
 use core::task::{Context, Waker};
 
 pub(super) struct Posted<P: Platform> {
+    done: Done,
+    /// Written under the lock.
+    flags: AtomicU64,
     queues: Mutex<P, Queues>,
-    /// Not 0 once the backend has panicked. Written under the lock.
-    poisoned: AtomicU64,
 }
+
+/// The backend has panicked.
+const POISONED: u64 = 1;
+/// Somebody waits for a completion.
+const AWAITED: u64 = 2;
+/// `done` had no room for a completion, which is in `spilled`.
+const SPILLED: u64 = 4;
 
 /// The two queues, since each is in the order of its completions. Most often the first is looked for.
 #[derive(Default)]
 struct Queues {
     receives: VecDeque<Request>,
     others: VecDeque<Request>,
+    /// Completions that `done` had no room for, and that come after those in it.
+    spilled: VecDeque<WorkCompletion>,
     /// Who waits for a completion.
     waiting: Option<Waker>,
 }
@@ -44,12 +57,72 @@ pub(super) fn poisoned() -> Error {
 
 impl<P: Platform> Posted<P> {
     pub(super) fn new() -> Self {
-        Self { queues: Mutex::new(Queues::default()), poisoned: AtomicU64::new(0) }
+        Self { done: Done::new(), flags: AtomicU64::new(0), queues: Mutex::new(Queues::default()) }
+    }
+
+    #[inline]
+    fn has(&self, flags: u64) -> bool {
+        self.flags.load(Ordering::Acquire) & flags != 0
     }
 
     #[inline]
     pub(super) fn is_poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire) != 0
+        self.has(POISONED)
+    }
+
+    /// Whether a request may be carried out now, and its completion be added with `add_done`.
+    #[inline]
+    pub(super) fn takes_done(&self) -> bool {
+        !self.has(POISONED | SPILLED)
+    }
+
+    /// A read, or else a write, was carried out while it was posted.
+    #[inline]
+    pub(super) fn add_done(&self, context: u64, is_read: bool, bytes: u32) {
+        if !self.done.push(context, is_read, bytes) {
+            self.spill(context, is_read, bytes);
+        }
+        // Who left a waker after this look has found the completion.
+        if self.has(AWAITED) {
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn spill(&self, context: u64, is_read: bool, bytes: u32) {
+        let mut queues = self.queues.lock();
+        queues.spilled.push_back(completion(context, is_read, bytes));
+        self.flags.fetch_or(SPILLED, Ordering::Release);
+    }
+
+    #[cold]
+    fn wake(&self) {
+        let mut queues = self.queues.lock();
+        self.flags.fetch_and(!AWAITED, Ordering::Relaxed);
+        let waiting = queues.waiting.take();
+        drop(queues);
+        if let Some(waker) = waiting {
+            waker.wake();
+        }
+    }
+
+    /// The next completion of what was carried out while it was posted.
+    #[inline]
+    pub(super) fn next_done(&self) -> Option<WorkCompletion> {
+        match self.done.pop() {
+            None if self.has(SPILLED) => self.next_spilled(),
+            next => next,
+        }
+    }
+
+    #[cold]
+    fn next_spilled(&self) -> Option<WorkCompletion> {
+        let mut queues = self.queues.lock();
+        let next = queues.spilled.pop_front();
+        if queues.spilled.is_empty() {
+            self.flags.fetch_and(!SPILLED, Ordering::Relaxed);
+        }
+        next
     }
 
     /// A request is about to be posted.
@@ -118,28 +191,32 @@ impl<P: Platform> Posted<P> {
         left.for_each(|request| each(request.id.tag));
     }
 
-    /// Leaves a waker to be called when the queue pair is poisoned: the backend may never call its own. The last one
-    /// counts. Who has left it looks once more whether the queue pair is poisoned.
+    /// Leaves a waker to be called when the queue pair is poisoned, since the backend may never call its own then, or when
+    /// a request is carried out while it is posted. The last one counts. Who has left it looks once more whether the
+    /// queue pair is poisoned.
     pub(super) fn wait(&self, cx: &Context<'_>) {
         if cx.waker().will_wake(Waker::noop()) {
             return;
         }
         // Wakers are foreign code: this one is cloned, and an earlier one dropped, without the lock.
         let waker = cx.waker().clone();
-        let earlier = self.queues.lock().waiting.replace(waker);
+        let mut queues = self.queues.lock();
+        let earlier = queues.waiting.replace(waker);
+        self.flags.fetch_or(AWAITED, Ordering::Release);
+        drop(queues);
         drop(earlier);
+        if self.done.is_there() || self.has(SPILLED) {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// The backend panicked; false where it had before.
     #[cold]
     pub(super) fn poison(&self) -> bool {
-        let mut queues = self.queues.lock();
-        let first = self.poisoned.swap(1, Ordering::AcqRel) == 0;
-        let waiting = queues.waiting.take();
+        let queues = self.queues.lock();
+        let first = self.flags.fetch_or(POISONED, Ordering::AcqRel) & POISONED == 0;
         drop(queues);
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
+        self.wake();
         first
     }
 

@@ -19,8 +19,8 @@ use core::task::{Context, Poll, Waker};
 ///
 /// Requests take effect in the order of their posting. Dropping the queue pair closes it in the executor.
 ///
-/// A panic of the backend poisons the queue pair (B8): what is posted completes with INTERNAL_ERROR, once each, and
-/// everything else is INTERNAL_ERROR, except close.
+/// A panic of the backend poisons the queue pair (B8): what is posted and not complete completes with INTERNAL_ERROR, once
+/// each, and everything else is INTERNAL_ERROR, except close.
 pub struct QueuePair<A: AdapterProvider, P: Platform> {
     inner: Option<Inner<A, P>>,
     id: u64,
@@ -120,6 +120,13 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Takes a completion, or has the context woken when there may be one.
     #[inline]
     pub fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        match self.inner().posted.next_done() {
+            Some(completion) => Poll::Ready(completion),
+            None => self.poll_backend(cx),
+        }
+    }
+
+    fn poll_backend(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
         let Inner { posted, provider, .. } = self.inner();
         while !posted.is_poisoned() {
             match contain("a completion", self.name(), || provider.poll_completion(cx)) {
@@ -143,7 +150,11 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 Err(Panicked) => self.poison(),
             }
         }
-        let Some(completion) = posted.next_of_poisoned() else { return Poll::Pending };
+        let Some(completion) = posted.next_of_poisoned() else {
+            // What another thread has carried out, and not added yet, comes still.
+            posted.wait(cx);
+            return Poll::Pending;
+        };
         track::follow(self.domain(), &completion);
         Poll::Ready(completion)
     }

@@ -4,8 +4,8 @@ use ndk_core::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION
 use ndk_core::mdl::MdlView;
 use ndk_core::{
     Access, AdapterProvider, BaseAddress, Capabilities, Endpoint, Error, ErrorKind, LocalToken,
-    Mapping, MrProvider, QpProvider, QueueDepths, Refusal, RegionKind, RemoteToken, Result,
-    TokenReuse, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
+    Mapping, MrProvider, QpProvider, QueueDepths, Refusal, RegionKind, RemoteAddress, RemoteToken,
+    Result, Sge, TokenReuse, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 use std::collections::VecDeque;
 use std::future::pending;
@@ -82,6 +82,9 @@ pub(crate) struct Control {
     /// Of queue pairs and windows.
     pub(crate) close: Operation,
     pub(crate) post: Operation,
+    /// Of reads and writes that are carried out while they are posted, where `carries_out` says so.
+    pub(crate) now: Operation,
+    pub(crate) carries_out: AtomicBool,
     /// Whether the device is gone.
     pub(crate) lost: AtomicBool,
     /// How many regions, queue pairs and windows were dropped.
@@ -125,9 +128,34 @@ impl Control {
 
     /// The oldest request that was posted completes.
     pub(crate) fn complete(&self, result: std::result::Result<(), ErrorKind>) {
-        let (id, kind) = self.posted.lock().unwrap().pop_front().expect("a posted request");
+        assert!(self.complete_next(result), "a posted request");
+    }
+
+    pub(crate) fn complete_all(&self) {
+        while self.complete_next(Ok(())) {}
+    }
+
+    fn complete_next(&self, result: std::result::Result<(), ErrorKind>) -> bool {
+        let Some((id, kind)) = self.posted.lock().unwrap().pop_front() else { return false };
         let completion = WorkCompletion { id, kind, result, bytes: 0, invalidated: None };
         self.completions.lock().unwrap().push_back(completion);
+        true
+    }
+
+    /// How many requests that were posted have not completed.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.posted.lock().unwrap().len()
+    }
+
+    fn carry_out_now(&self) -> bool {
+        let may = self.carries_out.load(Ordering::Relaxed) && self.in_flight() == 0;
+        if !may || !self.completions.lock().unwrap().is_empty() {
+            return false;
+        }
+        match self.now.call() {
+            End::Panic => resume_unwind(Box::new("planted")),
+            end => end == End::Succeed,
+        }
     }
 
     /// A peer's send arrives that invalidates the key.
@@ -207,6 +235,14 @@ impl QpProvider for Part {
         self.0.completions.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 
+    fn write_now(&self, _local: &[Sge], _remote: RemoteAddress) -> bool {
+        self.0.carry_out_now()
+    }
+
+    fn read_now(&self, _local: &[Sge], _remote: RemoteAddress) -> bool {
+        self.0.carry_out_now()
+    }
+
     fn flush(&self) {
         self.0.pass(Trap::Flush);
     }
@@ -273,6 +309,8 @@ impl AdapterProvider for Hooked {
             MaxReceiveQueueDepth: 64,
             MaxInitiatorQueueDepth: 64,
             MaxTransferLength: 1 << 20,
+            MaxInitiatorRequestSge: 1,
+            MaxReadRequestSge: 1,
             ..NDK_ADAPTER_INFO::default()
         }
     }

@@ -10,5 +10,6 @@ mod bench;
 mod closing;
 mod invalidation;
 mod keys;
+mod now;
 mod panics;
 mod requests;

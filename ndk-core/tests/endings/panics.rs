@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-const INTERNAL: Option<ErrorKind> = Some(ErrorKind::Internal);
+pub(crate) const INTERNAL: Option<ErrorKind> = Some(ErrorKind::Internal);
 
-fn kind<T>(result: ndk_core::Result<T>) -> Option<ErrorKind> {
+pub(crate) fn kind<T>(result: ndk_core::Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
 }
 
@@ -86,7 +86,7 @@ fn b8_a_windows_token_that_panics_is_none() {
 }
 
 /// A queue pair whose backend has panicked: what was posted has completed by `poll`, and nothing else goes.
-fn is_poisoned(qp: &Qp) {
+pub(crate) fn is_poisoned(qp: &Qp) {
     assert_eq!(qp.poll(), None, "B2: each completes once");
     assert_eq!(kind(qp.receive(9, &[])), INTERNAL);
     assert_eq!(kind(qp.send(9, &[], None)), INTERNAL);
@@ -150,7 +150,7 @@ fn b8_an_endpoint_that_panics_is_empty_and_poisons_the_queue_pair() {
 }
 
 #[derive(Default)]
-struct Count(AtomicUsize);
+pub(crate) struct Count(pub(crate) AtomicUsize);
 
 impl Wake for Count {
     fn wake(self: Arc<Self>) {
