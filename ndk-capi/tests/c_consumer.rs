@@ -99,6 +99,47 @@ fn the_consumer_is_clean_under_address_sanitizer_with_the_static_library() {
     }
 }
 
+/// Consumers of `ndk_mr.h` on the provider in C: what they open is its adapter, and nothing of this project is between.
+fn on_the_provider_in_c(program: &str, consumer: &[&str], flags: &[&str]) -> String {
+    const SOURCES: [&str; 8] = [
+        "adapter.c",
+        "by_name.c",
+        "chain.c",
+        "domain.c",
+        "hooks.c",
+        "job.c",
+        "region.c",
+        "token.c",
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/c_provider");
+    let consumer = consumer.iter().map(|name| example(name));
+    let sources: Vec<_> = consumer.chain(SOURCES.map(|name| folder.join(name))).collect();
+    let include = format!("-I{}", folder.display());
+    let replaced = ["-Dndkmr_open=soft_open_by_name", "-Dndkmr_close=soft_close_any", &include];
+    let flags: Vec<_> = replaced.iter().chain(flags).copied().collect();
+    let bench = Workbench::new();
+    run(&bench.build(program, &sources, Link::Shared, &flags), "soft")
+}
+
+fn consumers_on_the_provider_in_c(flags: &[&str]) {
+    let lines = on_the_provider_in_c("hello", &["hello.c"], flags);
+    assert!(lines.starts_with("13 bytes at 0x") && lines.contains(", token 0x"), "{lines}");
+    let lines = on_the_provider_in_c("consumer", &["consumer.c", "refusals.c"], flags);
+    assert!(lines.ends_with("all as expected\n"), "{lines}");
+}
+
+#[test]
+fn the_consumers_run_on_the_provider_in_c() {
+    consumers_on_the_provider_in_c(&[]);
+}
+
+#[test]
+fn the_consumers_are_clean_on_the_provider_in_c_under_address_sanitizer() {
+    if has_sanitizer() {
+        consumers_on_the_provider_in_c(&[SANITIZER]);
+    }
+}
+
 #[test]
 fn the_smallest_consumer_runs() {
     let bench = Workbench::new();

@@ -28,7 +28,8 @@ a `pair` is tried between two adapters besides.
 
 The cases run on the simulator: in the shape of each device that it knows, as a device on which every operation waits
 (`slow`), and as ones whose tokens rotate (`rotating`, `slowly-rotating`: the rules that this matters to). They run on
-the smallest provider too (`ndk-core/tests/conformance_tiny.rs`).
+the smallest provider too (`ndk-core/tests/conformance_tiny.rs`), and on the tables of a provider in C, with nothing of
+the framework between (`examples/c_provider`).
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.

@@ -1,6 +1,7 @@
 //! A case: one thing that a rule says, tried on every route and with every way of completing that apply.
 
 use super::env::Env;
+use super::hooks::NO_EXECUTOR;
 use crate::abi::{NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED, NDK_ADAPTER_INFO};
 use crate::capabilities::Capabilities;
 
@@ -129,6 +130,10 @@ pub(super) struct Device {
     pub(super) peer: bool,
     /// Whether domains have a privileged token.
     pub(super) privileged_token: bool,
+    /// Whether nothing of the framework is between the kit and the device's tables.
+    pub(super) table_alone: bool,
+    /// Whether requests can be made to pend.
+    pub(super) paces: bool,
     /// The region limit of the small adapter, where the kit was given one (C14).
     pub(super) small: Option<usize>,
 }
@@ -221,6 +226,16 @@ pub(super) fn fast_registration(device: &Device) -> Option<&'static str> {
 /// Needs logical address mappings.
 pub(super) fn mappings(device: &Device) -> Option<&'static str> {
     (!device.mappings).then_some("the backend has no logical address mappings")
+}
+
+/// Needs the framework.
+pub(super) fn framework(device: &Device) -> Option<&'static str> {
+    device.table_alone.then_some("it is about the framework, and a table alone is without")
+}
+
+/// Needs the executor to be the kit's.
+pub(super) fn executor(device: &Device) -> Option<&'static str> {
+    device.table_alone.then_some(NO_EXECUTOR)
 }
 
 /// Needs a backend that need not wait when something is closed.

@@ -1,11 +1,13 @@
 //! The strings that a case pulls: when an operation of the adapter under test waits, fails, or panics.
 
-use super::desk::blow;
+use super::desk::{Spawning, blow};
+use super::hooks::Hooks;
+use super::tables::TableProvider;
 use super::ticket::lock;
 use crate::error::{Error, ErrorKind, Result};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
 /// An operation of a provider.
@@ -22,7 +24,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    fn bit(self) -> u32 {
+    pub(super) fn bit(self) -> u32 {
         1 << self as u32
     }
 }
@@ -78,6 +80,8 @@ pub(super) struct Control {
     state: Mutex<State>,
     lost: AtomicBool,
     objects: AtomicUsize,
+    /// Of a provider that has tables only, and so no wrapper that asks here.
+    hooks: OnceLock<Arc<Hooks>>,
 }
 
 /// One of the backend's objects, counted while it lives.
@@ -101,44 +105,91 @@ impl Drop for Counted {
 }
 
 impl Control {
+    /// Goes through these hooks from now on.
+    pub(super) fn attach(&self, provider: TableProvider) -> Arc<Hooks> {
+        self.hooks.get_or_init(|| Arc::new(Hooks::new(provider))).clone()
+    }
+
+    pub(super) fn hooks(&self) -> Option<&Hooks> {
+        self.hooks.get().map(|hooks| &**hooks)
+    }
+
+    /// What the executor does with tasks; its own hands tell where there is one.
+    pub(super) fn set_spawning(&self, spawning: Spawning) {
+        if let Some(hooks) = self.hooks() {
+            hooks.set_spawning(spawning);
+        }
+    }
+
+    /// Lets what waits in a provider of tables only go on.
+    pub(super) fn run(&self) {
+        if let Some(hooks) = self.hooks() {
+            hooks.run();
+        }
+    }
+
     /// Whether every operation gives way once before it starts, so that it pends.
     pub(super) fn set_yields(&self, yields: bool) {
+        if let Some(hooks) = self.hooks() {
+            return hooks.set_yields(yields);
+        }
         lock(&self.state).yields = yields;
     }
 
     /// Closes the gate before a step: its operations wait until it is opened.
     pub(super) fn hold(&self, step: Step) {
+        if let Some(hooks) = self.hooks() {
+            return hooks.hold(step);
+        }
         lock(&self.state).held |= step.bit();
     }
 
     /// Opens a gate.
     pub(super) fn release(&self, step: Step) {
+        if let Some(hooks) = self.hooks() {
+            return hooks.release(step);
+        }
         lock(&self.state).held &= !step.bit();
         self.wake();
     }
 
     /// Whether a gate is closed.
     pub(super) fn is_holding(&self) -> bool {
+        if let Some(hooks) = self.hooks() {
+            return hooks.is_holding();
+        }
         lock(&self.state).held != 0
     }
 
     /// Whether waiting operations go on waiting when they are cancelled, as a kernel call does.
     pub(super) fn set_deaf(&self, deaf: bool) {
+        if let Some(hooks) = self.hooks() {
+            return hooks.set_deaf(deaf);
+        }
         lock(&self.state).deaf = deaf;
     }
 
     /// Plans a fault for the next call of a step.
     pub(super) fn plan(&self, step: Step, fault: Fault) {
+        if let Some(hooks) = self.hooks() {
+            return hooks.plan(step, fault);
+        }
         lock(&self.state).faults.push((step, fault));
     }
 
     /// Plans a panic for the next call of a method.
     pub(super) fn trap(&self, trap: Trap) {
+        if let Some(hooks) = self.hooks() {
+            hooks.trap();
+        }
         lock(&self.state).traps.push(trap);
     }
 
     /// Takes the device away; what waits at a gate ends with DEVICE_REMOVED (H8).
     pub(super) fn lose(&self) {
+        if let Some(hooks) = self.hooks() {
+            return hooks.lose();
+        }
         self.lost.store(true, Ordering::SeqCst);
         self.wake();
     }
@@ -149,12 +200,15 @@ impl Control {
 
     /// How many domains and regions of the backend exist.
     pub(super) fn objects(&self) -> usize {
+        if let Some(hooks) = self.hooks() {
+            return hooks.objects();
+        }
         self.objects.load(Ordering::SeqCst)
     }
 
-    /// How often the framework asked to cancel.
-    pub(super) fn cancels(&self) -> usize {
-        lock(&self.state).cancels
+    /// Whether the framework asked to cancel; of a provider of tables only, the statuses of its requests tell.
+    pub(super) fn was_asked_to_cancel(&self) -> bool {
+        self.hooks().is_some() || lock(&self.state).cancels > 0
     }
 
     pub(super) fn cancel(&self, cancelled: &AtomicBool) {

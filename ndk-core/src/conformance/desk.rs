@@ -1,6 +1,7 @@
 //! The harness's executor: deterministic, pumped by the case that runs, and as badly behaved as the case wants it.
 
 use super::control::Control;
+use super::hooks::{NO_EXECUTOR, leave_out};
 use super::ticket::{Bell, lock};
 use crate::executor::{Executor, Task};
 use std::collections::VecDeque;
@@ -61,11 +62,15 @@ impl Desk {
     }
 
     pub(super) fn set_spawning(&self, spawning: Spawning) {
+        self.control.set_spawning(spawning);
         *lock(&self.spawning) = spawning;
     }
 
     /// Gives up every task that is not finished.
     pub(super) fn drop_tasks(&self) {
+        if self.control.hooks().is_some() {
+            leave_out(NO_EXECUTOR);
+        }
         lock(&self.ready).clear();
         let taken = std::mem::take(&mut *lock(&self.taken));
         for job in taken.iter().filter_map(Weak::upgrade) {

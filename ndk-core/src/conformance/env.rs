@@ -10,21 +10,14 @@ use super::desk::{Desk, Spawning};
 use super::kit::Kit;
 use super::lam::Lam;
 use super::memory::Memory;
-use super::outcome::{Outcome, Status};
-use super::route::{Adapter, Mr, Pd, Raw, Route};
+use super::outcome::Outcome;
+use super::route::{Adapter, Mr, Pd, Route};
 use super::session::{Path, Session, Setup};
-use super::ticket::{Bell, Done, Routine, Ticket, lock, take_strays};
-use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, STATUS_PENDING, STATUS_SUCCESS, ULONG};
+use super::ticket::{Bell, Done, Routine, Ticket, lock};
+use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, ULONG};
 use crate::error::Result;
 use crate::provider::RegionKind;
-use std::future::Future;
-use std::panic::resume_unwind;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
-
-/// Objects that a close had to leak (B8). They stay reachable, so that a leak checker reports only the others.
-static LEAKED: Mutex<Vec<Raw<()>>> = Mutex::new(Vec::new());
 
 /// A request that a case has made, perhaps not over yet.
 pub(super) struct Issued {
@@ -41,17 +34,17 @@ pub(super) struct Env {
     pub(super) device: Arc<Device>,
     kit: Arc<Kit>,
     path: Path,
-    bell: Arc<Bell>,
-    session: Option<Box<dyn Session>>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) session: Option<Box<dyn Session>>,
     span: Span,
     /// The second adapter, once it is opened.
-    peer: Option<Box<dyn Session>>,
-    tickets: Vec<(Arc<Ticket>, Option<NTSTATUS>)>,
-    regions: Vec<Mr>,
-    domains: Vec<Pd>,
-    mappings: Vec<Lam>,
+    pub(super) peer: Option<Box<dyn Session>>,
+    pub(super) tickets: Vec<(Arc<Ticket>, Option<NTSTATUS>)>,
+    pub(super) regions: Vec<Mr>,
+    pub(super) domains: Vec<Pd>,
+    pub(super) mappings: Vec<Lam>,
     memories: Vec<Arc<Memory>>,
-    leaks: usize,
+    pub(super) leaks: usize,
 }
 
 /// A request that is made inside the callback of another one.
@@ -187,53 +180,6 @@ impl Env {
         known.expect("a ticket of this case").1 = Some(returned);
     }
 
-    /// Runs the executor until nothing is left to do.
-    pub(super) fn run_until_idle(&self) {
-        self.desk.run_until_idle();
-    }
-
-    /// Runs the executor until a future of the framework's is done.
-    #[track_caller]
-    pub(super) fn wait_for<F: Future>(&self, what: &str, future: F) -> F::Output {
-        let waker = Waker::from(self.bell.clone());
-        let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
-        loop {
-            let seen = self.bell.rings();
-            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                return output;
-            }
-            self.run_until_idle();
-            assert!(self.bell.wait(seen), "{what} does not come");
-        }
-    }
-
-    /// Runs the executor until a request is over. A backend with threads of its own is waited for.
-    #[track_caller]
-    pub(super) fn finish(&self, issued: Issued) -> Outcome {
-        let Issued { returned, ticket } = issued;
-        self.run_until_idle();
-        if returned == STATUS_PENDING {
-            self.run_until_called(&ticket);
-        }
-        if let Some(failure) = ticket.take_failure() {
-            resume_unwind(failure);
-        }
-        Outcome::new(returned, ticket.calls(), self.way, self.is_safe())
-    }
-
-    /// Runs the executor until the callback has come, and all is done that was left to do then.
-    #[track_caller]
-    fn run_until_called(&self, ticket: &Ticket) {
-        loop {
-            let seen = self.bell.rings();
-            self.run_until_idle();
-            if ticket.is_called() {
-                return;
-            }
-            assert!(self.bell.wait(seen), "B2: PENDING, and the callback does not come");
-        }
-    }
-
     /// Plans a request that is made inside the callback of `outer`.
     pub(super) fn nested<F: Routine>(
         &mut self,
@@ -295,12 +241,6 @@ impl Env {
     pub(super) fn only_domain(&self) -> Pd {
         assert_eq!(self.domains.len(), 1, "one domain is open");
         self.domains[0]
-    }
-
-    /// An object that its close has to leak (B8).
-    pub(super) fn expect_leak<T>(&mut self, object: Raw<T>) {
-        self.leaks += 1;
-        lock(&LEAKED).push(Raw(object.0.cast()));
     }
 
     /// A domain.
@@ -385,76 +325,5 @@ impl Env {
     /// One page.
     pub(super) fn page(&mut self) -> Arc<Memory> {
         self.memory(PAGE_SIZE, 0)
-    }
-
-    /// Ends a case: closes what it left open, and looks for what must not have happened.
-    #[track_caller]
-    pub(super) fn wrap_up(mut self) {
-        while let Some(&mr) = self.regions.last() {
-            self.close(mr).has(STATUS_SUCCESS);
-        }
-        while let Some(&pd) = self.domains.last() {
-            self.close_pd(pd).has(STATUS_SUCCESS);
-        }
-        for mut lam in std::mem::take(&mut self.mappings) {
-            self.release(&mut lam);
-        }
-        for (ticket, _) in self.tickets.iter().filter(|ticket| ticket.1 == Some(STATUS_PENDING)) {
-            self.run_until_called(ticket);
-        }
-        self.run_until_idle();
-        self.run_until_freed();
-        self.close_session();
-        let leaked = self.control.objects();
-        assert_eq!(leaked, self.leaks, "H6, B8: backend objects that outlive their adapter");
-        for (ticket, returned) in &self.tickets {
-            if let Some(failure) = ticket.take_failure() {
-                resume_unwind(failure);
-            }
-            let Some(returned) = *returned else { continue };
-            let expected = usize::from(returned == STATUS_PENDING);
-            let calls = ticket.calls();
-            assert_eq!(
-                calls.len(),
-                expected,
-                "B1, B2: {:?} was returned; the callbacks: {calls:?}",
-                Status(returned)
-            );
-        }
-        let strays = take_strays();
-        assert!(
-            strays.is_empty(),
-            "B2: callbacks with contexts that nobody waits for: {strays:x?}"
-        );
-    }
-
-    /// Runs the executor until the backend's objects are gone whose end nobody is told (H6).
-    #[track_caller]
-    fn run_until_freed(&self) {
-        loop {
-            let seen = self.bell.rings();
-            self.run_until_idle();
-            if self.control.objects() <= self.leaks {
-                return;
-            }
-            assert!(self.bell.wait(seen), "H6: what nobody waits for is not freed");
-        }
-    }
-
-    #[track_caller]
-    fn close_session(&mut self) {
-        for session in [self.peer.take(), self.session.take()].into_iter().flatten() {
-            if let Err(refused) = session.try_close() {
-                let error = refused.error;
-                drop(refused.session);
-                panic!("H5: all is closed, and yet the adapter is not free: {error}");
-            }
-        }
-    }
-}
-
-impl Drop for Env {
-    fn drop(&mut self) {
-        self.tickets.iter().for_each(|(ticket, _)| ticket.withdraw());
     }
 }

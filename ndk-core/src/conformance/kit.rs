@@ -2,6 +2,8 @@
 
 use super::run;
 use super::session::{Factory, Opener};
+use super::tables::{TableProvider, Tables};
+use crate::capabilities::Capabilities;
 use crate::error::Result;
 use crate::provider::AdapterProvider;
 use std::fmt;
@@ -65,6 +67,41 @@ impl Kit {
         peer: impl Fn() -> Result<A> + Send + Sync + 'static,
     ) -> Self {
         Self { peer: Some(Arc::new(Factory(peer))), ..Self::new(open) }
+    }
+
+    /// A kit for a provider that has tables and nothing of this crate, in C for the most part: the cases call its entries
+    /// and nothing else. What they want of it besides they ask by the hooks of [`TableProvider`]; a case that needs one
+    /// that is not there is left out. So is what a table alone cannot be asked for: work requests, panics, executors.
+    ///
+    /// `capabilities` is what the device declares (section K of the contract).
+    ///
+    /// ```no_run
+    /// # use ndk_core::{Capabilities, conformance::{Kit, TableProvider}};
+    /// # fn capabilities() -> Capabilities { unimplemented!() }
+    /// unsafe extern "C" {
+    ///     static my_provider: TableProvider; // in C: const NDK_CONFORMANCE_PROVIDER my_provider = { ... };
+    /// }
+    ///
+    /// fn main() -> std::process::ExitCode {
+    ///     // SAFETY: the functions are what the header asks for.
+    ///     unsafe { Kit::table(&my_provider, capabilities()) }.main()
+    /// }
+    /// ```
+    ///
+    /// # Safety
+    /// The provider's functions have the types that they are given as, and do what `ndk_conformance.h` says of them; the
+    /// same holds for the entries of its tables, as far as that nothing beside the objects is overwritten.
+    pub unsafe fn table(provider: &TableProvider, capabilities: Capabilities) -> Self {
+        const LIMIT: u32 = 5;
+        let tables = |limit| Arc::new(Tables { provider: *provider, capabilities, limit });
+        Self {
+            name: String::new(),
+            opener: tables(None),
+            peer: None,
+            small: provider.limit_regions.map(|_| (LIMIT as usize, tables(Some(LIMIT)) as _)),
+            defects: Vec::new(),
+            only: None,
+        }
     }
 
     /// A name before that of every case, where one program tests several backends, or one in several shapes.

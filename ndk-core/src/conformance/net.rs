@@ -19,15 +19,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
+/// Needs queue pairs.
+pub(super) fn queue_pairs(device: &Device) -> Option<&'static str> {
+    match (device.queue_pairs, device.table_alone) {
+        (true, _) => None,
+        (false, true) => Some("the kit works queue pairs through the traits only"),
+        (false, false) => Some("the backend has no queue pairs"),
+    }
+}
+
 /// Needs queue pairs, and that two of them can be connected.
 pub(super) fn wire(device: &Device) -> Option<&'static str> {
-    match (device.queue_pairs, device.loops_back() || device.peer) {
-        (false, _) => Some("the backend has no queue pairs"),
-        (true, false) => {
-            Some("the adapter cannot be connected to itself, and the kit has no other")
-        }
-        (true, true) => None,
-    }
+    let alone = !device.loops_back() && !device.peer;
+    queue_pairs(device).or_else(|| {
+        alone.then_some("the adapter cannot be connected to itself, and the kit has no other")
+    })
 }
 
 /// Needs fast registration, and what its work requests take.

@@ -1,6 +1,6 @@
 //! What a kit would run on its device, without running it.
 
-use super::case::{Case, RouteKind, Routes, Ways};
+use super::case::{Case, Routes, Ways};
 use super::cases;
 use super::kit::Kit;
 use super::run::probe;
@@ -33,8 +33,8 @@ impl Planned {
 }
 
 /// The routes of a case, and its ways on each.
-fn routes(case: &Case) -> Vec<(&'static str, Vec<&'static str>)> {
-    let routes = RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route));
+fn routes(kit: &Kit, case: &Case) -> Vec<(&'static str, Vec<&'static str>)> {
+    let routes = kit.opener.routes().iter().copied().filter(|&route| case.routes.has(route));
     let ways = |route| match case.ways {
         Ways::Own => Vec::new(),
         ways => ways.list(route).iter().map(|way| way.name()).collect(),
@@ -56,7 +56,7 @@ impl Kit {
         let planned = tried.map(|case| Planned {
             rule: case.id,
             case: case.name,
-            routes: routes(case),
+            routes: routes(&kit, case),
             pair: device.has_pair(case),
             ruled_out: match case.routes {
                 Routes::Raw(reason) => Some(reason),

@@ -5,6 +5,7 @@ use super::cases;
 use super::control::Control;
 use super::desk::Desk;
 use super::env::Env;
+use super::hooks::{LeftOut, NO_PACE};
 use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
@@ -17,6 +18,7 @@ use crate::provider::RegionKind;
 use clap::Parser;
 use libtest_mimic::{Arguments, Completion, Failed, FormatSetting, Trial};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -89,7 +91,7 @@ fn tests(kit: &Arc<Kit>, device: &Arc<Device>) -> Vec<(Test, Run)> {
             tests
                 .push((test, Box::new(move || run(kit, device, &case, (route, way, span))) as Run));
         };
-        for route in RouteKind::ALL.into_iter().filter(|&route| case.routes.has(route)) {
+        for &route in kit.opener.routes().iter().filter(|&&route| case.routes.has(route)) {
             case.ways.list(route).iter().for_each(|&way| add((route, way, device.span())));
         }
         if device.has_pair(case) {
@@ -110,10 +112,23 @@ fn run(
     if let Some(reason) = unable.or_else(|| kit.known_defect(case.id, case.name)) {
         return Ok(Completion::ignored_with(reason));
     }
+    if setting.1 != Way::Inline && !device.paces {
+        return Ok(Completion::ignored_with(NO_PACE));
+    }
     let mut env = Env::new(kit, device, setting)?;
-    (case.run)(&mut env);
+    let ended = catch_unwind(AssertUnwindSafe(|| (case.run)(&mut env)));
+    let left_out = match ended.map_err(|panic| panic.downcast::<LeftOut>()) {
+        Ok(()) => None,
+        Err(Ok(left_out)) => Some(left_out.0),
+        Err(Err(panic)) => resume_unwind(panic),
+    };
+    if left_out.is_some()
+        && let Some(hooks) = env.control.hooks()
+    {
+        hooks.release_all();
+    }
     env.wrap_up();
-    Ok(Completion::Completed)
+    Ok(left_out.map_or(Completion::Completed, Completion::ignored_with))
 }
 
 /// Finds out what the device has, apart from what it declares.
@@ -129,6 +144,8 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
         queue_pairs: false,
         peer: kit.peer.is_some(),
         privileged_token: false,
+        table_alone: kit.opener.is_table_alone(),
+        paces: kit.opener.paces(),
         small: kit.small.as_ref().map(|&(limit, _)| limit),
     };
     let _ = session.try_close();

@@ -51,6 +51,18 @@ pub(super) struct Setup {
 pub(super) trait Opener: Send + Sync {
     fn open(&self, setup: Setup) -> Result<Box<dyn Session>>;
     fn route(&self, path: &Path) -> Arc<dyn Route>;
+    /// The routes that lead to it.
+    fn routes(&self) -> &'static [RouteKind] {
+        &RouteKind::ALL
+    }
+    /// Whether nothing of the framework is between its tables and the device.
+    fn is_table_alone(&self) -> bool {
+        false
+    }
+    /// Whether its requests can be made to pend.
+    fn paces(&self) -> bool {
+        true
+    }
 }
 
 /// A close that was refused, with the session as it was.

@@ -1,7 +1,7 @@
 //! Section B: how requests complete. What B1 and B2 say of every request is checked by `Outcome` and at the end of
 //! every case; here are the cases that go looking for it.
 
-use super::super::case::{Case, fast_registration, ruled_out::CONTEXT};
+use super::super::case::{Case, fast_registration, framework, ruled_out::CONTEXT};
 use super::super::control::{Fault, Step};
 use super::super::desk::Spawning;
 use super::super::env::{Env, Issued};
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex};
 pub(super) const CASES: &[Case] = &[
     Case::new("B1", "refusals", refusals),
     Case::new("B1", "failures", failures),
+    Case::new("B1", "success_as_a_failure", success_as_a_failure).needs(framework),
     Case::new("B2", "many_pending", many_pending).called(),
     Case::new("B2", "null_context", null_context).called().raw(CONTEXT),
     Case::new("B3", "callback_before_return", callback_before_return).own(),
@@ -58,7 +59,11 @@ fn failures(env: &mut Env) {
         env.control.plan(Step::Register, Fault::Fail(kind));
         env.register(mr, page.all(0)).ended(kind.status());
     }
-    // A provider that gives a success code as its error failed internally.
+}
+
+/// A provider that gives a success code as its error failed internally.
+fn success_as_a_failure(env: &mut Env) {
+    let (mr, page) = (env.region(), env.page());
     env.control.plan(Step::Register, Fault::Fail(ErrorKind::Other(STATUS_PENDING)));
     env.register(mr, page.all(0)).ended(STATUS_INTERNAL_ERROR);
 }
@@ -98,7 +103,10 @@ fn null_context(env: &mut Env) {
 
 fn callback_before_return(env: &mut Env) {
     env.control.set_yields(true);
-    for spawning in [Spawning::Inside, Spawning::OtherThread] {
+    let spawnings = [Spawning::Inside, Spawning::OtherThread];
+    // A table alone says only that the callback came before.
+    let tried = if env.device.table_alone { &spawnings[..1] } else { &spawnings[..] };
+    for &spawning in tried {
         env.desk.set_spawning(spawning);
         let (pd, page) = (env.pd(), env.page());
         let mr = env.mr(pd);

@@ -1,7 +1,7 @@
 //! Rule B9: PENDING is kept whatever the executor does.
 
 use super::super::case::{
-    Case, fast_registration, inline,
+    Case, Device, executor, fast_registration, inline,
     ruled_out::{INSIDE, PENDING},
 };
 use super::super::control::Step;
@@ -12,23 +12,31 @@ use crate::abi::*;
 use crate::provider::RegionKind;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("B9", "register", register).own(),
-    Case::new("B9", "deregister", deregister).own(),
-    Case::new("B9", "initialise", initialise).own().needs(fast_registration),
-    Case::new("B9", "create", create).own(),
-    Case::new("B9", "close_region", close_region).own(),
-    Case::new("B9", "close_domain", close_domain).own(),
+    Case::new("B9", "register", register).own().needs(executor),
+    Case::new("B9", "deregister", deregister).own().needs(executor),
+    Case::new("B9", "initialise", initialise).own().needs(fast),
+    Case::new("B9", "create", create).own().needs(executor),
+    Case::new("B9", "close_region", close_region).own().needs(executor),
+    Case::new("B9", "close_domain", close_domain).own().needs(executor),
     Case::new("B9", "close_inside_of_dropped", close_inside_of_dropped)
         .own()
         .raw(INSIDE)
-        .needs(inline),
+        .needs(prompt),
     Case::new("B9", "close_pending_of_dropped", close_pending_of_dropped)
         .own()
         .raw(PENDING)
-        .needs(inline),
-    Case::new("B9", "domain_behind_region", domain_behind_region).own().needs(inline),
-    Case::new("B9", "dropped_later", dropped_later).own(),
+        .needs(prompt),
+    Case::new("B9", "domain_behind_region", domain_behind_region).own().needs(prompt),
+    Case::new("B9", "dropped_later", dropped_later).own().needs(executor),
 ];
+
+fn fast(device: &Device) -> Option<&'static str> {
+    executor(device).or_else(|| fast_registration(device))
+}
+
+fn prompt(device: &Device) -> Option<&'static str> {
+    executor(device).or_else(|| inline(device))
+}
 
 /// Lets the operations wait once, under an executor that does this with their tasks.
 fn unruly(env: &mut Env, spawning: Spawning) {

@@ -16,8 +16,8 @@ use std::thread;
 pub(super) const CASES: &[Case] = &[
     Case::new("C1", "legal_flags", legal_flags),
     Case::new("C1", "illegal_flags", illegal_flags),
-    Case::new("C8", "largest", largest),
-    Case::new("C8", "above_largest", above_largest),
+    Case::new("C8", "largest", largest).needs(within_reach),
+    Case::new("C8", "above_largest", above_largest).needs(within_reach),
     Case::new("C10", "read_sink", read_sink),
     Case::new("C11", "fast_region", fast_region).raw(STATE).needs(fast_registration),
     Case::new("C12", "registered", registered).raw(STATE),
@@ -69,6 +69,13 @@ fn illegal_flags(env: &mut Env) {
         assert_eq!(env.tokens(mr), (0, 0), "B7: flags {flags:#x}");
     }
     env.register(mr, page.all(0)).success();
+}
+
+/// The kit shows a backend's limit smaller than it is; that of a table alone it takes as it is.
+fn within_reach(device: &Device) -> Option<&'static str> {
+    const REACH: usize = 64 << 20;
+    let far = device.info.MaxRegistrationSize > REACH;
+    far.then_some("the largest registration is of more memory than a test takes")
 }
 
 fn largest(env: &mut Env) {

@@ -1,17 +1,14 @@
 //! Section K: declarations that can be compared with what is there. The others are tried by the cases that need them.
 
-use super::super::case::{Case, Device};
+use super::super::case::Case;
 use super::super::env::Env;
+use super::super::net::queue_pairs;
 use crate::error::ErrorKind;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("K1", "fast_registration", fast_registration).own(),
     Case::new("K1", "windows", windows).own().needs(queue_pairs),
 ];
-
-fn queue_pairs(device: &Device) -> Option<&'static str> {
-    (!device.queue_pairs).then_some("the backend has no queue pairs")
-}
 
 /// Declared where such regions can be created, with the page count that the adapter's attributes say.
 fn fast_registration(env: &mut Env) {

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("L4", "page_count", page_count).needs(mappings),
     Case::new("L4", "too_small", too_small).raw(MAPPING).needs(mappings),
     Case::new("L4", "failed_build", failed_build).needs(mappings),
+    Case::new("L4", "build_that_panics", build_that_panics).needs(mappings),
     Case::new("L4", "bad_arguments", bad_arguments).raw(MAPPING).needs(mappings),
     Case::new("L5", "privileged_token", privileged_token).own().needs(has_privileged_token),
     Case::new("L6", "inline", completes_inline).own().needs(inline_mappings),
@@ -87,15 +88,20 @@ fn too_small(env: &mut Env) {
 
 /// Fails inside the backend; afterwards nothing keeps the adapter, and a retry works.
 fn failed_build(env: &mut Env) {
+    build_fails(env, Fault::Fail(ErrorKind::InsufficientResources), STATUS_INSUFFICIENT_RESOURCES);
+}
+
+fn build_that_panics(env: &mut Env) {
+    build_fails(env, Fault::PanicAtFirstPoll, STATUS_INTERNAL_ERROR);
+}
+
+#[track_caller]
+fn build_fails(env: &mut Env, fault: Fault, status: NTSTATUS) {
     let memory = env.memory(PAGE_SIZE, 0);
     let mut lam = Lam::for_pages(1);
-    env.control.plan(Step::BuildMapping, Fault::Fail(ErrorKind::InsufficientResources));
+    env.control.plan(Step::BuildMapping, fault);
     let issued = env.start_build(lam.arguments(&memory, memory.len()));
-    env.finish(issued).has(STATUS_INSUFFICIENT_RESOURCES);
-    assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
-    env.control.plan(Step::BuildMapping, Fault::PanicAtFirstPoll);
-    let issued = env.start_build(lam.arguments(&memory, memory.len()));
-    env.finish(issued).has(STATUS_INTERNAL_ERROR);
+    env.finish(issued).has(status);
     assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
     let issued = env.start_build(lam.arguments(&memory, memory.len()));
     env.finish(issued).has(STATUS_SUCCESS);

@@ -22,6 +22,7 @@ mod g_work;
 mod h;
 mod h_adapter;
 mod h_data;
+mod h_states;
 mod k;
 mod l;
 mod l_data;
@@ -57,6 +58,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         g_work::CASES,
         h::CASES,
         h_adapter::CASES,
+        h_states::CASES,
         h_data::CASES,
         k::CASES,
         l::CASES,

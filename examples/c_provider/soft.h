@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * A small provider in C: memory regions without a device. It keeps the whole contract of NDK's regions,
+ * as far as that can be seen without queue pairs; the letters and numbers in brackets are its rules.
+ *
+ * - chain.c: what an MDL chain may look like, and its page-frame numbers.
+ * - token.c: tokens that nobody can guess.
+ * - region.c, domain.c, adapter.c: the objects and their tables.
+ * - job.c: requests that pend, and the thread that finishes them.
+ * - hooks.c: what the conformance kit may ask for.
+ *
+ * One lock for each adapter guards everything below it. No completion is called under it.
+ */
+#ifndef SOFT_H
+#define SOFT_H
+
+#include "ndk_conformance.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* The most bytes of a registration, and the most pages of a fast one. */
+#define SOFT_MAX_LENGTH ((SIZE_T)16 << 20)
+#define SOFT_FAST_PAGES 256u
+/* Up to so many pages a registration is done at once; beyond, the adapter's thread does it. */
+#define SOFT_AT_ONCE 4u
+
+struct soft_adapter;
+struct soft_domain;
+struct soft_region;
+
+/* A request, from its entry to the return of its completion. */
+struct soft_job {
+    struct soft_job *next;
+    ULONG operation; /* NDK_CONFORMANCE_*, for want of other names. */
+    struct soft_adapter *adapter;
+    struct soft_domain *domain; /* Of what concerns one; likewise below. */
+    struct soft_region *region;
+    bool waits_for_run; /* The kit decides when it goes on. */
+    bool is_decided;    /* Cancelled, or its device is gone: it ends with `status`. */
+    NTSTATUS status;    /* With what it ends; a failure that is planned. */
+    union {
+        NDK_FN_REQUEST_COMPLETION request;
+        NDK_FN_CREATE_COMPLETION create;
+        NDK_FN_CLOSE_COMPLETION close;
+    } done;
+    PVOID context;
+    NDK_OBJECT_HEADER *made; /* By a creation. */
+    union {
+        bool fast; /* Creation of a region. */
+        struct {
+            MDL *mdl;
+            SIZE_T length;
+            ULONG flags;
+            ULONG pages;
+        } memory; /* Registration. */
+        struct {
+            ULONG pages;
+            bool remote;
+        } fast_memory; /* Initialisation. */
+        struct {
+            NDK_LOGICAL_ADDRESS_MAPPING *lam;
+            ULONG *first;
+            ULONG pages;
+            ULONG offset;
+        } mapping;
+    } of;
+};
+
+struct soft_adapter {
+    NDK_ADAPTER ndk;
+    struct soft_adapter *next; /* Of all that are open. */
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* A job may go on, or the thread is to end. */
+    pthread_cond_t changed; /* Something is over. */
+    pthread_t thread;
+    struct soft_job *first, **last; /* Jobs, in the order in which they came. */
+    bool is_idle;                   /* The thread found nothing to do. */
+    bool is_closing, is_ending;
+    ULONG children;        /* Domains, and what is being created or mapped. */
+    ULONG regions, domains; /* That are not freed. */
+    ULONG limit;           /* Of the regions. */
+    bool is_lost;
+    UINT64 next_page; /* Logical addresses are never used twice [L1]. */
+    uint16_t key[22]; /* Of the tokens. */
+    UINT32 tokens;    /* That were drawn. */
+    /* By the kit's hooks. */
+    ULONG pace, held, runs;
+    bool is_cancellable;
+    NTSTATUS fails[NDK_CONFORMANCE_OPERATIONS];
+};
+
+struct soft_domain {
+    NDK_PD ndk;
+    struct soft_adapter *adapter;
+    UINT32 privileged;
+    ULONG children; /* Regions, and those that are being created. */
+    bool is_closing, is_waiting; /* Waiting: for the last child, with `close`. */
+    struct soft_job close;
+};
+
+struct soft_region {
+    NDK_MR ndk;
+    struct soft_adapter *adapter;
+    struct soft_domain *domain;
+    bool is_fast, is_live; /* Live: registered or initialised. */
+    bool is_busy;          /* Register or Deregister is in progress. */
+    ULONG initialising;
+    ULONG requests; /* In progress, until their completions have returned. */
+    bool is_closing, is_waiting;
+    UINT32 local, remote;
+    uintptr_t *frames; /* The pages of the registration, as a device would have them. */
+    ULONG pages;
+    uint64_t base, length;
+    struct soft_job close;
+};
+
+/* For the conformance kit, and for whoever opens adapters. */
+extern const NDK_CONFORMANCE_PROVIDER soft_provider;
+NTSTATUS NTAPI soft_open(NDK_VERSION version, NDK_ADAPTER **adapter);
+NTSTATUS NTAPI soft_close(NDK_ADAPTER *adapter);
+
+/* ---- chain.c --------------------------------------------------------------------------------- */
+
+/* Checks the first `length` bytes of a chain [C3 to C8, C15], and counts the pages they span. */
+NTSTATUS soft_check_chain(const MDL *mdl, SIZE_T length, ULONG *pages);
+/* Copies the page-frame numbers of a chain that was checked. */
+void soft_copy_frames(const MDL *mdl, SIZE_T length, uintptr_t *frames);
+
+/* ---- token.c: the lock is held --------------------------------------------------------------- */
+
+/* Makes the adapter's key; false where the system has no randomness. */
+bool soft_make_key(struct soft_adapter *adapter);
+/* Draws a token that this adapter has never had; false after 2^32 - 1 of them. */
+bool soft_draw_token(struct soft_adapter *adapter, UINT32 *token);
+
+/* ---- job.c ----------------------------------------------------------------------------------- */
+
+/* Does a request at once, or lets it pend, and gives what its entry returns. The lock is held, and
+ * free afterwards. `waits`: it is the thread's, whatever the pace. */
+NTSTATUS soft_start(struct soft_job *job, bool waits);
+/* Hands a job to the thread. The lock is held; likewise below. */
+void soft_queue(struct soft_job *job);
+/* Ends the requests of a region that wait [H2]. */
+void soft_cancel(struct soft_region *region);
+/* Whether the thread has something to do. */
+bool soft_is_ready(struct soft_adapter *adapter);
+/* The adapter whose completion this thread is in, or null. */
+struct soft_adapter *soft_inside(void);
+void *soft_thread(void *adapter);
+
+/* ---- What a job does, and undoes; the lock is held ------------------------------------------- */
+
+/* Carries a job out, or ends it with the status that is decided, and brings its object into the state
+ * that it has from then on. */
+NTSTATUS soft_region_perform(struct soft_job *job);
+NTSTATUS soft_domain_perform(struct soft_job *job);
+NTSTATUS soft_adapter_perform(struct soft_job *job);
+/* The completion of a request has returned: whoever waits for that may go on. */
+void soft_region_rests(struct soft_region *region);
+void soft_domain_rests(struct soft_domain *domain);
+void soft_adapter_rests(struct soft_adapter *adapter);
+
+/* The entry of an object's table that finds no extension [A5]. */
+NTSTATUS NTAPI soft_no_extension(NDK_OBJECT_HEADER *object, GUID *id, NDK_VERSION version,
+                                 NDK_EXTENSION_INTERFACE *out);
+
+extern const NDK_MR_DISPATCH soft_region_table;
+extern const NDK_PD_DISPATCH soft_domain_table;
+
+#endif

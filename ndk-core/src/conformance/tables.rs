@@ -1,0 +1,166 @@
+//! A provider that has tables and nothing of this crate: what it hands to the kit, and how the kit opens it.
+//!
+//! No code of the framework is between a case and the provider's entries. What the kit does to a backend through the
+//! traits it asks of the provider here, by hooks; a provider may have any of them or none.
+
+use super::case::RouteKind;
+use super::hooks::Hooks;
+use super::port::{Port, Waiting, Window};
+use super::route::{Adapter, Pd, Raw, Route};
+use super::session::{Opener, Path, Refused, Session, Setup};
+use super::table::{Table, entry};
+use crate::abi::{
+    BOOLEAN, NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_VERSION, NTSTATUS, STATUS_SUCCESS, ULONG,
+};
+use crate::capabilities::Capabilities;
+use crate::error::{Error, ErrorKind, Result};
+use std::mem::MaybeUninit;
+use std::ptr::{addr_of, null_mut};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// What a provider's author gives the kit, in C `NDK_CONFORMANCE_PROVIDER` of `ndk_conformance.h`, which says what each
+/// member is to do.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct TableProvider {
+    /// Opens an adapter.
+    pub open: unsafe extern "system" fn(NDK_VERSION, *mut *mut NDK_ADAPTER) -> NTSTATUS,
+    /// Closes it, and blocks until nothing of it is left.
+    pub close: unsafe extern "system" fn(*mut NDK_ADAPTER) -> NTSTATUS,
+    /// Makes requests pend.
+    pub pace: Option<unsafe extern "system" fn(*mut NDK_ADAPTER, ULONG)>,
+    /// Finishes what pends.
+    pub run: Option<unsafe extern "system" fn(*mut NDK_ADAPTER)>,
+    /// Holds operations.
+    pub hold: Option<unsafe extern "system" fn(*mut NDK_ADAPTER, ULONG, BOOLEAN)>,
+    /// Makes an operation fail.
+    pub fail: Option<unsafe extern "system" fn(*mut NDK_ADAPTER, ULONG, NTSTATUS)>,
+    /// Takes the device away.
+    pub lose: Option<unsafe extern "system" fn(*mut NDK_ADAPTER)>,
+    /// Sets the most regions.
+    pub limit_regions: Option<unsafe extern "system" fn(*mut NDK_ADAPTER, ULONG)>,
+    /// Counts domains and regions.
+    pub objects: Option<unsafe extern "system" fn(*mut NDK_ADAPTER) -> ULONG>,
+}
+
+/// The longest that a close may take of an adapter with nothing open. It ends a hang; no passing case waits for a time.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Opens a provider's adapters.
+pub(super) struct Tables {
+    pub(super) provider: TableProvider,
+    pub(super) capabilities: Capabilities,
+    /// The most regions of an adapter (C14).
+    pub(super) limit: Option<ULONG>,
+}
+
+/// An opened adapter of a provider's.
+struct Bare {
+    adapter: Adapter,
+    provider: TableProvider,
+    capabilities: Capabilities,
+    hooks: Arc<Hooks>,
+}
+
+fn failed(what: &str, status: NTSTATUS) -> Error {
+    let kind = ErrorKind::from_status(status).unwrap_or(ErrorKind::Internal);
+    Error::new(kind, format!("{what} of the provider"))
+}
+
+impl Opener for Tables {
+    fn open(&self, setup: Setup) -> Result<Box<dyn Session>> {
+        let mut adapter = null_mut();
+        // SAFETY: whoever made the kit vouches for the provider's functions; likewise below.
+        let status = unsafe { (self.provider.open)(setup.version, &raw mut adapter) };
+        if status != STATUS_SUCCESS {
+            return Err(failed("Open", status));
+        }
+        if adapter.is_null() {
+            return Err(Error::new(ErrorKind::Internal, "Open of the provider gave no adapter"));
+        }
+        if let (Some(limit), Some(set)) = (self.limit, self.provider.limit_regions) {
+            // SAFETY: as above; the adapter is open.
+            unsafe { set(adapter, limit) };
+        }
+        let hooks = setup.control.attach(self.provider);
+        hooks.opened(Raw(adapter));
+        let (provider, capabilities) = (self.provider, self.capabilities);
+        Ok(Box::new(Bare { adapter: Raw(adapter), provider, capabilities, hooks }))
+    }
+
+    fn route(&self, _: &Path) -> Arc<dyn Route> {
+        Arc::new(Table)
+    }
+
+    fn routes(&self) -> &'static [RouteKind] {
+        &[RouteKind::Table]
+    }
+
+    fn is_table_alone(&self) -> bool {
+        true
+    }
+
+    fn paces(&self) -> bool {
+        self.provider.pace.is_some() && self.provider.run.is_some()
+    }
+}
+
+/// Why a case finds no queue pair here.
+const NO_PORTS: &str = "the kit works queue pairs through the traits only";
+
+impl Bare {
+    fn close_here(self: Box<Self>) -> Result<(), Refused> {
+        // SAFETY: the provider's own function and open adapter, closed once unless it refuses.
+        let status = unsafe { (self.provider.close)(self.adapter.0) };
+        if status == STATUS_SUCCESS {
+            self.hooks.closed(self.adapter);
+            return Ok(());
+        }
+        Err(Refused { session: self, error: failed("Close", status) })
+    }
+}
+
+impl Session for Bare {
+    fn adapter(&self) -> Adapter {
+        self.adapter
+    }
+
+    fn info(&self) -> NDK_ADAPTER_INFO {
+        let mut info = MaybeUninit::<NDK_ADAPTER_INFO>::zeroed();
+        let mut size = size_of::<NDK_ADAPTER_INFO>() as ULONG;
+        let adapter = self.adapter.0;
+        // SAFETY: the adapter is open, and the buffer as large as it says.
+        let status = unsafe {
+            let table = *addr_of!((*adapter).Dispatch).read();
+            entry!(table, NdkQueryAdapterInfo(adapter, info.as_mut_ptr(), &raw mut size))
+        };
+        assert_eq!(status, STATUS_SUCCESS, "the adapter's attributes");
+        // SAFETY: zeroes are a value of every field, and the provider has written more.
+        unsafe { info.assume_init() }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    unsafe fn create_port(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+        Box::pin(async { Err(Error::new(ErrorKind::NotSupported, NO_PORTS)) })
+    }
+
+    unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+        Box::pin(async { Err(Error::new(ErrorKind::NotSupported, NO_PORTS)) })
+    }
+
+    /// Of an adapter with nothing open: a provider's close has no way to say what is.
+    fn try_close(self: Box<Self>) -> Result<(), Refused> {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(self.close_here()));
+        receiver.recv_timeout(LIMIT).expect("H5: all is closed, and yet the adapter's close hangs")
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Refused> {
+        self.close_here()
+    }
+}
