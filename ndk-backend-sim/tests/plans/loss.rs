@@ -53,6 +53,24 @@ fn h8_new_requests_of_every_kind_are_refused_and_closes_succeed() {
     host.close();
 }
 
+/// As for a region's request: what would be wrong on any device is said first.
+#[test]
+fn h7_h8_a_creation_in_a_domain_that_is_being_closed_keeps_its_status_on_a_lost_device() {
+    let host = Host::planned("");
+    let pd = host.pd();
+    let mr = pd.mr();
+    let close = pd.begin_close();
+    host.sim().lose();
+    assert_eq!(pd.try_mr(false).err(), Some(STATUS_INVALID_DEVICE_STATE));
+    // SAFETY: the close of the domain waits for the region.
+    let window = unsafe { pd.domain().create_window() };
+    let window = host.pump.block_on("a window", window);
+    assert_eq!(window.err().map(|error| error.kind()), Some(ErrorKind::InvalidDeviceState));
+    mr.close();
+    assert_eq!(close.finish(&host.pump), STATUS_SUCCESS);
+    host.close();
+}
+
 #[test]
 fn h8_what_pends_when_the_time_has_come_completes_once() {
     let host = Host::planned(

@@ -64,12 +64,11 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             );
         }
         let adapter = domain.adapter();
+        // What would be wrong on any device is said first (H8).
+        // SAFETY: the caller's promise.
+        unsafe { self.check_open()? };
         adapter.check_device()?;
-        if !domain.refs.enter() {
-            return Err(
-                Error::new(ErrorKind::InvalidDeviceState, "the domain is being closed").rule("H7")
-            );
-        }
+        domain.enter()?;
         // The future borrows adapter and domain; the reference taken above keeps both until `created` is through.
         let make = || adapter.provider().create_mr(&domain.provider, kind);
         let key = adapter.key();

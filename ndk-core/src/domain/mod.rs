@@ -233,13 +233,16 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     /// Takes a reference for a creation in Rust.
     ///
     /// # Errors
-    /// DEVICE_REMOVED (H8), INVALID_DEVICE_STATE while the domain is being closed (H7).
+    /// INVALID_DEVICE_STATE while the domain is being closed (H7), else DEVICE_REMOVED (H8).
     ///
     /// # Safety
     /// The domain is not closed.
     pub(crate) unsafe fn hold(self) -> Result<Held<A, P>> {
         // SAFETY: the caller's promise.
-        let domain = unsafe { self.get() };
+        let domain = unsafe {
+            self.check_open()?;
+            self.get()
+        };
         domain.adapter().check_device()?;
         domain.enter()?;
         Ok(Held(self))
