@@ -6,6 +6,8 @@
 mod call;
 #[path = "boundary/chain.rs"]
 mod chain;
+#[path = "boundary/compare.rs"]
+mod compare;
 #[path = "boundary/model.rs"]
 mod model;
 #[path = "boundary/other_calls.rs"]
@@ -14,16 +16,13 @@ mod tiny;
 #[path = "boundary/world.rs"]
 mod world;
 
-use call::{Call, Object, call};
-use model::Model;
+use call::{Call, call};
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, status_name};
-use other_calls::tokens;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use world::World;
 
 /// Sequences, and the longest of them: well over 100,000 calls.
 const SEQUENCES: u32 = 4_000;
@@ -32,47 +31,26 @@ const LONGEST: usize = 150;
 /// How often each entry came to each status.
 type Counts = BTreeMap<(&'static str, NTSTATUS), usize>;
 
-const NEW_DOMAIN: Call = Call::CreatePd { object: Object::Right, completion: true, out: true };
-
-fn run(calls: &[Call], counts: &RefCell<Counts>) -> Result<(), TestCaseError> {
-    let (mut model, mut world) = (Model::default(), World::new());
-    model.step(&NEW_DOMAIN);
-    world.call(&NEW_DOMAIN);
-    for (index, call) in calls.iter().enumerate() {
-        if !model.allows(call) {
-            continue;
-        }
-        let expected = model.step(call);
-        let came = world.call(call);
-        let (came_to, should) = ((came.status, came.pended), (expected.status, expected.pends));
-        prop_assert_eq!(came_to, should, "call {}, {:?}", index, call);
-        for (place, &mr) in world.regions.iter().enumerate() {
-            // SAFETY: the region is alive.
-            let (local, remote) = unsafe { tokens(mr, mr) };
-            prop_assert_eq!((local != 0, remote != 0), model.tokens(place), "E1 after {}", index);
-        }
-        if matches!(call, Call::Mood(_)) {
-            continue;
-        }
-        let mut counts = counts.borrow_mut();
-        *counts.entry((call.name(), came.status)).or_default() += 1;
-        if came.pended {
-            *counts.entry((call.name(), STATUS_PENDING)).or_default() += 1;
-        }
-    }
-    world.end();
-    Ok(())
-}
-
 #[test]
 fn every_call_comes_to_what_the_contract_says() {
     let config = Config { cases: SEQUENCES, failure_persistence: None, ..Config::default() };
     // Always the same calls, so that a failure can be looked into.
     let rng = TestRng::deterministic_rng(RngAlgorithm::XorShift);
-    let counts = RefCell::default();
+    let counts = RefCell::new(Counts::new());
     let sequences = prop::collection::vec(call(), 1..LONGEST);
-    let result =
-        TestRunner::new_with_rng(config, rng).run(&sequences, |calls| run(&calls, &counts));
+    let result = TestRunner::new_with_rng(config, rng).run(&sequences, |calls| {
+        compare::run(&calls, |call, came| {
+            if matches!(call, Call::Mood(_)) {
+                return;
+            }
+            let mut counts = counts.borrow_mut();
+            *counts.entry((call.name(), came.status)).or_default() += 1;
+            if came.pended {
+                *counts.entry((call.name(), STATUS_PENDING)).or_default() += 1;
+            }
+        });
+        Ok(())
+    });
     if let Err(failure) = result {
         panic!("{failure}");
     }

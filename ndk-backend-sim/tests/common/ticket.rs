@@ -53,6 +53,13 @@ impl Request {
         self.calls.lock().unwrap().len()
     }
 
+    /// The call of its completion routine, if it has been called; more than once is a failure (B2).
+    pub(crate) fn call(&self) -> Option<Call> {
+        let calls = self.calls.lock().unwrap();
+        assert!(calls.len() <= 1, "B2: at most one call");
+        calls.first().copied()
+    }
+
     /// The final status, once the request is over (B1, B2).
     pub(crate) fn finish(self, pump: &Pump) -> NTSTATUS {
         self.finish_with_object(pump).status

@@ -47,7 +47,7 @@ impl Piece {
 
 /// How a chain is broken.
 #[derive(Clone, Copy, Debug)]
-enum Damage {
+pub(crate) enum Damage {
     None,
     Null,
     Gap,
@@ -106,12 +106,16 @@ pub(crate) fn chain() -> impl Strategy<Value = Chain> {
         1 => Just(WideOffset), 1 => Just(CrookedStart), 1 => Just(SmallSize), 1 => Just(OtherFrame),
         1 => Just(Loop),
     ];
-    (start, counts, damage, any::<prop::sample::Index>())
-        .prop_map(|(start, counts, damage, place)| Chain::new(start, &counts, damage, place))
+    (start, counts, damage, any::<prop::sample::Index>()).prop_map(
+        |(start, counts, damage, place)| {
+            Chain::new(start, &counts, damage, place.index(counts.len()))
+        },
+    )
 }
 
 impl Chain {
-    fn new(start: usize, counts: &[u32], damage: Damage, place: prop::sample::Index) -> Self {
+    /// Elements with as many bytes, one behind the other from `start` on, the one at `place` damaged.
+    pub(crate) fn new(start: usize, counts: &[u32], damage: Damage, place: usize) -> Self {
         let mut at = start;
         let mut pieces: Vec<_> = counts
             .iter()
@@ -121,7 +125,7 @@ impl Chain {
                 piece
             })
             .collect();
-        let piece = place.get_mut(&mut pieces);
+        let piece = &mut pieces[place];
         match damage {
             Damage::Gap => piece.start = piece.start.wrapping_add(PAGE_SIZE),
             Damage::Overlap => piece.start = piece.start.wrapping_sub(PAGE_SIZE),
