@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let all = provider();
+    let hooks = [all.pace.is_some(), all.run.is_some(), all.hold.is_some(), all.fail.is_some()];
+    let others = [all.lose.is_some(), all.limit_regions.is_some(), all.objects.is_some()];
+    assert!(hooks == [true; 4] && others == [true; 3], "a case would be left out for want of it");
     let none = TableProvider {
         pace: None,
         run: None,

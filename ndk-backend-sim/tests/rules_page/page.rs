@@ -29,7 +29,7 @@ a `pair` is tried between two adapters besides.
 The cases run on the simulator: in the shape of each device that it knows, as a device on which every operation waits
 (`slow`), and as ones whose tokens rotate (`rotating`, `slowly-rotating`: the rules that this matters to). They run on
 the smallest provider too (`ndk-core/tests/conformance_tiny.rs`), and on the tables of a provider in C, with nothing of
-the framework between (`examples/c_provider`).
+the framework between (`examples/c_provider`); what cannot be tried there is said under each rule.
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.
@@ -111,6 +111,7 @@ fn rule_of_kit(page: &mut String, rule: &Rule, kits: &[Planning]) {
         line(page, format_args!("- Cases: {} ({how})", quoted(&names)));
     }
     ruled_out(page, cases());
+    not_on_tables(page, rule);
     left_out(page, rule, kits);
     match left(rule) {
         Some(reason) if rule.cases.is_empty() => line(page, format_args!("- No case: {reason}.")),
@@ -133,17 +134,30 @@ fn how(case: &Planned) -> String {
 
 /// The cases that a safe consumer cannot ask for, by reason.
 fn ruled_out<'a>(page: &mut String, cases: impl Iterator<Item = &'a Planned>) {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for case in cases {
-        let Some(reason) = case.ruled_out else { continue };
-        match groups.iter_mut().find(|group| group.0 == reason) {
-            Some(group) => group.1.push(case.case),
-            None => groups.push((reason, vec![case.case])),
-        }
-    }
-    for (reason, cases) in groups {
+    let reasons = cases.filter_map(|case| Some((case.case, case.ruled_out?)));
+    for (reason, cases) in grouped(reasons) {
         line(page, format_args!("- Not through `consumer`: {}: {reason}.", quoted(&cases)));
     }
+}
+
+/// The cases that a table alone cannot be tried with, by reason.
+fn not_on_tables(page: &mut String, rule: &Rule) {
+    for (reason, cases) in grouped(rule.not_on_tables.iter().copied()) {
+        let which = if cases.len() == rule.cases.len() { "all".into() } else { quoted(&cases) };
+        line(page, format_args!("- Not on a table alone: {which}: {reason}."));
+    }
+}
+
+/// Cases by reason, in the order in which they come.
+fn grouped<'a>(cases: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(&'a str, Vec<&'a str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (case, reason) in cases {
+        match groups.iter_mut().find(|group| group.0 == reason) {
+            Some(group) => group.1.push(case),
+            None => groups.push((reason, vec![case])),
+        }
+    }
+    groups
 }
 
 fn quoted(names: &[&str]) -> String {

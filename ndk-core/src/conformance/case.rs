@@ -1,7 +1,7 @@
 //! A case: one thing that a rule says, tried on every route and with every way of completing that apply.
 
 use super::env::Env;
-use super::hooks::NO_EXECUTOR;
+use super::hooks::{NO_EXECUTOR, NO_PANIC};
 use crate::abi::{NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED, NDK_ADAPTER_INFO};
 use crate::capabilities::Capabilities;
 
@@ -236,6 +236,11 @@ pub(super) fn framework(device: &Device) -> Option<&'static str> {
 /// Needs the executor to be the kit's.
 pub(super) fn executor(device: &Device) -> Option<&'static str> {
     device.table_alone.then_some(NO_EXECUTOR)
+}
+
+/// Needs a provider that can panic.
+pub(super) fn panics(device: &Device) -> Option<&'static str> {
+    device.table_alone.then_some(NO_PANIC)
 }
 
 /// Needs a backend that need not wait when something is closed.

@@ -23,7 +23,8 @@ pub(super) const NO_PACE: &str = "the provider gives the kit no hooks to make re
 const NO_HOLD: &str = "the provider gives the kit no hooks to hold operations";
 const NO_FAULT: &str = "the provider gives the kit no hook to make an operation fail";
 const NO_LOSS: &str = "the provider gives the kit no hook to lose the device";
-const NO_PANIC: &str = "code in C does not panic";
+/// Why nothing panics.
+pub(super) const NO_PANIC: &str = "code in C does not panic";
 /// Why an executor cannot misbehave.
 pub(super) const NO_EXECUTOR: &str = "a table alone has no executor of the kit's (B9)";
 

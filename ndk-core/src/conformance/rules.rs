@@ -1,7 +1,9 @@
 //! Every rule of the contract, and what the kit does about it.
 
-use super::case::{Case, RouteKind, Ways};
+use super::case::{Case, Device, RouteKind, Ways};
 use super::cases;
+use crate::abi::NDK_ADAPTER_INFO;
+use crate::capabilities::{BaseAddress, Capabilities, Refusal, TokenReuse};
 use std::collections::BTreeSet;
 
 /// How far cases go into a rule.
@@ -30,6 +32,8 @@ pub struct Rule {
     pub routes: Vec<&'static str>,
     /// The ways of completing that they try; empty where each case has its own.
     pub ways: Vec<&'static str>,
+    /// The cases that cannot be tried on a table alone, whatever hooks it has, each with the reason.
+    pub not_on_tables: Vec<(&'static str, &'static str)>,
 }
 
 use Coverage::{Cases, Partly};
@@ -150,13 +154,48 @@ fn rule(id: &'static str, subject: &'static str, coverage: Coverage) -> Rule {
     // Whatever a case tries on one route it tries on the table's.
     let ways = cases.iter().filter(|case| !own(case));
     let ways: BTreeSet<_> = ways.flat_map(|case| case.ways.list(RouteKind::Table)).collect();
+    let bare = bare();
+    let on_tables = |case: &&Case| Some((case.name, case.needs.and_then(|needs| needs(&bare))?));
+    let not_on_tables = cases.iter().filter_map(on_tables).collect();
     Rule {
         id,
         subject,
+        not_on_tables,
         coverage,
         routes: routes.map(RouteKind::name).collect(),
         ways: ways.into_iter().map(|way| way.name()).collect(),
         cases: cases.into_iter().map(|case| case.name).collect(),
+    }
+}
+
+/// A device that has all that tables alone can show.
+fn bare() -> Device {
+    Device {
+        info: NDK_ADAPTER_INFO::default(),
+        capabilities: Capabilities {
+            base_address: BaseAddress::Any,
+            scattered_pages: true,
+            byte_exact: true,
+            remote_read_enforced: true,
+            read_sink_grants_write: false,
+            refusal: Refusal::Completion,
+            partial_writes: false,
+            token_reuse: TokenReuse::After(u32::MAX),
+            tokens_unpredictable: true,
+            shared_key: false,
+            fast_registration: None,
+            windows: false,
+        },
+        fast_registration: true,
+        mappings: true,
+        inline: true,
+        inline_mappings: true,
+        queue_pairs: false,
+        peer: false,
+        privileged_token: true,
+        table_alone: true,
+        paces: true,
+        small: Some(1),
     }
 }
 

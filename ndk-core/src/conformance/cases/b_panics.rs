@@ -1,6 +1,6 @@
 //! Rule B8: a provider that panics costs the one region, and nothing else.
 
-use super::super::case::{Case, fast_registration, ruled_out::PENDING};
+use super::super::case::{Case, Device, fast_registration, panics, ruled_out::PENDING};
 use super::super::control::{Fault, Step, Trap};
 use super::super::env::Env;
 use super::super::outcome::Status;
@@ -10,23 +10,24 @@ use crate::provider::RegionKind;
 use std::ptr::null;
 
 pub(super) const CASES: &[Case] = &[
-    Case::new("B8", "register", register),
-    Case::new("B8", "deregister", deregister),
-    Case::new("B8", "initialise", initialise).needs(fast_registration),
-    Case::new("B8", "queued_initialise", queued_initialise)
-        .own()
-        .raw(PENDING)
-        .needs(fast_registration),
-    Case::new("B8", "token_getters", token_getters),
-    Case::new("B8", "query_extension", query_extension),
-    Case::new("B8", "cancel", cancel).own().raw(PENDING),
-    Case::new("B8", "device_state", device_state),
-    Case::new("B8", "close", close),
-    Case::new("B8", "close_of_poisoned", close_of_poisoned),
-    Case::new("B8", "drop_of_region", drop_of_region),
-    Case::new("B8", "creation", creation),
-    Case::new("B8", "domain", domain),
+    Case::new("B8", "register", register).needs(panics),
+    Case::new("B8", "deregister", deregister).needs(panics),
+    Case::new("B8", "initialise", initialise).needs(fast),
+    Case::new("B8", "queued_initialise", queued_initialise).own().raw(PENDING).needs(fast),
+    Case::new("B8", "token_getters", token_getters).needs(panics),
+    Case::new("B8", "query_extension", query_extension).needs(panics),
+    Case::new("B8", "cancel", cancel).own().raw(PENDING).needs(panics),
+    Case::new("B8", "device_state", device_state).needs(panics),
+    Case::new("B8", "close", close).needs(panics),
+    Case::new("B8", "close_of_poisoned", close_of_poisoned).needs(panics),
+    Case::new("B8", "drop_of_region", drop_of_region).needs(panics),
+    Case::new("B8", "creation", creation).needs(panics),
+    Case::new("B8", "domain", domain).needs(panics),
 ];
+
+fn fast(device: &Device) -> Option<&'static str> {
+    panics(device).or_else(|| fast_registration(device))
+}
 
 const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
 

@@ -12,7 +12,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("E1", "while_pending", while_pending).own().raw(PENDING),
     Case::new("E1", "without_remote_rights", without_remote_rights),
     Case::new("E1", "initialised", initialised).needs(fast_registration),
-    Case::new("E2", "no_two_alike", no_two_alike).own(),
+    Case::new("E2", "no_two_alike", no_two_alike),
     Case::new("E4", "stable", stable).needs(fast_registration),
 ];
 

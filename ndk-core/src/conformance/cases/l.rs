@@ -1,7 +1,7 @@
 //! Section L: mappings and the privileged token. What work requests make of them is in `l_data`.
 
 use super::super::case::{
-    Case, Device, inline_mappings, mappings,
+    Case, Device, inline_mappings, mappings, panics,
     ruled_out::{MAPPING, NULL},
 };
 use super::super::control::{Fault, Step};
@@ -19,7 +19,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("L4", "page_count", page_count).needs(mappings),
     Case::new("L4", "too_small", too_small).raw(MAPPING).needs(mappings),
     Case::new("L4", "failed_build", failed_build).needs(mappings),
-    Case::new("L4", "build_that_panics", build_that_panics).needs(mappings),
+    Case::new("L4", "build_that_panics", build_that_panics)
+        .needs(|device| panics(device).or_else(|| mappings(device))),
     Case::new("L4", "bad_arguments", bad_arguments).raw(MAPPING).needs(mappings),
     Case::new("L5", "privileged_token", privileged_token).own().needs(has_privileged_token),
     Case::new("L6", "inline", completes_inline).own().needs(inline_mappings),
