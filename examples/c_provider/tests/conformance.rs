@@ -1,4 +1,4 @@
-//! The conformance kit on the tables of the provider in C: with its hooks, and as one that has none.
+//! The conformance kit on the tables of the provider in C: with its hooks, and as if it had none.
 
 use c_provider::{kit, provider};
 use ndk_core::conformance::{TableProvider, main as run};
@@ -19,5 +19,7 @@ fn main() -> ExitCode {
         objects: None,
         ..all
     };
-    run([kit(&all), kit(&none).named("bare")])
+    // What is drawn is the same without hooks.
+    const BARE: &[&str] = &["A", "B", "C", "D1", "D5", "E1", "E2", "G", "H", "K", "L"];
+    run([kit(&all), kit(&none).named("bare").only(BARE)])
 }

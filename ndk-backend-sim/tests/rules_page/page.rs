@@ -110,6 +110,9 @@ fn rule_of_kit(page: &mut String, rule: &Rule, kits: &[Planning]) {
     for (how, names) in groups {
         line(page, format_args!("- Cases: {} ({how})", quoted(&names)));
     }
+    if let Some(reason) = rule.few_ways {
+        line(page, format_args!("- Not in every way: {reason}."));
+    }
     ruled_out(page, cases());
     not_on_tables(page, rule);
     left_out(page, rule, kits);

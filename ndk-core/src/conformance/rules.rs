@@ -32,6 +32,8 @@ pub struct Rule {
     pub routes: Vec<&'static str>,
     /// The ways of completing that they try; empty where each case has its own.
     pub ways: Vec<&'static str>,
+    /// Why no case tries each way of completing on each route, where none does.
+    pub few_ways: Option<&'static str>,
     /// The cases that cannot be tried on a table alone, whatever hooks it has, each with the reason.
     pub not_on_tables: Vec<(&'static str, &'static str)>,
 }
@@ -141,6 +143,20 @@ const RULES: &[(&str, &str, Coverage)] = &[
     ("L6", "BuildLAM completes inline", Cases),
 ];
 
+/// Rules that leave no choice of how a request completes, and why.
+const FEW_WAYS: &[(&str, &str)] = &[
+    ("A6", "what is refused is refused inline"),
+    ("A8", "opening has one way"),
+    ("B2", "what completes inline has no callback"),
+    ("B3", "it is about one way, by an executor that runs tasks here or on another thread"),
+    ("B4", "what completes inline has no callback"),
+    ("B5", "an operation that waits for a gate pends"),
+    ("B9", "each case goes through all that an executor may do"),
+    ("E5", "how a token is drawn does not depend on it"),
+    ("K1", "a declaration does not complete"),
+    ("L6", "it is about one way"),
+];
+
 /// Every rule, in the contract's order.
 pub fn rules() -> Vec<Rule> {
     RULES.iter().map(|&(id, subject, coverage)| rule(id, subject, coverage)).collect()
@@ -161,6 +177,7 @@ fn rule(id: &'static str, subject: &'static str, coverage: Coverage) -> Rule {
         id,
         subject,
         not_on_tables,
+        few_ways: FEW_WAYS.iter().find(|few| few.0 == id).map(|few| few.1),
         coverage,
         routes: routes.map(RouteKind::name).collect(),
         ways: ways.into_iter().map(|way| way.name()).collect(),
@@ -201,6 +218,7 @@ fn bare() -> Device {
 
 #[cfg(test)]
 mod tests {
+    use super::super::case::Way;
     use super::*;
 
     #[test]
@@ -218,6 +236,23 @@ mod tests {
             let wants_cases = matches!(rule.coverage, Cases | Partly(_));
             let by_others = rule.id == "K2";
             assert_eq!(!rule.cases.is_empty(), wants_cases && !by_others, "{}", rule.id);
+        }
+    }
+
+    #[test]
+    fn every_rule_has_every_way_on_every_route_or_a_reason() {
+        for rule in rules() {
+            let cases: Vec<_> = cases::all().filter(|case| case.id == rule.id).collect();
+            let routes = RouteKind::ALL.into_iter();
+            let has_all = |route| {
+                let cases = cases.iter().filter(|case| case.ways != Ways::Own);
+                let cases = cases.filter(|case| case.routes.has(route));
+                let ways: BTreeSet<_> = cases.flat_map(|case| case.ways.list(route)).collect();
+                ways.len() == Way::ALL.len()
+            };
+            let is_on = |route: &RouteKind| cases.iter().any(|case| case.routes.has(*route));
+            let all = routes.filter(is_on).all(has_all);
+            assert_eq!(all, rule.few_ways.is_none(), "{}", rule.id);
         }
     }
 
