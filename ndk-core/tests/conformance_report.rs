@@ -87,8 +87,12 @@ fn a_report_has_every_test() {
     assert_eq!(reason, "a <reason> & \"more\"");
     let reason = message(find("C3::data_across_joints/native/inline"), "skipped");
     assert_eq!(reason, "the backend has no queue pairs");
-    let failure = message(find("C14::region_limit/table/inline"), "failure");
+    let failed = find("C14::region_limit/table/inline");
+    let failure = message(failed, "failure");
     assert!(failure.contains("C14"), "{failure}");
+    let whole = failed.descendants().find(|it| it.has_tag_name("failure"));
+    let whole = whole.and_then(|it| it.text()).unwrap_or_default();
+    assert!(whole.contains("\n at ") && whole.contains("cases/c.rs:"), "no place: {whole}");
 }
 
 /// The summary counts what was left out, by reason, and the sum is that of the standard line.

@@ -5,10 +5,11 @@ use super::ticket::lock;
 use libtest_mimic::{Completion, Failed};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -65,10 +66,27 @@ pub(super) struct Report {
     restricted: Vec<(String, &'static [&'static str])>,
 }
 
-/// What a panic said.
+thread_local! {
+    /// Where this thread panicked last: the line of the case, or of what it calls.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Notes places from now on, beside what the program does on a panic.
+pub(super) fn note_places() {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        PLACE.set(info.location().map(ToString::to_string));
+        before(info);
+    }));
+}
+
+/// What a panic of this thread said, and where.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message").into()
+    let text =
+        text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
+    // One that a callback's thread passed on has no place here.
+    PLACE.take().map_or_else(|| text.into(), |place| format!("{text}\n at {place}"))
 }
 
 impl Report {
@@ -78,6 +96,7 @@ impl Report {
         test: Test,
         run: impl FnOnce() -> Result<Completion, Failed>,
     ) -> Result<Completion, Failed> {
+        PLACE.set(None);
         let start = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))));

@@ -9,7 +9,7 @@ use super::hooks::{LeftOut, NO_PACE};
 use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
-use super::report::{Report, Test};
+use super::report::{Report, Test, note_places};
 use super::session::{Opener, Path, Session, Setup};
 use super::ticket::Bell;
 use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
@@ -47,6 +47,7 @@ pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
             Err(error) => report.no_device(&kit.name, error),
         }
     }
+    note_places();
     let report = Arc::new(report);
     let trials = tests.into_iter().map(|(test, run)| {
         let report = report.clone();
