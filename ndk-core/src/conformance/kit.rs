@@ -69,8 +69,8 @@ impl Kit {
         Self { peer: Some(Arc::new(Factory(peer))), ..Self::new(open) }
     }
 
-    /// A kit for a provider that has tables and nothing of this crate, in C for the most part: the cases call its entries
-    /// and nothing else. What they want of it besides they ask by the hooks of [`TableProvider`]; a case that needs one
+    /// A kit for a provider that has tables and nothing of this crate, in C for the most part: the cases call its entries,
+    /// directly and through the safe consumer. What they want of it besides they ask by the hooks of [`TableProvider`]; a case that needs one
     /// that is not there is left out. So is what a table alone cannot be asked for: work requests, panics, executors.
     ///
     /// `capabilities` is what the device declares (section K of the contract).

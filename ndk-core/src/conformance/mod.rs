@@ -20,8 +20,8 @@
 //! - A case that needs what a device does not have is left out, with the reason. Where a device declares that it does
 //!   something in another way (section K), the case expects that.
 //!
-//! A provider that has tables and nothing of this crate, in C for example, has a kit of its own ([`Kit::table`]), which
-//! calls its entries and nothing else.
+//! A provider that has tables and nothing of this crate, in C for example, has a kit of its own ([`Kit::table`]), whose
+//! cases call its entries, directly and through the safe consumer.
 //!
 //! At its end a run says how many tests were left out for which reason. `--junit FILE` writes it for CI systems too:
 //! every test with its rule, route, way, time, and message or reason.

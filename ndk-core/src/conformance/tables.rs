@@ -1,9 +1,10 @@
 //! A provider that has tables and nothing of this crate: what it hands to the kit, and how the kit opens it.
 //!
-//! No code of the framework is between a case and the provider's entries. What the kit does to a backend through the
+//! Two routes lead there: the entries themselves, with nothing of the framework between, and the safe consumer over them. What the kit does to a backend through the
 //! traits it asks of the provider here, by hooks; a provider may have any of them or none.
 
 use super::case::RouteKind;
+use super::consumer::Consumer;
 use super::hooks::Hooks;
 use super::port::{Port, Waiting, Window};
 use super::route::{Adapter, Pd, Raw, Route};
@@ -13,9 +14,10 @@ use crate::abi::{
     BOOLEAN, NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_VERSION, NTSTATUS, STATUS_SUCCESS, ULONG,
 };
 use crate::capabilities::Capabilities;
+use crate::consumer;
 use crate::error::{Error, ErrorKind, Result};
 use std::mem::MaybeUninit;
-use std::ptr::{addr_of, null_mut};
+use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -87,15 +89,21 @@ impl Opener for Tables {
         let hooks = setup.control.attach(self.provider);
         hooks.opened(Raw(adapter));
         let (provider, capabilities) = (self.provider, self.capabilities);
-        Ok(Box::new(Bare { adapter: Raw(adapter), provider, capabilities, hooks }))
+        let bare = Bare { adapter: Raw(adapter), provider, capabilities, hooks };
+        let Path::Consumer(consumer) = setup.path else { return Ok(Box::new(bare)) };
+        Ok(Box::new(Safe::new(consumer, bare)))
     }
 
-    fn route(&self, _: &Path) -> Arc<dyn Route> {
-        Arc::new(Table)
+    fn route(&self, path: &Path) -> Arc<dyn Route> {
+        match path {
+            Path::Consumer(consumer) => Arc::new(consumer.clone()),
+            Path::Native | Path::Table => Arc::new(Table),
+        }
     }
 
+    /// There is no other object than that of the tables.
     fn routes(&self) -> &'static [RouteKind] {
-        &[RouteKind::Table]
+        &[RouteKind::Table, RouteKind::Consumer]
     }
 
     fn is_table_alone(&self) -> bool {
@@ -110,15 +118,25 @@ impl Opener for Tables {
 /// Why a case finds no queue pair here.
 const NO_PORTS: &str = "the kit works queue pairs through the traits only";
 
+fn no_port<T: 'static>() -> Waiting<'static, Result<T>> {
+    Box::pin(async { Err(Error::new(ErrorKind::NotSupported, NO_PORTS)) })
+}
+
+/// Closes an adapter with nothing open, which is not to wait.
+fn close_soon(close: impl FnOnce() -> Result<(), Refused> + Send + 'static) -> Result<(), Refused> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(close()));
+    receiver.recv_timeout(LIMIT).expect("H5: all is closed, and yet the adapter's close hangs")
+}
+
 impl Bare {
-    fn close_here(self: Box<Self>) -> Result<(), Refused> {
+    fn close_here(&self) -> NTSTATUS {
         // SAFETY: the provider's own function and open adapter, closed once unless it refuses.
         let status = unsafe { (self.provider.close)(self.adapter.0) };
         if status == STATUS_SUCCESS {
             self.hooks.closed(self.adapter);
-            return Ok(());
         }
-        Err(Refused { session: self, error: failed("Close", status) })
+        status
     }
 }
 
@@ -146,21 +164,74 @@ impl Session for Bare {
     }
 
     unsafe fn create_port(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
-        Box::pin(async { Err(Error::new(ErrorKind::NotSupported, NO_PORTS)) })
+        no_port()
     }
 
     unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
-        Box::pin(async { Err(Error::new(ErrorKind::NotSupported, NO_PORTS)) })
+        no_port()
     }
 
-    /// Of an adapter with nothing open: a provider's close has no way to say what is.
     fn try_close(self: Box<Self>) -> Result<(), Refused> {
-        let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || sender.send(self.close_here()));
-        receiver.recv_timeout(LIMIT).expect("H5: all is closed, and yet the adapter's close hangs")
+        close_soon(|| self.close())
     }
 
     fn close(self: Box<Self>) -> Result<(), Refused> {
-        self.close_here()
+        match self.close_here() {
+            STATUS_SUCCESS => Ok(()),
+            status => Err(Refused { session: self, error: failed("Close", status) }),
+        }
+    }
+}
+
+/// An adapter of a provider's that the safe consumer has.
+struct Safe {
+    consumer: Consumer,
+    adapter: Adapter,
+    capabilities: Capabilities,
+}
+
+impl Safe {
+    fn new(consumer: Consumer, bare: Bare) -> Self {
+        let (adapter, capabilities) = (bare.adapter, bare.capabilities);
+        let ndk = NonNull::new(adapter.0).expect("checked when it was opened");
+        let close = move || {
+            let status = bare.close_here();
+            assert_eq!(status, STATUS_SUCCESS, "H5: the adapter's close");
+        };
+        // SAFETY: the adapter is open, and its owner is moved into what closes it; whether it keeps the contract is what
+        // is tried, on the promise of whoever made the kit.
+        consumer.0.put_adapter(unsafe { consumer::Adapter::from_ndk(ndk, close) });
+        Self { consumer, adapter, capabilities }
+    }
+}
+
+impl Session for Safe {
+    fn adapter(&self) -> Adapter {
+        self.adapter
+    }
+
+    fn info(&self) -> NDK_ADAPTER_INFO {
+        self.consumer.0.adapter(self.adapter).info().expect("the adapter's attributes")
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    unsafe fn create_port(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+        no_port()
+    }
+
+    unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+        no_port()
+    }
+
+    fn try_close(self: Box<Self>) -> Result<(), Refused> {
+        close_soon(|| self.close())
+    }
+
+    fn close(self: Box<Self>) -> Result<(), Refused> {
+        let closed = self.consumer.0.close_adapter(self.adapter, consumer::Adapter::close);
+        closed.map_err(|error| Refused { session: self, error })
     }
 }

@@ -6,6 +6,7 @@ use super::super::case::{
 };
 use super::super::control::Step;
 use super::super::env::Env;
+use super::super::hooks::leave_out;
 use super::super::outcome::Status;
 use super::super::route::Raw;
 use super::super::session::Session;
@@ -176,11 +177,16 @@ fn waits_for_a_creation(env: &mut Env) {
 
 /// Both the blocking close and, where it finds something open, the trying one.
 fn refused_inside_a_callback(env: &mut Env) {
+    let asks_twice = !env.device.table_alone;
+    if env.is_safe() && env.device.table_alone {
+        leave_out(
+            "to a consumer, the close of an adapter from a pointer is a function that cannot fail",
+        );
+    }
     let (mr, page, ticket) = (env.region(), env.page(), env.ticket());
     let session = Arc::new(Mutex::new(Some(env.take_session())));
     let (inside, refused) = (session.clone(), Arc::new(AtomicBool::new(false)));
     let seen = refused.clone();
-    let asks_twice = !env.device.table_alone;
     ticket.on_call(move |_| {
         let session = lock(&inside).take().expect("the adapter is open");
         let mut back = session.close().expect_err("H5: refused inside a callback");
