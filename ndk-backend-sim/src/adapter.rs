@@ -115,7 +115,7 @@ impl SimAdapter {
     /// What the adapter has done, in numbers.
     pub fn counters(&self) -> Snapshot {
         let tallies = self.device.hazards.places().map(|place| &place.tally);
-        self.device.counters.snapshot(tallies)
+        self.device.counters.snapshot(self.device.records(), tallies)
     }
 
     /// How many records of the device are in use; 0 when every region is closed.

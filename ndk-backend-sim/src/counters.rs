@@ -1,9 +1,9 @@
 //! What the simulator has done, in numbers.
 //!
-//! Counting is one relaxed addition to a line of cache that only operations of the same *shard* write: any number that
-//! differs between protection domains, taken modulo [`SHARDS`], as for the token table. What every work request counts is
-//! in the [`Tally`] of its queue pair, which one thread at a time writes. Sums are made when somebody asks for a
-//! [`Snapshot`].
+//! What is frequent is counted where one thread at a time writes anyway: registrations in their records, and what every
+//! work request counts in the [`Tally`] of its queue pair. The rest is one relaxed addition to a line of cache that only
+//! operations of the same *shard* write: any number that differs between protection domains, taken modulo [`SHARDS`], as
+//! for the token table. Sums are made when somebody asks for a [`Snapshot`].
 
 use std::array;
 use std::fmt;
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ndk_core::abi::STATUS_SUCCESS;
 use ndk_core::{ErrorKind, status_name};
 
+use crate::record::Record;
 use crate::token::SHARDS;
 
 /// Why a token gave no access.
@@ -90,18 +91,15 @@ fn step(counter: &AtomicU64, by: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
 }
 
-/// The counters of one adapter, but for what is in tallies. [`snapshot`](Self::snapshot) reads them.
+/// The counters of one adapter, but for what is in records and tallies. [`snapshot`](Self::snapshot) reads them.
 #[derive(Default)]
 pub(crate) struct Counters {
     shards: [Shard; SHARDS],
 }
 
-/// A line of cache holds eight numbers: those of registrations come first, and are no other shard's neighbours.
 #[derive(Default)]
-#[repr(C, align(128))]
+#[repr(align(128))]
 struct Shard {
-    registrations: AtomicU64,
-    deregistrations: AtomicU64,
     completions: [AtomicU64; OUTCOMES],
     misses: [AtomicU64; Miss::ALL.len()],
 }
@@ -109,18 +107,6 @@ struct Shard {
 impl Counters {
     fn shard(&self, shard: usize) -> &Shard {
         &self.shards[shard % SHARDS]
-    }
-
-    /// A registration has begun to live: a conventional or a fast one.
-    #[inline]
-    pub(crate) fn registered(&self, shard: usize) {
-        add(&self.shard(shard).registrations, 1);
-    }
-
-    /// A registration has ended: by deregistration, invalidation or the close of its region.
-    #[inline]
-    pub(crate) fn deregistered(&self, shard: usize) {
-        add(&self.shard(shard).deregistrations, 1);
     }
 
     /// A work request has failed.
@@ -134,13 +120,19 @@ impl Counters {
         add(&self.shard(shard).misses[cause as usize], 1);
     }
 
-    /// The sums of now, with those of the tallies; exact while nothing is going on.
-    pub(crate) fn snapshot<'a>(&self, tallies: impl Iterator<Item = &'a Tally>) -> Snapshot {
+    /// The sums of now, with those of records and tallies; exact while nothing is going on.
+    pub(crate) fn snapshot<'a>(
+        &self,
+        records: impl Iterator<Item = &'a Record>,
+        tallies: impl Iterator<Item = &'a Tally>,
+    ) -> Snapshot {
         let mut sum = Snapshot::default();
+        for (registrations, lives) in records.map(Record::registrations) {
+            sum.registrations += registrations;
+            sum.deregistrations += registrations - u64::from(lives);
+        }
         for shard in &self.shards {
             sum += Snapshot {
-                deregistrations: get(&shard.deregistrations),
-                registrations: get(&shard.registrations),
                 completions: shard.completions.each_ref().map(get),
                 misses: shard.misses.each_ref().map(get),
                 ..Snapshot::default()
@@ -244,19 +236,27 @@ fn list(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndk_core::Access;
     use std::thread;
 
     #[test]
-    fn shards_add_up_and_one_may_end_what_another_began() {
-        let counters = Counters::default();
-        (0..20).for_each(|shard| counters.registered(shard));
-        (0..5).for_each(|_| counters.deregistered(3));
+    fn what_records_shards_and_queue_pairs_have_counted_adds_up() {
+        let records = [(); 3].map(|()| Record::new());
+        for _ in 0..5 {
+            records[0].enliven(Access::LOCAL_READ);
+            records[0].kill();
+        }
+        records[1].enliven_fast(Access::REMOTE_READ);
+        records[2].enliven_window(Access::REMOTE_READ);
         let tallies = [Tally::default(), Tally::default()];
         tallies[0].read(100);
         tallies[1].written(7);
-        let snapshot = counters.snapshot(tallies.iter());
-        assert_eq!((snapshot.registrations, snapshot.deregistrations), (20, 5));
-        assert_eq!((snapshot.live(), snapshot.bytes_read, snapshot.bytes_written), (15, 100, 7));
+        let counters = Counters::default();
+        (0..20).for_each(|shard| counters.missed(shard, Miss::Bounds));
+        let snapshot = counters.snapshot(records.iter(), tallies.iter());
+        assert_eq!((snapshot.registrations, snapshot.deregistrations), (6, 5), "no binding is one");
+        assert_eq!((snapshot.live(), snapshot.bytes_read, snapshot.bytes_written), (1, 100, 7));
+        assert_eq!(snapshot.misses(Miss::Bounds), 20);
     }
 
     #[test]
@@ -274,7 +274,7 @@ mod tests {
         for (times, cause) in (1..).zip(Miss::ALL) {
             (0..times).for_each(|_| counters.missed(0, cause));
         }
-        let snapshot = counters.snapshot([&tally].into_iter());
+        let snapshot = counters.snapshot([].into_iter(), [&tally].into_iter());
         for (times, fault) in (1..).zip(faults) {
             assert_eq!(snapshot.completions(fault), times, "{fault:?}");
         }
@@ -288,9 +288,10 @@ mod tests {
     #[test]
     fn a_snapshot_reads_as_one_line() {
         let (counters, tally) = (Counters::default(), Tally::default());
-        let snapshot = || counters.snapshot([&tally].into_iter());
+        let record = Record::new();
+        let snapshot = || counters.snapshot([&record].into_iter(), [&tally].into_iter());
         assert_eq!(snapshot().to_string(), "registrations: 0 live of 0; bytes: 0 read, 0 written");
-        counters.registered(1);
+        record.enliven(Access::LOCAL_READ);
         tally.read(4096);
         tally.succeeded();
         counters.failed(0, ErrorKind::AccessViolation);
@@ -312,14 +313,11 @@ mod tests {
             for shard in 0..4 {
                 let counters = &counters;
                 scope.spawn(move || {
-                    for _ in 0..10_000 {
-                        counters.registered(shard % 2);
-                        counters.deregistered(shard % 2);
-                    }
+                    (0..10_000).for_each(|_| counters.missed(shard % 2, Miss::Rights));
                 });
             }
         });
-        let snapshot = counters.snapshot([].into_iter());
-        assert_eq!((snapshot.registrations, snapshot.live()), (40_000, 0));
+        let snapshot = counters.snapshot([].into_iter(), [].into_iter());
+        assert_eq!(snapshot.misses(Miss::Rights), 40_000);
     }
 }

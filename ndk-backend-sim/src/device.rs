@@ -8,8 +8,8 @@ use crate::pace::Waiting;
 use crate::plan::Planner;
 use crate::profile::Profile;
 use crate::queue_pair::QueuePairs;
-use crate::record::{Handle, Invalidated, Keys, Record, Records};
-use crate::token::{Config, MAX_CAPACITY, Token, TokenTable};
+use crate::record::{Handle, Keys, Record, Records};
+use crate::token::{Config, MAX_CAPACITY, Supply, Token, TokenTable};
 use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
 use ndk_core::{Capabilities, Error, ErrorKind, Result};
 use parking_lot::Mutex;
@@ -18,7 +18,7 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
-/// Records of a device: for each, the token table has room for a token of either side.
+/// Records of a device. Where tokens rotate, one has its local token in a slot, and its remote one in another.
 const RECORDS: u32 = MAX_CAPACITY / 2;
 
 /// What the regions, domains and queue pairs of one adapter share.
@@ -154,6 +154,11 @@ impl Device {
         self.records.get(index)
     }
 
+    /// All records that were ever handed out, and some more.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.all()
+    }
+
     pub(crate) fn record_handle(&self, index: u32) -> Handle {
         self.records.handle(index)
     }
@@ -202,18 +207,6 @@ impl Device {
         Err(no_token())
     }
 
-    /// As `issue`, of two that lead to the same record.
-    #[inline(always)]
-    fn issue_two(&self, domain: u32, index: u32) -> Result<[Token; 2]> {
-        if self.issued.take(2) {
-            if let Ok(tokens) = self.tokens.insert_two(domain as usize, index) {
-                return Ok(tokens);
-            }
-            self.issued.give_back(2);
-        }
-        Err(no_token())
-    }
-
     /// Retires a token; from the return on nothing finds its record by it.
     #[inline]
     pub(crate) fn retire(&self, domain: u32, token: Token) {
@@ -224,27 +217,55 @@ impl Device {
     /// Issues the tokens of a region, for peers too where it has remote rights. A device with one key for both sides has
     /// it whatever the rights are (E3, K1).
     #[inline(always)]
-    pub(crate) fn issue_keys(&self, domain: u32, index: u32, remote: bool) -> Result<Keys> {
-        if remote && !self.shape.shared_key {
-            let [local, remote] = self.issue_two(domain, index)?;
-            return Ok(Keys { local: local.get(), remote: remote.get() });
+    pub(crate) fn issue_keys(
+        &self,
+        domain: u32,
+        index: u32,
+        supply: &Supply,
+        remote: bool,
+    ) -> Result<Keys> {
+        let shared = self.shape.shared_key;
+        let count = 1 + u64::from(remote && !shared);
+        if !self.issued.take(count) {
+            return Err(no_token());
         }
-        let key = self.issue(domain, index)?.get();
-        Ok(Keys { local: key, remote: if self.shape.shared_key { key } else { 0 } })
+        let Ok([one, other]) = self.tokens.insert_two(domain as usize, index, supply) else {
+            self.issued.give_back(count);
+            return Err(no_token());
+        };
+        let remote = match (shared, remote) {
+            (true, _) => one.get(),
+            (false, true) => other.get(),
+            (false, false) => 0,
+        };
+        Ok(Keys { local: one.get(), remote })
     }
 
-    /// Retires the tokens of a region, which count as one (D4).
+    /// Retires the tokens of a region, which count as one (D4). Where it had any this is a sequentially consistent fence.
     #[inline(always)]
     pub(crate) fn retire_keys(&self, domain: u32, keys: Keys) {
-        if let Some(local) = Token::new(keys.local) {
-            self.retire(domain, local);
-        }
-        if keys.remote != keys.local
+        let Some(local) = Token::new(keys.local) else { return };
+        self.tokens.remove(domain as usize, local);
+        if self.rotating()
             && let Some(remote) = Token::new(keys.remote)
+            && !self.tokens.are_one(local, remote)
         {
-            self.tokens.remove_second(domain as usize, remote);
-            self.issued.give_back(1);
+            self.tokens.remove_second(remote);
         }
+        let two = keys.remote != 0 && keys.remote != keys.local;
+        self.issued.give_back(1 + u64::from(two));
+    }
+
+    /// Whether a fast registration's remote token changes with each round (E4).
+    #[inline]
+    pub(crate) fn rotating(&self) -> bool {
+        self.shape.fast_registration.is_some_and(|fast| fast.rotating)
+    }
+
+    /// Asks the processor for what the next issue from this supply will write.
+    #[inline]
+    pub(crate) fn prefetch_keys(&self, supply: &Supply) {
+        self.tokens.prefetch(supply);
     }
 
     /// Another token for the same record, which differs in its low 8 bits (E4); the old one leads there still.
@@ -254,9 +275,12 @@ impl Device {
             .ok_or_else(|| exhausted("E4", "the token's low 8 bits have no other value left"))
     }
 
-    /// A token that was replaced by its sibling leads nowhere any more.
-    pub(crate) fn leave(&self, token: Token) {
-        self.tokens.leave(token);
+    /// A remote token that was replaced by its sibling leads nowhere any more, of a region with this local token.
+    pub(crate) fn leave(&self, token: Token, local: u32) {
+        // Where the two are one in the table, it is the record that tells the token from the one in its place.
+        if !Token::new(local).is_some_and(|local| self.tokens.are_one(local, token)) {
+            self.tokens.leave(token);
+        }
     }
 
     /// Whether a token that leads nowhere led somewhere lately.
@@ -310,11 +334,8 @@ impl Device {
         by_peer: Option<u64>,
     ) -> bool {
         let ended = self.record(index).invalidate(token, domain, by_peer);
-        if ended == Some(Invalidated::Registration) {
-            self.counters.deregistered(domain as usize);
-        }
         self.quiesce_now(index);
-        ended.is_some()
+        ended
     }
 
     /// As `quiesce`, for an invalidation, which is a step of a queue pair and ends before the next.

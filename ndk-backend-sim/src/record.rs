@@ -45,6 +45,9 @@ pub(crate) struct Record {
     scope: AtomicU64,
     /// Page-frame numbers, one for each page from that of `base`.
     pages: AtomicPtr<usize>,
+    /// Registrations that the record ever had, conventional and fast ones. Whoever makes one counts it, one at a time, so
+    /// that no addition need be atomic.
+    registrations: AtomicU64,
 }
 
 /// The tokens that lead to a record, by the side on which each works; 0 where there is none. Where a device has one key
@@ -62,13 +65,6 @@ pub(crate) enum Side {
     Remote,
 }
 
-/// What an invalidation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Invalidated {
-    Registration,
-    Binding,
-}
-
 /// What a live record says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -82,7 +78,7 @@ pub(crate) struct Reading {
 }
 
 impl Record {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             state: AtomicU64::new(0),
             local: AtomicU32::new(0),
@@ -92,6 +88,7 @@ impl Record {
             length: AtomicU64::new(0),
             scope: AtomicU64::new(0),
             pages: AtomicPtr::new(std::ptr::null_mut()),
+            registrations: AtomicU64::new(0),
         }
     }
 
@@ -132,15 +129,17 @@ impl Record {
         }
     }
 
-    /// Lets accesses through. The record must be dead.
+    /// Lets accesses through, to a new registration. The record must be dead.
     #[inline]
     pub(crate) fn enliven(&self, rights: Access) {
+        self.count_registration();
         let round = self.state.load(Ordering::Relaxed);
         self.state.store(round | u64::from(rights.flags() | LIVE), Ordering::Release);
     }
 
     /// As `enliven`, for a fast registration, which a peer may invalidate.
     pub(crate) fn enliven_fast(&self, rights: Access) {
+        self.count_registration();
         self.next_round(rights.flags() | INVALIDATABLE | LIVE);
     }
 
@@ -149,20 +148,27 @@ impl Record {
         self.next_round(rights.flags() | INVALIDATABLE | WINDOW | LIVE);
     }
 
+    #[inline]
+    fn count_registration(&self) {
+        let before = self.registrations.load(Ordering::Relaxed);
+        self.registrations.store(before + 1, Ordering::Relaxed);
+    }
+
+    /// Registrations that the record ever had, and whether one lives.
+    pub(crate) fn registrations(&self) -> (u64, bool) {
+        let marks = self.state.load(Ordering::Acquire) as u32 & (LIVE | PRIVILEGED | WINDOW);
+        (self.registrations.load(Ordering::Relaxed), marks == LIVE)
+    }
+
     fn next_round(&self, rights: u32) {
         let round = self.state.load(Ordering::Relaxed).wrapping_add(ROUND);
         self.state.store(round | u64::from(rights), Ordering::Release);
     }
 
-    /// Kills a registration or binding that may be invalidated with this token; `None` where there is none. Its owner
+    /// Kills a registration or binding that may be invalidated with this token; false where there is none. Its owner
     /// names it by either token. A peer can end only what gives peers rights (E3), by its remote token, and on the queue
     /// pair that it is for (G11).
-    pub(crate) fn invalidate(
-        &self,
-        token: u32,
-        domain: u32,
-        by_peer: Option<u64>,
-    ) -> Option<Invalidated> {
+    pub(crate) fn invalidate(&self, token: u32, domain: u32, by_peer: Option<u64>) -> bool {
         let state = self.state.load(Ordering::Acquire);
         let rights = state as u32;
         let can = rights & (LIVE | INVALIDATABLE) == LIVE | INVALIDATABLE
@@ -172,13 +178,10 @@ impl Record {
             && by_peer.is_none_or(|queue_pair| self.is_open_to(rights, queue_pair));
         let dead = state & ROUNDS;
         // Where the state is still the same, all that was read was of its round.
-        let killed = can
-            && self
-                .state
-                .compare_exchange(state, dead, Ordering::SeqCst, Ordering::Relaxed)
-                .is_ok();
-        let window = rights & WINDOW != 0;
-        killed.then_some(if window { Invalidated::Binding } else { Invalidated::Registration })
+        can && self
+            .state
+            .compare_exchange(state, dead, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
     }
 
     fn is_open_to(&self, rights: u32, queue_pair: u64) -> bool {
@@ -202,9 +205,11 @@ impl Record {
         self.state.fetch_and(ROUNDS, Ordering::SeqCst);
     }
 
-    /// As `kill`; true for the one that ended what lived.
-    pub(crate) fn end(&self) -> bool {
-        self.state.fetch_and(ROUNDS, Ordering::SeqCst) as u32 & LIVE != 0
+    /// As `kill`, of a record that no peer may invalidate now; the caller goes on with a sequentially consistent fence.
+    #[inline]
+    pub(crate) fn kill_before_fence(&self) {
+        let round = self.state.load(Ordering::Relaxed) & ROUNDS;
+        self.state.store(round, Ordering::Relaxed);
     }
 
     /// Whether accesses are let through.
@@ -255,6 +260,11 @@ impl Records {
     #[inline]
     pub(crate) fn get(&self, index: u32) -> &Record {
         &self.chunk(index)[index as usize % CHUNK]
+    }
+
+    /// All records that were ever handed out, and some more.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Record> {
+        self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter())
     }
 
     /// The same, to be kept.

@@ -5,7 +5,7 @@ use crate::mapping::Pages;
 use crate::pace::Cancel;
 use crate::plan::Operation;
 use crate::record::{Handle, Keys};
-use crate::token::Token;
+use crate::token::{Supply, Token};
 use ndk_core::mdl::MdlView;
 use ndk_core::{
     Access, BaseAddress, Error, ErrorKind, LocalToken, MrProvider, RegionKind, RemoteToken, Result,
@@ -31,6 +31,7 @@ pub struct SimRegion {
     remote: AtomicU32,
     /// How many pages of the registration are pinned.
     pinned: AtomicU32,
+    supply: Supply,
     pages: PageList,
     pub(crate) cancel: Cancel,
     /// There for regions made for fast registration, whose requests may run after the posting call.
@@ -52,6 +53,7 @@ impl SimRegion {
             local: AtomicU32::new(0),
             remote: AtomicU32::new(0),
             pinned: AtomicU32::new(0),
+            supply: Supply::default(),
             pages: PageList::default(),
             cancel: Cancel::default(),
             fast,
@@ -71,12 +73,11 @@ impl SimRegion {
         let remote = access.is_remote();
         let keys = self
             .device
-            .issue_keys(self.domain, self.index, remote)
+            .issue_keys(self.domain, self.index, &self.supply, remote)
             .inspect_err(|_| self.device.unpin(count))?;
         self.pinned.store(count as u32, Ordering::Relaxed);
         record.set_keys(keys);
         record.enliven(access);
-        self.device.counters.registered(self.domain as usize);
         self.give_out(keys, remote);
         Ok(())
     }
@@ -118,10 +119,16 @@ impl SimRegion {
     /// Stops new accesses; true where some are at work still.
     #[inline(always)] // a call would save and restore as many registers as there are
     fn stop(&self) -> bool {
-        self.record.kill();
+        self.device.prefetch_keys(&self.supply);
         let keys = self.given_out();
-        self.give_out(Keys::default(), false);
-        self.device.retire_keys(self.domain, keys);
+        match keys.local {
+            0 => self.record.kill(),
+            _ => {
+                self.record.kill_before_fence();
+                self.give_out(Keys::default(), false);
+                self.device.retire_keys(self.domain, keys);
+            }
+        }
         self.device.hazards.is_busy(self.index)
     }
 
@@ -132,7 +139,6 @@ impl SimRegion {
         if pinned > 0 {
             self.pinned.store(0, Ordering::Relaxed);
             self.device.unpin(pinned as usize);
-            self.device.counters.deregistered(self.domain as usize);
         }
     }
 
@@ -163,11 +169,10 @@ impl SimRegion {
     /// Posts a fast registration, before it with a new remote token where tokens rotate (E4). The old one leads to the
     /// record until the request is carried out; what is not posted leaves the region the old one.
     pub(crate) fn post_fast_register(&self, post: impl FnOnce() -> Result<()>) -> Result<()> {
-        let rotating = self.device.shape.fast_registration.is_some_and(|fast| fast.rotating);
         let (Some(fast), Some(old)) = (&self.fast, Token::new(self.given_out().remote)) else {
             return post();
         };
-        if !rotating {
+        if !self.device.rotating() {
             return post();
         }
         let new = self.device.sibling(self.domain, old)?;
@@ -176,7 +181,7 @@ impl SimRegion {
         post().inspect_err(|_| {
             fast.inside.lock().replaced.pop();
             self.give_out_remote(old);
-            self.device.leave(new);
+            self.device.leave(new, 0);
         })
     }
 
@@ -209,7 +214,7 @@ impl MrProvider for SimRegion {
         self.device.pace(Operation::InitializeFastRegister, Some(&self.cancel)).await?;
         // A new token with each initialisation (E4); the old one must be dead first.
         self.withdraw().await;
-        let keys = self.device.issue_keys(self.domain, self.index, remote)?;
+        let keys = self.device.issue_keys(self.domain, self.index, &self.supply, remote)?;
         self.record.set_keys(keys);
         self.give_out(keys, remote);
         Ok(())
@@ -284,7 +289,7 @@ impl FastCore {
         // The record is dead, so that no access begins; one that had begun is waited for.
         self.device.quiesce_now(self.index);
         inside.pages = request.pages;
-        self.forget_replaced(&mut inside, request.keys.remote);
+        self.forget_replaced(&mut inside, request.keys);
         record.set_keys(request.keys);
         record.describe(self.domain, request.base, request.length, &inside.pages.frames);
         let scope = self.device.shape.fast_registration.map(|fast| fast.scope);
@@ -292,15 +297,14 @@ impl FastCore {
             record.set_scope(queue_pair);
         }
         record.enliven_fast(request.access);
-        self.device.counters.registered(self.domain as usize);
         true
     }
 
     /// The tokens of the rounds before that of `current` lead nowhere from now on.
-    fn forget_replaced(&self, inside: &mut FastInside, current: u32) {
-        let later = inside.replaced.iter().position(|token| token.get() == current);
+    fn forget_replaced(&self, inside: &mut FastInside, current: Keys) {
+        let later = inside.replaced.iter().position(|token| token.get() == current.remote);
         let before = later.unwrap_or(inside.replaced.len());
-        inside.replaced.drain(..before).for_each(|token| self.device.leave(token));
+        inside.replaced.drain(..before).for_each(|token| self.device.leave(token, current.local));
     }
 
     /// Carries an invalidation out; false where nothing is registered with the token.
@@ -315,10 +319,10 @@ impl FastCore {
     /// carrying out comes before this, or finds its token dead.
     fn stop(&self, region: &SimRegion) -> bool {
         let mut inside = self.inside.lock();
-        if self.device.record(self.index).end() {
-            self.device.counters.deregistered(self.domain as usize);
-        }
-        self.forget_replaced(&mut inside, 0);
+        // From now on no peer can invalidate it.
+        region.record.kill();
+        let local = region.local_key();
+        self.forget_replaced(&mut inside, Keys { local, remote: 0 });
         region.stop()
     }
 }

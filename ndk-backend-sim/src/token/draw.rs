@@ -3,8 +3,12 @@
 //! ChaCha with 12 rounds: nobody who sees some of its output can tell the rest from noise. Every shard has a key of its
 //! own, so protection domains in different shards share nothing. Domains in one shard take turns on one keystream, of
 //! which each sees a part that tells it nothing about the rest.
+//!
+//! Whoever registers again and again takes values in advance, a `Supply`, so that the shard's lock is taken once for all
+//! of them.
 
 use core::array;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use chacha20::rand_core::SeedableRng;
 use chacha20::rand_core::block::Generator;
@@ -17,41 +21,28 @@ type ChaCha12 = ChaChaCore<R12, Legacy>;
 
 /// Values that the cipher gives at a time.
 const BLOCK: usize = 64;
-/// How far ahead of its use a value is told, so that its bucket can be fetched from memory meanwhile.
-const AHEAD: u8 = 8;
 
-/// A stream of token values: blocks of it in a ring, each filled anew when it was used up and the next is begun.
+/// A stream of token values.
 pub(super) struct Draws {
     cipher: ChaCha12,
-    /// As many as `next` counts, so that it wraps by itself and no bounds are checked.
-    values: [u32; 1 << u8::BITS],
-    next: u8,
-}
-
-/// A value out of the stream.
-pub(super) struct Draw {
-    pub(super) value: u32,
-    /// The value `AHEAD` draws later. Never to be told to anybody.
-    pub(super) later: u32,
+    block: [u32; BLOCK],
+    used: usize,
 }
 
 impl Draws {
     fn new(key: [u8; 32]) -> Self {
-        let mut cipher = ChaCha12::from_seed(key);
-        let mut values = [0; _];
-        values.as_chunks_mut().0.iter_mut().for_each(|block| cipher.generate(block));
-        Self { cipher, values, next: 0 }
+        Self { cipher: ChaCha12::from_seed(key), block: [0; BLOCK], used: BLOCK }
     }
 
-    /// Streams with keys from the operating system.
-    pub(super) fn from_entropy() -> Result<[Self; SHARDS], EntropyError> {
-        let mut keys = [[0; 32]; SHARDS];
+    /// Streams with keys from the operating system: one for each shard, and one more.
+    pub(super) fn from_entropy() -> Result<[Self; SHARDS + 1], EntropyError> {
+        let mut keys = [[0; 32]; SHARDS + 1];
         getrandom::fill(keys.as_flattened_mut()).map_err(EntropyError)?;
         Ok(keys.map(Self::new))
     }
 
     /// Streams that are the same for the same seed.
-    pub(super) fn from_seed(seed: u64) -> [Self; SHARDS] {
+    pub(super) fn from_seed(seed: u64) -> [Self; SHARDS + 1] {
         array::from_fn(|shard| {
             let mut key = [0; 32];
             key[..8].copy_from_slice(&seed.to_le_bytes());
@@ -61,29 +52,52 @@ impl Draws {
     }
 
     #[inline]
-    pub(super) fn draw(&mut self) -> Draw {
-        let later = self.next.wrapping_add(AHEAD);
-        let draw = Draw {
-            value: self.values[usize::from(self.next)],
-            later: self.values[usize::from(later)],
-        };
-        self.next = self.next.wrapping_add(1);
-        if self.next.is_multiple_of(BLOCK as u8) {
-            self.refill();
+    pub(super) fn draw(&mut self) -> u32 {
+        if self.used == BLOCK {
+            self.cipher.generate(&mut self.block);
+            self.used = 0;
         }
-        draw
-    }
-
-    /// Refills the block that was used up just now.
-    #[cold]
-    fn refill(&mut self) {
-        let used = usize::from(self.next.wrapping_sub(1)) / BLOCK;
-        self.cipher.generate(&mut self.values.as_chunks_mut().0[used]);
+        self.used += 1;
+        self.block[self.used - 1]
     }
 
     /// Makes this value the next to be drawn.
     #[cfg(all(test, not(loom)))]
     pub(super) fn plant(&mut self, value: u32) {
-        self.values[usize::from(self.next)] = value;
+        if self.used == BLOCK {
+            self.draw();
+        }
+        self.used -= 1;
+        self.block[self.used] = value;
+    }
+}
+
+/// Values that were drawn and not used yet. It belongs to one region, whose operations take turns; a table's own.
+#[derive(Debug, Default)]
+pub struct Supply {
+    left: AtomicU32,
+    values: [AtomicU32; SUPPLY],
+}
+
+const SUPPLY: usize = 7;
+
+impl Supply {
+    /// The value that comes next, and is not to be told to anybody; of an empty supply, none that will come.
+    #[inline]
+    pub(super) fn peek(&self) -> u32 {
+        let left = self.left.load(Ordering::Relaxed) as usize;
+        self.values[left.wrapping_sub(1).min(SUPPLY - 1)].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(super) fn take(&self) -> Option<u32> {
+        let left = self.left.load(Ordering::Relaxed).checked_sub(1)?;
+        self.left.store(left, Ordering::Relaxed);
+        Some(self.values[(left as usize).min(SUPPLY - 1)].load(Ordering::Relaxed))
+    }
+
+    pub(super) fn refill(&self, draws: &mut Draws) {
+        self.values.iter().for_each(|value| value.store(draws.draw(), Ordering::Relaxed));
+        self.left.store(SUPPLY as u32, Ordering::Relaxed);
     }
 }

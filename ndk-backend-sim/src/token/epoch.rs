@@ -16,8 +16,9 @@
 //! A removal that loses against another one of the same token takes its count back. Until it does, a sum may be too high
 //! by it; `SLACK` per epoch makes up for it.
 //!
-//! A deregistration may retire two tokens, a local and a remote one. They count as one: the *second* is stamped after the
-//! first was counted, hence not earlier, so that what was said of the first holds for it too.
+//! A deregistration may retire two slots, where its remote token has rotated away from the local one. They count as one:
+//! the *second* is stamped after the first was counted, hence not earlier, so that what was said of the first holds for it
+//! too.
 //!
 //! Everything else errs on the long side: a sum that misses removals, a removal that stamps late, an epoch nobody ends.
 
@@ -38,10 +39,9 @@ const EPOCH_REMOVALS: u64 = RETIRE_DISTANCE.div_ceil(EPOCHS_KEPT) + SLACK;
 /// A shard's removals between two looks at the sum.
 const LOOK_EVERY: u64 = 128;
 
-/// The most tombstones that are kept at once, as long as someone looks: all of the epochs kept and of the current one, each
-/// with a second.
+/// The most tombstones that are kept at once, as long as someone looks: all of the epochs kept and of the current one.
 pub(super) const MAX_RETIRED: u64 =
-    2 * (EPOCHS_KEPT + 1) * (EPOCH_REMOVALS + LOOK_EVERY * SHARDS as u64);
+    (EPOCHS_KEPT + 1) * (EPOCH_REMOVALS + LOOK_EVERY * SHARDS as u64);
 
 /// One shard's count of removals, alone on its cache line.
 #[derive(Default)]
@@ -51,15 +51,8 @@ struct Count(AtomicU64);
 pub(super) struct Epochs {
     current: AtomicU64,
     removed: [Count; SHARDS],
-    seconds: [Count; SHARDS],
-    /// For each epoch that may still matter, at its number modulo the length: the sums when it began.
-    bases: Mutex<[Sums; EPOCHS_KEPT as usize + 1]>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Sums {
-    removed: u64,
-    seconds: u64,
+    /// The sum when the current epoch began.
+    base: Mutex<u64>,
 }
 
 impl Epochs {
@@ -68,8 +61,7 @@ impl Epochs {
         Self {
             current: AtomicU64::new(EPOCHS_KEPT + 1),
             removed: array::from_fn(|_| Count::default()),
-            seconds: array::from_fn(|_| Count::default()),
-            bases: Mutex::new([Sums::default(); _]),
+            base: Mutex::new(0),
         }
     }
 
@@ -79,7 +71,7 @@ impl Epochs {
         Reuse::up_to(self.current.load(Ordering::SeqCst) - EPOCHS_KEPT - 1)
     }
 
-    /// The current epoch, to stamp a tombstone that is no removal.
+    /// The current epoch, to stamp a tombstone that is not counted.
     pub(super) fn current(&self) -> u64 {
         self.current.load(Ordering::SeqCst)
     }
@@ -99,53 +91,20 @@ impl Epochs {
         self.removed[shard].0.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// As `count`, for a token that goes with one just counted.
-    #[inline]
-    pub(super) fn count_second(&self, shard: usize) -> u64 {
-        self.seconds[shard].0.fetch_add(1, Ordering::SeqCst);
-        self.current.load(Ordering::SeqCst)
-    }
-
-    /// As `uncount`, of a second.
-    pub(super) fn uncount_second(&self, shard: usize) {
-        self.seconds[shard].0.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// All tokens removed so far, seconds included.
-    pub(super) fn all_removed(&self) -> u64 {
-        self.removed() + sum(&self.seconds)
-    }
-
-    fn removed(&self) -> u64 {
-        sum(&self.removed)
-    }
-
-    /// The number of tombstones that are not free, or a few more.
-    pub(super) fn retired(&self) -> u64 {
-        let bases = self.bases.lock();
-        let oldest = self.current.load(Ordering::SeqCst) - EPOCHS_KEPT;
-        let base = bases[place(oldest)];
-        self.all_removed().saturating_sub(base.removed + base.seconds)
-    }
-
     /// Ends the epoch if it is due. Never waits: whoever holds the lock is doing just this.
     #[cold]
     fn look(&self) {
-        let Some(mut bases) = self.bases.try_lock() else { return };
-        let epoch = self.current.load(Ordering::SeqCst);
-        if self.removed().saturating_sub(bases[place(epoch)].removed) >= EPOCH_REMOVALS {
+        let Some(mut base) = self.base.try_lock() else { return };
+        if self.sum().saturating_sub(*base) >= EPOCH_REMOVALS {
+            let epoch = self.current.load(Ordering::SeqCst);
             self.current.store(epoch + 1, Ordering::SeqCst);
-            bases[place(epoch + 1)] = Sums { removed: self.removed(), seconds: sum(&self.seconds) };
+            *base = self.sum();
         }
     }
-}
 
-fn sum(counts: &[Count; SHARDS]) -> u64 {
-    counts.iter().map(|count| count.0.load(Ordering::SeqCst)).sum()
-}
-
-fn place(epoch: u64) -> usize {
-    (epoch % (EPOCHS_KEPT + 1)) as usize
+    fn sum(&self) -> u64 {
+        self.removed.iter().map(|count| count.0.load(Ordering::SeqCst)).sum()
+    }
 }
 
 #[cfg(test)]
@@ -166,34 +125,6 @@ mod tests {
             }
             assert!(after >= RETIRE_DISTANCE, "free after {after} removals, {before} before it");
             assert!(after <= MAX_RETIRED, "kept for {after} removals");
-        }
-    }
-
-    #[test]
-    fn a_second_outlasts_as_many_removals_as_its_first() {
-        for before in [0, EPOCH_REMOVALS - 1, EPOCH_REMOVALS, 3 * EPOCH_REMOVALS + 7] {
-            let epochs = Epochs::new();
-            (0..before).for_each(|i| _ = epochs.count(i as usize % SHARDS));
-            epochs.count(0);
-            let second = slot::retired(1, epochs.count_second(0));
-            let mut after = 0;
-            while !epochs.reuse().allows(second) {
-                epochs.count(0);
-                epochs.count_second(0);
-                after += 1;
-            }
-            assert!(after >= RETIRE_DISTANCE, "free after {after} removals, {before} before it");
-        }
-    }
-
-    #[test]
-    fn the_number_of_tombstones_is_bounded() {
-        let epochs = Epochs::new();
-        for i in 0..10 * RETIRE_DISTANCE {
-            let least = 2 * i.min(RETIRE_DISTANCE);
-            assert!(epochs.retired() >= least && epochs.retired() <= MAX_RETIRED);
-            epochs.count(i as usize % SHARDS);
-            epochs.count_second(i as usize % SHARDS);
         }
     }
 }

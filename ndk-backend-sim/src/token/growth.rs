@@ -1,9 +1,12 @@
 //! Growth: when the table doubles, and who does the work.
 //!
-//! A doubling itself is short: a segment is put in place, and with inserts held back for a moment the mask gets its bit.
-//! The tokens move afterwards. Each insert does a *share* of it, a few slots in turn, and moves what would come in its own
-//! way; so no insert takes longer than a bounded number of steps (contract B5), and the moves are done long before the
-//! table is loaded again. Until they are, it does not double again.
+//! It doubles when an insert has found slot after slot taken: in a table that is half full this befalls one in 65,536, in
+//! one that is three quarters full one in a hundred.
+//!
+//! A doubling itself is short: a segment is put in place, and the mask gets its bit. The tokens move afterwards. Each
+//! insert does a *share* of it, a few slots in turn, and moves what would come in its own way; so no insert takes longer
+//! than a bounded number of steps (contract B5), and the moves are done long before the table is loaded again. Until they
+//! are, it does not double again.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,8 +16,8 @@ use super::TokenTable;
 use super::epoch::MAX_RETIRED;
 use super::slots::Mask;
 
-/// Slots in use, live or retired, from which on the table doubles: one in so many.
-const LOAD: u64 = 2;
+/// Slots for each token that is live or retired, in a table of the largest size.
+const ROOM: u64 = 2;
 
 /// Slots of the lower half that an insert sees to. Two would do: a table that has doubled takes in half as many tokens as
 /// the half has slots before it is loaded again.
@@ -23,18 +26,17 @@ pub(super) const SHARE: u64 = 8;
 pub(super) struct Growth {
     /// Whether the lower half may still hold what belongs into the upper one.
     moving: AtomicBool,
-    /// The slot of the upper half that is next in turn. Its lock is taken before those of shards; with it the mask stays as
-    /// it is.
+    /// The slot of the upper half that is next in turn. Its lock is taken before those of shards; with any of them the mask
+    /// stays as it is.
     next: Mutex<u64>,
-    /// How many slots load alone can ask for. Twice as many are allowed when draws fail all the same, which tombstones of
-    /// rotations can bring about: load does not count them.
+    /// The largest number of slots. Twice as many as there is room for, for the sake of tombstones that no removal counts.
     most: u64,
 }
 
 impl Growth {
     /// Room for `capacity` live tokens, beside the tombstones.
     pub(super) fn new(capacity: u32) -> Self {
-        let most = (LOAD * (u64::from(capacity) + MAX_RETIRED)).next_power_of_two();
+        let most = 2 * (ROOM * (u64::from(capacity) + MAX_RETIRED)).next_power_of_two();
         Self { moving: AtomicBool::new(false), next: Mutex::new(0), most }
     }
 
@@ -52,20 +54,10 @@ impl TokenTable {
         let mut next = self.growth.next.lock();
         let mask = self.slots.mask();
         let end = mask.slots().min(*next + SHARE);
-        (*next..end).for_each(|place| self.slots.fetch(place as u32, mask));
+        self.slots.fetch_all(*next as u32..end as u32, mask);
         *next = end;
         if end == mask.slots() {
             self.growth.moving.store(false, Ordering::Release);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    pub(super) fn grow_if_loaded(&self, mask: Mask) {
-        let live = self.inserted().saturating_sub(self.epochs.all_removed());
-        let is_loaded = LOAD * (live + self.epochs.retired()) > mask.slots();
-        if is_loaded && mask.slots() < self.growth.most {
-            self.grow(mask);
         }
     }
 
@@ -78,11 +70,11 @@ impl TokenTable {
         if self.slots.mask() != mask {
             return true;
         }
-        if self.growth.is_moving() || mask.slots() > self.growth.most || !self.slots.make_room(mask)
-        {
+        let is_largest = mask.slots() == self.growth.most;
+        if self.growth.is_moving() || is_largest || !self.slots.make_room(mask) {
             return false;
         }
-        let _no_inserts = self.shards.each_ref().map(|shard| shard.draws.lock());
+        let _no_siblings = self.shards.each_ref().map(|shard| shard.0.lock());
         *next = mask.slots();
         self.growth.moving.store(true, Ordering::Relaxed);
         self.slots.double(mask);

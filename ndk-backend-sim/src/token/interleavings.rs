@@ -19,7 +19,7 @@ const FRESH: Reuse = Reuse::up_to(0);
 /// Tombstones are free too.
 const LATER: Reuse = Reuse::up_to(2);
 
-/// What the table does, with the shard's lock held: the mask is the latest.
+/// What a rotation does, with a shard's lock held: the mask is the latest.
 fn insert(slots: &Slots, token: u32, index: u32, reuse: Reuse) -> bool {
     let mask = slots.mask();
     slots.fetch(token, mask);
@@ -137,6 +137,61 @@ fn a_token_that_moves_is_not_issued_again_and_its_slot_not_taken() {
         assert!(!other.join().unwrap());
         mover.join().unwrap();
         assert_eq!((slots.lookup(TOKEN), slots.lookup(OTHER)), (Some(5), None));
+    });
+}
+
+/// As `insert`, with no lock held: the mask may change at any time. What an insert reads of the growth is left out: nothing
+/// moves by the first mask.
+fn insert_unlocked(slots: &Slots, token: u32, index: u32) -> bool {
+    let mask = slots.mask();
+    if mask.slots() > 2 {
+        slots.fetch(token, mask);
+    }
+    slots.take_unless_doubled(token, mask, FRESH, slot::live(token, index))
+}
+
+#[test]
+fn a_token_taken_while_the_table_doubles_is_where_it_belongs_or_nowhere() {
+    model_of_three(|| {
+        let slots = Arc::new(Slots::new());
+        assert!(slots.make_room(slots.mask()));
+        let mover = spawn(&slots, double_and_move);
+        let mine = insert_unlocked(&slots, TOKEN, 5);
+        assert_eq!(slots.lookup(TOKEN), mine.then_some(5));
+        mover.join().unwrap();
+        // Who comes later sees to no more than this.
+        slots.fetch(TOKEN, slots.mask());
+        assert_eq!(slots.lookup(TOKEN), mine.then_some(5));
+        assert_eq!(slots.find(TOKEN).is_some(), mine);
+    });
+}
+
+#[test]
+fn a_token_taken_by_the_mask_of_before_does_not_stay_beside_its_twin() {
+    model_of_three(|| {
+        let slots = Arc::new(Slots::new());
+        assert!(slots.make_room(slots.mask()));
+        let late = spawn(&slots, |slots| insert_unlocked(slots, TOKEN, 5));
+        double_and_move(&slots);
+        let mine = insert_unlocked(&slots, TOKEN, 6);
+        let late = late.join().unwrap();
+        assert!(!(mine && late), "issued twice");
+        slots.fetch(TOKEN, slots.mask());
+        let expected = if mine { Some(6) } else { late.then_some(5) };
+        assert_eq!(slots.lookup(TOKEN), expected);
+    });
+}
+
+#[test]
+fn a_retired_token_that_moves_is_not_taken_by_the_mask_of_before() {
+    model_of_three(|| {
+        let slots = with_live_token();
+        assert!(remove(&slots));
+        let mover = spawn(&slots, double_and_move);
+        assert!(!insert_unlocked(&slots, TOKEN, 6));
+        mover.join().unwrap();
+        assert_eq!(slots.lookup(TOKEN), None);
+        assert!(slots.has_retired(TOKEN));
     });
 }
 

@@ -4,20 +4,23 @@
 //! token says nothing about its record; the table finds it. A lookup takes no lock, writes nothing, and reads one cache
 //! line of the table.
 //!
-//! - A token has one slot, the one that its low bits name (`slot`, `slots`). An insert draws again until it finds its
-//!   slot free: in a table that is half full at most, twice in the mean.
-//! - A removed token leaves a tombstone, which keeps it from being issued again too soon (`epoch`).
-//! - Inserts hold their shard's lock, which guards the random numbers (`draw`); lookups and removals hold none.
+//! - Two tokens share a *number*, and the number has one slot, the one that its low bits name (`cipher`, `slot`, `slots`).
+//!   An insert draws numbers until it finds its slot free: in a table that is half full, twice in the mean.
+//! - A removed number leaves a tombstone, which keeps it from being issued again too soon (`epoch`).
+//! - Random numbers are guarded by their shard's lock (`draw`), which is taken for a few of them at a time. Inserts hold
+//!   none else, lookups and removals none at all.
 //! - The table doubles as load asks for it, and tokens move one by one (`growth`).
 //!
-//! A token whose slot is taken cannot be drawn. So who knows all live tokens, retired ones included, can rule out up to
-//! half of all numbers, and has one chance in 2^31 to guess the next where it is one in 2^32 for everybody else.
+//! A token whose slot is taken cannot be drawn. So who knew which are could rule out up to three quarters of all numbers,
+//! and had one chance in 2^30 to guess the next where it is one in 2^32 for everybody else.
 //!
 //! Calls take a *shard*: any number that differs between protection domains, taken modulo [`SHARDS`]. Domains in
 //! different shards insert and remove side by side; but for the slots, they hardly ever write to the same cache line.
 
+mod cipher;
 mod draw;
 mod epoch;
+pub(crate) mod fence;
 mod growth;
 #[cfg(all(test, loom))]
 mod interleavings;
@@ -29,12 +32,15 @@ mod tests;
 
 use core::fmt;
 use core::num::NonZeroU32;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use draw::{Draw, Draws};
+use cipher::Cipher;
+use draw::Draws;
+pub use draw::Supply;
 use epoch::Epochs;
+use fence::fence_after_exchange;
 use growth::Growth;
 use slots::Slots;
 
@@ -44,7 +50,7 @@ pub type Token = NonZeroU32;
 /// Parts of the table that draw tokens independently.
 pub const SHARDS: usize = 8;
 
-/// A removed token is not issued again within this many removals (contract D4), of which one may take two tokens.
+/// A removed token is not issued again within this many removals (contract D4).
 pub const RETIRE_DISTANCE: u64 = 65_536;
 
 /// The largest [`Config::capacity`].
@@ -54,13 +60,10 @@ pub const MAX_CAPACITY: u32 = 1 << 23;
 const PATIENCE: u32 = 16;
 const ATTEMPTS: u32 = 16;
 
-/// A shard's inserts between two looks at the load.
-const LOOK_EVERY: u64 = 128;
-
 /// How to make a [`TokenTable`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Live tokens that the table has room for; at most [`MAX_CAPACITY`]. Beyond it, inserts may be refused.
+    /// Pairs of live tokens that the table has room for; at most [`MAX_CAPACITY`]. Beyond it, inserts may be refused.
     pub capacity: u32,
     /// With a seed, the same calls give the same tokens: for tests only. Without, the operating system seeds the table.
     pub seed: Option<u64>,
@@ -105,15 +108,12 @@ pub struct TokenTable {
     slots: Slots,
     growth: Growth,
     epochs: Epochs,
+    cipher: Cipher,
     shards: [Shard; SHARDS],
 }
 
 #[repr(align(128))]
-struct Shard {
-    draws: Mutex<Draws>,
-    /// Tokens inserted; written only under the lock.
-    inserted: AtomicU64,
-}
+struct Shard(Mutex<Draws>);
 
 impl TokenTable {
     /// An empty table.
@@ -128,7 +128,7 @@ impl TokenTable {
             config.capacity <= MAX_CAPACITY,
             "a token table holds at most {MAX_CAPACITY} tokens"
         );
-        let draws = match config.seed {
+        let [mut key, draws @ ..] = match config.seed {
             Some(seed) => Draws::from_seed(seed),
             None => Draws::from_entropy()?,
         };
@@ -136,20 +136,41 @@ impl TokenTable {
             slots: Slots::new(),
             growth: Growth::new(config.capacity),
             epochs: Epochs::new(),
-            shards: draws
-                .map(|draws| Shard { draws: Mutex::new(draws), inserted: AtomicU64::new(0) }),
+            cipher: Cipher::new([(); _].map(|()| key.draw())),
+            shards: draws.map(|draws| Shard(Mutex::new(draws))),
         })
     }
 
-    /// The index that was inserted with this token, if the token is live. Takes any number that a peer may send.
+    /// The number that a token shares with one other: all of the drawn value but its lowest bit. 0 is none.
+    #[inline(always)]
+    fn number(&self, token: u32) -> u32 {
+        self.cipher.open(token) >> 1
+    }
+
+    /// The two tokens of a drawn value. Neither is 0 where its number is not.
+    #[inline(always)]
+    fn tokens(&self, value: u32) -> [Token; 2] {
+        [value, value ^ 1].map(|value| Token::new(self.cipher.seal(value)).unwrap_or(Token::MAX))
+    }
+
+    /// The index that was inserted with this token, or with the one that it shares its number with, if they are live. Takes
+    /// any number that a peer may send.
     #[inline]
     pub fn lookup(&self, token: u32) -> Option<u32> {
-        self.slots.lookup(token)
+        self.slots.lookup(self.number(token))
     }
 
     /// Whether the token was live and was removed not long ago. To tell one miss from another.
     pub fn was_removed(&self, token: u32) -> bool {
-        self.slots.has_retired(token)
+        match self.number(token) {
+            0 => false,
+            number => self.slots.has_retired(number),
+        }
+    }
+
+    /// Whether the two tokens share their number, so that they live and retire together.
+    pub fn are_one(&self, a: Token, b: Token) -> bool {
+        self.number(a.get()) == self.number(b.get())
     }
 
     /// Issues a token for a record and makes it live.
@@ -160,115 +181,120 @@ impl TokenTable {
     /// # Panics
     /// If the index has more than 29 bits.
     pub fn insert(&self, shard: usize, index: u32) -> Result<Token, Full> {
-        self.insert_each::<1>(shard, index).map(|[token]| token)
+        let draws = &self.shards[shard % SHARDS].0;
+        let value = self.insert_drawn(index, || draws.lock().draw())?;
+        Ok(self.tokens(value)[0])
     }
 
-    /// As [`insert`](Self::insert), of two tokens for the same record; of both, or none.
+    /// As [`insert`](Self::insert), of two tokens for the record, drawn in advance. The supply is the caller's alone during
+    /// the call, and for this table.
     ///
     /// # Errors
     /// As for [`insert`](Self::insert).
     ///
     /// # Panics
     /// As for [`insert`](Self::insert).
-    pub fn insert_two(&self, shard: usize, index: u32) -> Result<[Token; 2], Full> {
-        self.insert_each(shard, index)
+    #[inline]
+    pub fn insert_two(
+        &self,
+        shard: usize,
+        index: u32,
+        supply: &Supply,
+    ) -> Result<[Token; 2], Full> {
+        let draw = || supply.take().unwrap_or_else(|| self.draw_anew(shard, supply));
+        Ok(self.tokens(self.insert_drawn(index, draw)?))
     }
 
-    #[inline]
-    fn insert_each<const N: usize>(&self, shard: usize, index: u32) -> Result<[Token; N], Full> {
+    #[cold]
+    #[inline(never)]
+    fn draw_anew(&self, shard: usize, supply: &Supply) -> u32 {
+        let mut draws = self.shards[shard % SHARDS].0.lock();
+        supply.refill(&mut draws);
+        supply.take().unwrap_or_else(|| draws.draw())
+    }
+
+    /// Takes the slot of a value that is drawn, and drawn again until its slot is free. Gives the value.
+    #[inline(always)]
+    fn insert_drawn(&self, index: u32, mut draw: impl FnMut() -> u32) -> Result<u32, Full> {
         assert!(index <= slot::MAX_INDEX, "record index out of range");
-        let shard = &self.shards[shard % SHARDS];
-        let mut tokens = [Token::MIN; N];
-        let mut have = 0;
         for _ in 0..ATTEMPTS {
             if self.growth.is_moving() {
                 self.share();
             }
-            let mut draws = shard.draws.lock();
-            let (mask, reuse) = (self.slots.mask(), self.epochs.reuse());
-            let moving = self.growth.is_moving();
+            let mask = self.slots.mask();
+            // In this order: who sees the mask of a doubling sees too that tokens move, until all have.
+            let (moving, reuse) = (self.growth.is_moving(), self.epochs.reuse());
             for _ in 0..PATIENCE {
-                let Draw { value, later } = draws.draw();
-                self.slots.prefetch(later, mask);
-                let Some(token) = Token::new(value) else { continue };
-                if moving {
-                    self.slots.fetch(value, mask);
-                    self.slots.prefetch(later, mask.half());
-                }
-                if !self.slots.take(value, mask, reuse, slot::live(value, index)) {
+                let value = draw();
+                let number = value >> 1;
+                if number == 0 {
                     continue;
                 }
-                tokens[have] = token;
-                have += 1;
-                if have == N {
-                    let before = shard.inserted.load(Ordering::Relaxed);
-                    let inserted = before + N as u64;
-                    shard.inserted.store(inserted, Ordering::Relaxed);
-                    if before / LOOK_EVERY != inserted / LOOK_EVERY {
-                        drop(draws);
-                        self.grow_if_loaded(mask);
-                    }
-                    return Ok(tokens);
+                if moving {
+                    self.slots.fetch(number, mask);
+                }
+                let word = slot::live(number, index);
+                if self.slots.take_unless_doubled(number, mask, reuse, word) {
+                    return Ok(value);
                 }
             }
-            drop(draws);
             self.grow(mask);
         }
-        tokens[..have].iter().for_each(|token| _ = self.leave(*token));
         Err(Full)
     }
 
-    /// Makes a live token dead and gives the index it stood for, or `None` if it was not live. From the moment this
-    /// returns, a lookup fails. `shard` is where the removal counts; any will do, the one of the insert does best.
+    /// Asks the processor for the slot that the next insert from this supply will write.
+    #[inline]
+    pub fn prefetch(&self, supply: &Supply) {
+        self.slots.prefetch(supply.peek() >> 1, self.slots.mask());
+    }
+
+    /// Makes a live token dead, and the one it shares its number with, and gives the index they stood for, or `None` if they
+    /// were not live. From the moment this returns, a lookup fails. `shard` is where the removal counts; any will do, the
+    /// one of the insert does best.
+    ///
+    /// A removal that succeeds is a sequentially consistent fence.
     #[inline]
     pub fn remove(&self, shard: usize, token: Token) -> Option<u32> {
-        self.remove_as::<true>(shard % SHARDS, token.get())
+        let number = self.number(token.get());
+        let (slot, word) = self.slots.find(number)?;
+        let tomb = slot::retired(number, self.epochs.count(shard % SHARDS));
+        let removed = match slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => Some(slot::index(word)),
+            Err(_) => self.remove_contended(shard % SHARDS, number, tomb),
+        };
+        fence_after_exchange();
+        removed
     }
 
     /// As [`remove`](Self::remove), of a token that goes with another one that was just removed: the two count as one
     /// removal (D4).
-    #[inline]
-    pub fn remove_second(&self, shard: usize, token: Token) -> Option<u32> {
-        self.remove_as::<false>(shard % SHARDS, token.get())
-    }
-
-    #[inline]
-    fn remove_as<const FIRST: bool>(&self, shard: usize, token: u32) -> Option<u32> {
-        let (slot, word) = self.slots.find(token)?;
-        let epoch = if FIRST { self.epochs.count(shard) } else { self.epochs.count_second(shard) };
-        let tomb = slot::retired(token, epoch);
-        match slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => Some(slot::index(word)),
-            Err(_) => self.remove_contended::<FIRST>(shard, token, tomb),
-        }
+    pub fn remove_second(&self, token: Token) -> Option<u32> {
+        let number = self.number(token.get());
+        self.bury(number, slot::retired(number, self.epochs.current()))
     }
 
     /// Goes on with a removal that is counted already, after the slot changed under its hands.
     #[cold]
-    fn remove_contended<const FIRST: bool>(
-        &self,
-        shard: usize,
-        token: u32,
-        tomb: u64,
-    ) -> Option<u32> {
-        while let Some((slot, word)) = self.slots.find(token) {
-            if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+    fn remove_contended(&self, shard: usize, number: u32, tomb: u64) -> Option<u32> {
+        let removed = self.bury(number, tomb);
+        if removed.is_none() {
+            self.epochs.uncount(shard);
+        }
+        removed
+    }
+
+    fn bury(&self, number: u32, tomb: u64) -> Option<u32> {
+        while let Some((slot, word)) = self.slots.find(number) {
+            if slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
                 return Some(slot::index(word));
             }
-        }
-        match FIRST {
-            true => self.epochs.uncount(shard),
-            false => self.epochs.uncount_second(shard),
         }
         None
     }
 
-    /// The number of live tokens; exact while nobody inserts or removes.
+    /// The live numbers, counted one by one; exact while nobody inserts or removes.
     pub fn live(&self) -> usize {
-        self.inserted().saturating_sub(self.epochs.all_removed()) as usize
-    }
-
-    fn inserted(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.inserted.load(Ordering::Relaxed)).sum()
+        self.slots.live()
     }
 }

@@ -6,6 +6,9 @@
 //! The 256 tokens with the same upper 24 bits are a *family*. Tokens that rotations of a family left behind may come back
 //! to that family's next rotation at once: the exception to D4 that contract E4 declares. To everybody else they are
 //! tombstones like any other.
+//!
+//! A slot has two tokens, of two families as a rule. Where one of them is left behind and the other stays, the slot stays
+//! live, and it is the record that tells its token from a former one.
 
 use core::sync::atomic::Ordering;
 
@@ -18,11 +21,12 @@ impl TokenTable {
     ///
     /// `None` if the token is not live or its family has no other to give; then nothing has changed.
     pub fn sibling(&self, shard: usize, token: Token) -> Option<Token> {
+        let number = self.number(token.get());
         loop {
-            let mut draws = self.shards[shard % SHARDS].draws.lock();
+            let mut draws = self.shards[shard % SHARDS].0.lock();
             let mask = self.slots.mask();
-            let (_, word) = self.slots.find(token.get())?;
-            let new = self.take_sibling(mask, token, slot::index(word), draws.draw().value);
+            let (_, word) = self.slots.find(number)?;
+            let new = self.take_sibling(mask, token, slot::index(word), draws.draw());
             drop(draws);
             if new.is_some() || !self.grow(mask) {
                 return new;
@@ -30,11 +34,12 @@ impl TokenTable {
         }
     }
 
-    /// Makes a live token dead that has a live sibling; false if it was not live. Not counted as a removal.
+    /// Makes a live token dead that has a live sibling; false if it was not live. Not counted as a removal. The token that
+    /// has the same slot goes with it.
     pub fn leave(&self, token: Token) -> bool {
-        let token = token.get();
-        while let Some((slot, word)) = self.slots.find(token) {
-            let tomb = slot::rotated(token, self.epochs.current());
+        let number = self.number(token.get());
+        while let Some((slot, word)) = self.slots.find(number) {
+            let tomb = slot::rotated(number, self.epochs.current());
             // Where it fails, the token was removed, or another thread moves it.
             if slot.compare_exchange(word, tomb, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 return true;
@@ -59,15 +64,19 @@ impl TokenTable {
 
     /// Makes this token live: in the slot where a rotation left it, or in a free one if as many near it are.
     fn take(&self, mask: Mask, token: u32, index: u32, free: usize) -> bool {
-        self.slots.fetch(token, mask);
-        let live = slot::live(token, index);
-        let slot = self.slots.slot(token, mask);
+        let number = self.number(token);
+        if number == 0 {
+            return false;
+        }
+        self.slots.fetch(number, mask);
+        let live = slot::live(number, index);
+        let slot = self.slots.slot(number, mask);
         let word = slot.load(Ordering::Acquire);
-        if slot::is_rotated_as(word, token) {
+        if slot::is_rotated_as(word, number) {
             return slot.compare_exchange(word, live, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         }
         let reuse = self.epochs.reuse();
-        self.slots.free_near(token, mask, reuse) >= free
-            && self.slots.take(token, mask, reuse, live)
+        self.slots.free_near(number, mask, reuse) >= free
+            && self.slots.take(number, mask, reuse, live)
     }
 }

@@ -13,6 +13,9 @@
 //! - An insert sees to it that nothing has to move into the slot, or out of it, before it takes it. So a new slot is empty
 //!   until the copy, and a token that is in the lower half still is not issued again.
 //! - A removal changes a token that has not been marked where it is, and sees a marked one through its move first.
+//! - A doubling does not wait for inserts. One that took a slot by the mask of before has not seen to all that, so it looks
+//!   at the mask again, and *takes back* what it took if that has changed. Between the two steps it has a full fence, and
+//!   so has whoever moves a token, after it read the mask: either the insert sees the new mask, or the mover the token.
 //!
 //! # Why no lookup misses a live token
 //! Whoever was told a token sees the mask that its insert saw, or a later one. With the latest mask the token is in its slot,
@@ -21,15 +24,17 @@
 //! slot is empty; after that the new slot decides.
 
 use core::ptr::null_mut;
+use core::ops::Range;
 use core::sync::atomic::{AtomicPtr, Ordering};
 #[cfg(not(all(loom, test)))]
 use std::alloc::Layout;
 
 #[cfg(not(all(loom, test)))]
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, fence};
 #[cfg(all(loom, test))]
-use loom::sync::atomic::AtomicU32;
+use loom::sync::atomic::{AtomicU32, fence};
 
+use super::fence::fence_after_exchange;
 use super::slot::{self, EMPTY, LEFT, Reuse, Slot};
 
 /// Bits of the first mask: 64 KiB of slots; fewer for the model, which would take forever.
@@ -166,7 +171,48 @@ impl Slots {
         }
     }
 
-    /// Puts the word into a token's slot, if that is free.
+    /// As `take`, by a mask that may change meanwhile; false also where it did.
+    #[inline]
+    pub(super) fn take_unless_doubled(
+        &self,
+        token: u32,
+        mask: Mask,
+        reuse: Reuse,
+        word: u64,
+    ) -> bool {
+        if !self.take(token, mask, reuse, word) {
+            return false;
+        }
+        fence_after_exchange();
+        if self.mask() == mask {
+            return true;
+        }
+        self.take_back(token, mask, word);
+        false
+    }
+
+    /// Frees the slot that was taken by a mask of before, wherever the word is by now.
+    #[cold]
+    #[inline(never)]
+    fn take_back(&self, token: u32, mut mask: Mask, word: u64) {
+        loop {
+            let slot = self.slot(token, mask);
+            if slot.compare_exchange(word, LEFT, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return;
+            }
+            let latest = self.mask();
+            if latest == mask {
+                // It was dropped on its way: its new slot had another.
+                return;
+            }
+            // Where it is on its way: out of the slot that was taken, or one doubling further.
+            self.fetch(mask.place(token), latest);
+            self.fetch(token, latest);
+            mask = latest;
+        }
+    }
+
+    /// Puts the word into a token's slot, if that is free. The mask is the latest, and stays so during the call.
     #[inline]
     pub(super) fn take(&self, token: u32, mask: Mask, reuse: Reuse, word: u64) -> bool {
         let slot = self.slot(token, mask);
@@ -184,13 +230,20 @@ impl Slots {
         })
     }
 
+    /// How many slots are live.
+    pub(super) fn live(&self) -> usize {
+        let mask = self.mask();
+        let words = (0..=mask.0).map(|place| self.slot(place, mask).load(Ordering::Acquire));
+        words.filter(|word| slot::is_live_as(*word, slot::token(*word))).count()
+    }
+
     /// Adds the upper half for a mask of one bit more; false where memory is short. Not to be called twice at a time.
     pub(super) fn make_room(&self, mask: Mask) -> bool {
         self.add_segment(segment_of(mask.0) + 1)
     }
 
-    /// Makes the slots twice as many. `make_room` has succeeded, nobody inserts, and everything is where `mask`, which is
-    /// the latest, has it.
+    /// Makes the slots twice as many. `make_room` has succeeded, nobody takes a slot but by `take_unless_doubled`, and
+    /// everything else is where `mask`, which is the latest, has it.
     pub(super) fn double(&self, mask: Mask) {
         self.mask.store(mask.0 << 1 | 1, Ordering::Release);
     }
@@ -200,6 +253,19 @@ impl Slots {
     #[cold]
     #[inline(never)]
     pub(super) fn fetch(&self, token: u32, mask: Mask) {
+        // Pairs with `take_unless_doubled`; after the mask was read.
+        fence(Ordering::SeqCst);
+        self.fetch_fenced(token, mask);
+    }
+
+    /// As `fetch`, for the slots of those numbers.
+    #[cold]
+    pub(super) fn fetch_all(&self, places: Range<u32>, mask: Mask) {
+        fence(Ordering::SeqCst);
+        places.for_each(|place| self.fetch_fenced(place, mask));
+    }
+
+    fn fetch_fenced(&self, token: u32, mask: Mask) {
         let half = mask.half();
         let low = self.slot(token, half);
         let mut word = low.load(Ordering::Acquire);

@@ -32,7 +32,7 @@ pub(super) fn count_step() {
 impl TokenTable {
     /// An insert that draws this token first.
     fn insert_planted(&self, shard: usize, token: u32, index: u32) -> Token {
-        self.shards[shard].draws.lock().plant(token);
+        self.shards[shard].0.lock().plant(self.cipher.open(token));
         self.insert(shard, index).unwrap()
     }
 }
