@@ -58,6 +58,16 @@ impl<M: MrProvider> MrProvider for LayerMr<M> {
         self.below.deregister().await
     }
 
+    #[inline]
+    fn register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        if self.yields { None } else { self.below.register_at_once(memory, access) }
+    }
+
+    #[inline]
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        if self.yields { None } else { self.below.deregister_at_once() }
+    }
+
     async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
         self.below.initialize_fast_register(pages, remote).await
     }

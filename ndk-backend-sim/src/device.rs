@@ -9,9 +9,9 @@ use crate::plan::Planner;
 use crate::profile::Profile;
 use crate::queue_pair::QueuePairs;
 use crate::record::{Handle, Keys, Record, Records};
-use crate::token::{Config, MAX_CAPACITY, Supply, Token, TokenTable};
+use crate::token::{Config, Issued, MAX_CAPACITY, Supply, Token, TokenTable};
 use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
-use ndk_core::{Capabilities, Error, ErrorKind, Result};
+use ndk_core::{BaseAddress, Capabilities, Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::fmt;
 use std::future::poll_fn;
@@ -30,6 +30,10 @@ pub(crate) struct Device {
     /// The profile's declaration with the plan's tokens, and whether its flags spare reads their sink flag: asked at every access.
     pub(crate) shape: Capabilities,
     pub(crate) sink_needs_no_flag: bool,
+    /// Whether it takes memory of every shape (K1), and whether its tokens rotate (E4): asked at every registration and its
+    /// end.
+    pub(crate) takes_all_memory: bool,
+    pub(crate) rotates: bool,
     tokens: TokenTable,
     records: Records,
     indices: Mutex<Indices>,
@@ -57,17 +61,18 @@ impl Meter {
     }
 
     /// Takes an amount; false where the limit does not allow it.
-    #[inline]
-    fn take(&self, amount: u64) -> bool {
+    #[inline(always)]
+    fn take(&self, amount: impl FnOnce() -> u64) -> bool {
         let Some(limit) = self.limit else { return true };
+        let amount = amount();
         let step = |used: u64| used.checked_add(amount).filter(|used| *used <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
     }
 
-    #[inline]
-    fn give_back(&self, amount: u64) {
+    #[inline(always)]
+    fn give_back(&self, amount: impl FnOnce() -> u64) {
         if self.limit.is_some() {
-            self.used.fetch_sub(amount, Ordering::Relaxed);
+            self.used.fetch_sub(amount(), Ordering::Relaxed);
         }
     }
 }
@@ -127,6 +132,8 @@ impl Device {
         Ok(Self {
             name,
             shape,
+            takes_all_memory: shape.base_address == BaseAddress::Any && shape.scattered_pages,
+            rotates: shape.fast_registration.is_some_and(|fast| fast.rotating),
             sink_needs_no_flag: flags & NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED != 0,
             profile,
             hazards: Hazards::new(),
@@ -198,11 +205,11 @@ impl Device {
     /// Issues a token that leads to the record.
     #[inline]
     pub(crate) fn issue(&self, domain: u32, index: u32) -> Result<Token> {
-        if self.issued.take(1) {
+        if self.issued.take(|| 1) {
             if let Ok(token) = self.tokens.insert(domain as usize, index) {
                 return Ok(token);
             }
-            self.issued.give_back(1);
+            self.issued.give_back(|| 1);
         }
         Err(no_token())
     }
@@ -211,11 +218,11 @@ impl Device {
     #[inline]
     pub(crate) fn retire(&self, domain: u32, token: Token) {
         self.tokens.remove(domain as usize, token);
-        self.issued.give_back(1);
+        self.issued.give_back(|| 1);
     }
 
-    /// Issues the tokens of a region, for peers too where it has remote rights. A device with one key for both sides has
-    /// it whatever the rights are (E3, K1).
+    /// Issues the tokens of a region, for peers too where it has remote rights, and tells their number in the table. A
+    /// device with one key for both sides has it whatever the rights are (E3, K1).
     #[inline(always)]
     pub(crate) fn issue_keys(
         &self,
@@ -223,49 +230,49 @@ impl Device {
         index: u32,
         supply: &Supply,
         remote: bool,
-    ) -> Result<Keys> {
+    ) -> Result<(u32, Keys)> {
         let shared = self.shape.shared_key;
-        let count = 1 + u64::from(remote && !shared);
+        let count = || 1 + u64::from(remote && !shared);
         if !self.issued.take(count) {
             return Err(no_token());
         }
-        let Ok([one, other]) = self.tokens.insert_two(domain as usize, index, supply) else {
+        let Ok(issued) = self.tokens.insert_two(domain as usize, index, supply) else {
             self.issued.give_back(count);
             return Err(no_token());
         };
+        let Issued { number, tokens: [local, other] } = issued;
         let remote = match (shared, remote) {
-            (true, _) => one.get(),
-            (false, true) => other.get(),
+            (true, _) => local,
+            (false, true) => other,
             (false, false) => 0,
         };
-        Ok(Keys { local: one.get(), remote })
+        Ok((number, Keys { local, remote }))
     }
 
-    /// Retires the tokens of a region, which count as one (D4). Where it had any this is a sequentially consistent fence.
+    /// Retires the tokens of a region, of which the local one has this number: they count as one (D4). This is a
+    /// sequentially consistent fence.
     #[inline(always)]
-    pub(crate) fn retire_keys(&self, domain: u32, keys: Keys) {
-        let Some(local) = Token::new(keys.local) else { return };
-        self.tokens.remove(domain as usize, local);
-        if self.rotating()
+    pub(crate) fn retire_keys(&self, domain: u32, number: u32, keys: Keys) {
+        self.tokens.remove_number(domain as usize, number);
+        if self.rotates
             && let Some(remote) = Token::new(keys.remote)
-            && !self.tokens.are_one(local, remote)
+            && self.number(remote) != number
         {
             self.tokens.remove_second(remote);
         }
         let two = keys.remote != 0 && keys.remote != keys.local;
-        self.issued.give_back(1 + u64::from(two));
+        self.issued.give_back(|| 1 + u64::from(two));
     }
 
-    /// Whether a fast registration's remote token changes with each round (E4).
-    #[inline]
-    pub(crate) fn rotating(&self) -> bool {
-        self.shape.fast_registration.is_some_and(|fast| fast.rotating)
+    /// What a token is in the table.
+    pub(crate) fn number(&self, token: Token) -> u32 {
+        self.tokens.number(token.get())
     }
 
-    /// Asks the processor for what the next issue from this supply will write.
-    #[inline]
-    pub(crate) fn prefetch_keys(&self, supply: &Supply) {
-        self.tokens.prefetch(supply);
+    /// Asks the processor for what the retirement of this number and the next issue from this supply will write.
+    #[inline(always)]
+    pub(crate) fn prefetch_keys(&self, number: u32, supply: &Supply) {
+        self.tokens.prefetch(number, supply);
     }
 
     /// Another token for the same record, which differs in its low 8 bits (E4); the old one leads there still.
@@ -275,10 +282,11 @@ impl Device {
             .ok_or_else(|| exhausted("E4", "the token's low 8 bits have no other value left"))
     }
 
-    /// A remote token that was replaced by its sibling leads nowhere any more, of a region with this local token.
-    pub(crate) fn leave(&self, token: Token, local: u32) {
-        // Where the two are one in the table, it is the record that tells the token from the one in its place.
-        if !Token::new(local).is_some_and(|local| self.tokens.are_one(local, token)) {
+    /// A remote token that was replaced by its sibling leads nowhere any more, of a region whose local token has this
+    /// number.
+    pub(crate) fn leave(&self, token: Token, number: u32) {
+        // Where it has the same, it is the record that tells the token from the one in its place.
+        if self.number(token) != number {
             self.tokens.leave(token);
         }
     }
@@ -291,15 +299,15 @@ impl Device {
     /// Pins pages.
     #[inline]
     pub(crate) fn pin(&self, pages: usize) -> Result<()> {
-        if self.pinned.take(pages as u64) {
+        if self.pinned.take(|| pages as u64) {
             return Ok(());
         }
         Err(exhausted("B6", "the adapter's limit of pinned pages is reached"))
     }
 
     #[inline]
-    pub(crate) fn unpin(&self, pages: usize) {
-        self.pinned.give_back(pages as u64);
+    pub(crate) fn unpin(&self, pages: impl FnOnce() -> u32) {
+        self.pinned.give_back(|| pages().into());
     }
 
     /// The record that a token leads to.

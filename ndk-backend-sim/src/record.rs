@@ -5,6 +5,7 @@ mod interleavings;
 
 use ndk_core::Access;
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
@@ -178,10 +179,7 @@ impl Record {
             && by_peer.is_none_or(|queue_pair| self.is_open_to(rights, queue_pair));
         let dead = state & ROUNDS;
         // Where the state is still the same, all that was read was of its round.
-        can && self
-            .state
-            .compare_exchange(state, dead, Ordering::SeqCst, Ordering::Relaxed)
-            .is_ok()
+        can && self.state.compare_exchange(state, dead, Ordering::SeqCst, Ordering::Relaxed).is_ok()
     }
 
     fn is_open_to(&self, rights: u32, queue_pair: u64) -> bool {
@@ -269,22 +267,28 @@ impl Records {
 
     /// The same, to be kept.
     pub(crate) fn handle(&self, index: u32) -> Handle {
-        Handle { chunk: self.chunk(index).clone(), at: index as usize % CHUNK }
+        Handle { record: NonNull::from(self.get(index)), _chunk: self.chunk(index).clone() }
     }
 }
 
 /// A record that is used often.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    chunk: Arc<[Record]>,
-    at: usize,
+    record: NonNull<Record>,
+    _chunk: Arc<[Record]>,
 }
+
+// SAFETY: it is a reference to a record, which is used from any thread.
+unsafe impl Send for Handle {}
+// SAFETY: as for Send.
+unsafe impl Sync for Handle {}
 
 impl Deref for Handle {
     type Target = Record;
 
     #[inline]
     fn deref(&self) -> &Record {
-        &self.chunk[self.at]
+        // SAFETY: it is one of the chunk's, which stays where it is for as long as it is held.
+        unsafe { self.record.as_ref() }
     }
 }

@@ -20,12 +20,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const INLINE_PAGES: usize = 16;
 
 /// A memory region: a record of the device, and the list of pages that the record points to.
+///
+/// What every registration uses comes first, so that it is on few lines of cache.
 #[derive(Debug)]
+#[repr(C)]
 pub struct SimRegion {
     pub(crate) device: Arc<Device>,
+    record: Handle,
     domain: u32,
     pub(crate) index: u32,
-    record: Handle,
+    /// What the local token is in the table; 0 where there is none.
+    number: AtomicU32,
     /// The tokens that the consumer is given; 0 where there is none.
     local: AtomicU32,
     remote: AtomicU32,
@@ -33,9 +38,9 @@ pub struct SimRegion {
     pinned: AtomicU32,
     supply: Supply,
     pages: PageList,
-    pub(crate) cancel: Cancel,
     /// There for regions made for fast registration, whose requests may run after the posting call.
     pub(crate) fast: Option<Arc<FastCore>>,
+    pub(crate) cancel: Cancel,
 }
 
 impl SimRegion {
@@ -50,6 +55,7 @@ impl SimRegion {
             device,
             domain,
             index,
+            number: AtomicU32::new(0),
             local: AtomicU32::new(0),
             remote: AtomicU32::new(0),
             pinned: AtomicU32::new(0),
@@ -60,9 +66,11 @@ impl SimRegion {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn install(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
-        self.check_shape(&memory)?;
+        if !self.device.takes_all_memory {
+            self.check_shape(&memory)?;
+        }
         let count = memory.page_count();
         self.device.pin(count)?;
         let record = &*self.record;
@@ -71,24 +79,23 @@ impl SimRegion {
         let pages = unsafe { self.pages.fill(count, |pages| memory.copy_frames(pages)) };
         record.describe(self.domain, memory.base(), memory.len() as u64, pages);
         let remote = access.is_remote();
-        let keys = self
+        let (number, keys) = self
             .device
             .issue_keys(self.domain, self.index, &self.supply, remote)
-            .inspect_err(|_| self.device.unpin(count))?;
+            .inspect_err(|_| self.device.unpin(|| count as u32))?;
         self.pinned.store(count as u32, Ordering::Relaxed);
         record.set_keys(keys);
         record.enliven(access);
+        self.number.store(number, Ordering::Relaxed);
         self.give_out(keys, remote);
         Ok(())
     }
 
     /// What the device's shape cannot express is refused before anything happens (K2).
-    #[inline]
+    #[cold]
+    #[inline(never)]
     fn check_shape(&self, memory: &MdlView<'_>) -> Result<()> {
         let shape = &self.device.shape;
-        if shape.base_address == BaseAddress::Any && shape.scattered_pages {
-            return Ok(());
-        }
         let mut frames = memory.frames();
         let first = frames.next().unwrap_or(0);
         let host = ((first << 12) + memory.page_offset()) as u64;
@@ -119,15 +126,17 @@ impl SimRegion {
     /// Stops new accesses; true where some are at work still.
     #[inline(always)] // a call would save and restore as many registers as there are
     fn stop(&self) -> bool {
-        self.device.prefetch_keys(&self.supply);
-        let keys = self.given_out();
-        match keys.local {
-            0 => self.record.kill(),
-            _ => {
-                self.record.kill_before_fence();
-                self.give_out(Keys::default(), false);
-                self.device.retire_keys(self.domain, keys);
-            }
+        let number = self.number.load(Ordering::Relaxed);
+        self.device.prefetch_keys(number, &self.supply);
+        if number == 0 {
+            // Nothing is retired, so that there is no fence but this.
+            self.record.kill();
+        } else {
+            self.record.kill_before_fence();
+            let keys = self.given_out();
+            self.number.store(0, Ordering::Relaxed);
+            self.give_out(Keys::default(), false);
+            self.device.retire_keys(self.domain, number, keys);
         }
         self.device.hazards.is_busy(self.index)
     }
@@ -135,11 +144,7 @@ impl SimRegion {
     /// The registration is over.
     #[inline]
     fn unpin(&self) {
-        let pinned = self.pinned.load(Ordering::Relaxed);
-        if pinned > 0 {
-            self.pinned.store(0, Ordering::Relaxed);
-            self.device.unpin(pinned as usize);
-        }
+        self.device.unpin(|| self.pinned.swap(0, Ordering::Relaxed));
     }
 
     /// Makes the tokens readable. Also where both keys are one: who has no remote rights is given no remote token (E1).
@@ -172,7 +177,7 @@ impl SimRegion {
         let (Some(fast), Some(old)) = (&self.fast, Token::new(self.given_out().remote)) else {
             return post();
         };
-        if !self.device.rotating() {
+        if !self.device.rotates {
             return post();
         }
         let new = self.device.sibling(self.domain, old)?;
@@ -186,23 +191,23 @@ impl SimRegion {
     }
 
     fn give_out_remote(&self, token: Token) {
-        let local = if self.device.shape.shared_key { token.get() } else { self.local_key() };
+        let shared = self.device.shape.shared_key;
+        if shared {
+            self.number.store(self.device.number(token), Ordering::Relaxed);
+        }
+        let local = if shared { token.get() } else { self.local_key() };
         self.give_out(Keys { local, remote: token.get() }, true);
     }
 }
 
 impl MrProvider for SimRegion {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
-        if self.device.plans(Operation::Register) {
-            self.device.pace(Operation::Register, Some(&self.cancel)).await?;
-        }
+        self.device.pace(Operation::Register, Some(&self.cancel)).await?;
         self.install(memory, access)
     }
 
     async fn deregister(&self) -> Result<()> {
-        if self.device.plans(Operation::Deregister) {
-            self.device.pace(Operation::Deregister, Some(&self.cancel)).await?;
-        }
+        self.device.pace(Operation::Deregister, Some(&self.cancel)).await?;
         if self.stop() {
             self.device.quiesce(self.index).await;
         }
@@ -210,11 +215,28 @@ impl MrProvider for SimRegion {
         Ok(())
     }
 
+    #[inline(always)]
+    fn register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        let planned = self.device.plans(Operation::Register);
+        (!planned).then(|| self.install(memory, access))
+    }
+
+    #[inline(always)]
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        if self.device.plans(Operation::Deregister) || self.stop() {
+            return None;
+        }
+        self.unpin();
+        Some(Ok(()))
+    }
+
     async fn initialize_fast_register(&self, _pages: u32, remote: bool) -> Result<()> {
         self.device.pace(Operation::InitializeFastRegister, Some(&self.cancel)).await?;
         // A new token with each initialisation (E4); the old one must be dead first.
         self.withdraw().await;
-        let keys = self.device.issue_keys(self.domain, self.index, &self.supply, remote)?;
+        let (number, keys) =
+            self.device.issue_keys(self.domain, self.index, &self.supply, remote)?;
+        self.number.store(number, Ordering::Relaxed);
         self.record.set_keys(keys);
         self.give_out(keys, remote);
         Ok(())
@@ -304,7 +326,8 @@ impl FastCore {
     fn forget_replaced(&self, inside: &mut FastInside, current: Keys) {
         let later = inside.replaced.iter().position(|token| token.get() == current.remote);
         let before = later.unwrap_or(inside.replaced.len());
-        inside.replaced.drain(..before).for_each(|token| self.device.leave(token, current.local));
+        let number = Token::new(current.local).map_or(0, |local| self.device.number(local));
+        inside.replaced.drain(..before).for_each(|token| self.device.leave(token, number));
     }
 
     /// Carries an invalidation out; false where nothing is registered with the token.
@@ -329,6 +352,7 @@ impl FastCore {
 
 /// The frame numbers of a registration's pages.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct PageList {
     inline: UnsafeCell<[usize; INLINE_PAGES]>,
     more: UnsafeCell<Vec<usize>>,
@@ -342,7 +366,7 @@ impl PageList {
     ///
     /// # Safety
     /// Nobody else fills or reads the list during the call, and nobody reads it after the next one.
-    #[inline]
+    #[inline(always)]
     unsafe fn fill(&self, count: usize, frames: impl FnOnce(&mut [usize])) -> &[usize] {
         // SAFETY: the caller's promise.
         let (inline, more) = unsafe { (&mut *self.inline.get(), &mut *self.more.get()) };

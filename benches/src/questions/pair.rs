@@ -111,8 +111,11 @@ fn native(pages: usize) -> Batch {
         // SAFETY: the MDL is kept for longer than the registration.
         let view = unsafe { mdl.view(mdl.len()) }.expect("a chain");
         let access = Access::REMOTE_READ | Access::REMOTE_WRITE;
-        inline(kept.0.register(view, access)).expect("registered");
-        inline(kept.0.deregister()).expect("deregistered");
+        let region = &kept.0;
+        let registered = region.register_at_once(view, access);
+        registered.unwrap_or_else(|| inline(region.register(view, access))).expect("registered");
+        let ended = region.deregister_at_once();
+        ended.unwrap_or_else(|| inline(region.deregister())).expect("deregistered");
     })
 }
 

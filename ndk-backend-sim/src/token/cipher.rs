@@ -45,9 +45,7 @@ const fn fold(number: u32) -> u32 {
 /// The inverse of an odd number modulo 2^32, by Newton's method: each step doubles the bits that are right, of which an odd
 /// number as its own inverse has three.
 fn inverse(odd: u32) -> u32 {
-    (0..4).fold(odd, |guess, _| {
-        guess.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(guess)))
-    })
+    (0..4).fold(odd, |guess, _| guess.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(guess))))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -51,14 +51,20 @@ impl Draws {
         })
     }
 
-    #[inline]
     pub(super) fn draw(&mut self) -> u32 {
-        if self.used == BLOCK {
+        self.take::<1>()[0]
+    }
+
+    /// The next values of the stream, which all come out of one block.
+    #[inline]
+    fn take<const N: usize>(&mut self) -> [u32; N] {
+        if self.used + N > BLOCK {
             self.cipher.generate(&mut self.block);
             self.used = 0;
         }
-        self.used += 1;
-        self.block[self.used - 1]
+        let values = array::from_fn(|at| self.block[self.used + at]);
+        self.used += N;
+        values
     }
 
     /// Makes this value the next to be drawn.
@@ -74,30 +80,38 @@ impl Draws {
 
 /// Values that were drawn and not used yet. It belongs to one region, whose operations take turns; a table's own.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Supply {
     left: AtomicU32,
     values: [AtomicU32; SUPPLY],
 }
 
-const SUPPLY: usize = 7;
+/// A power of two, so that a remainder is always in bounds.
+const SUPPLY: usize = 8;
 
 impl Supply {
-    /// The value that comes next, and is not to be told to anybody; of an empty supply, none that will come.
-    #[inline]
-    pub(super) fn peek(&self) -> u32 {
-        let left = self.left.load(Ordering::Relaxed) as usize;
-        self.values[left.wrapping_sub(1).min(SUPPLY - 1)].load(Ordering::Relaxed)
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
     }
 
-    #[inline]
+    /// The value that comes next, and is not to be told to anybody; of an empty supply, none that will come.
+    #[inline(always)]
+    pub(super) fn peek(&self) -> u32 {
+        let left = self.left.load(Ordering::Relaxed) as usize;
+        self.values[left.wrapping_sub(1) % SUPPLY].load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
     pub(super) fn take(&self) -> Option<u32> {
         let left = self.left.load(Ordering::Relaxed).checked_sub(1)?;
         self.left.store(left, Ordering::Relaxed);
-        Some(self.values[(left as usize).min(SUPPLY - 1)].load(Ordering::Relaxed))
+        Some(self.values[left as usize % SUPPLY].load(Ordering::Relaxed))
     }
 
     pub(super) fn refill(&self, draws: &mut Draws) {
-        self.values.iter().for_each(|value| value.store(draws.draw(), Ordering::Relaxed));
+        let drawn = draws.take::<SUPPLY>();
+        self.values.iter().zip(drawn).for_each(|(to, value)| to.store(value, Ordering::Relaxed));
         self.left.store(SUPPLY as u32, Ordering::Relaxed);
     }
 }

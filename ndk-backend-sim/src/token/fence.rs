@@ -1,10 +1,10 @@
 //! Fences that cost nothing where the processor has done their work already.
 
-#[cfg(all(loom, test))]
-use loom::sync::atomic::fence;
+use core::sync::atomic::Ordering;
 #[cfg(not(all(loom, test)))]
 use core::sync::atomic::fence;
-use core::sync::atomic::Ordering;
+#[cfg(all(loom, test))]
+use loom::sync::atomic::fence;
 
 /// A sequentially consistent fence right after an atomic read-modify-write: on x86 that instruction is a fence itself, and
 /// it is only the compiler that has to be told.

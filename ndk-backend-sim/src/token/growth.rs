@@ -1,7 +1,7 @@
 //! Growth: when the table doubles, and who does the work.
 //!
-//! It doubles when an insert has found slot after slot taken: in a table that is half full this befalls one in 65,536, in
-//! one that is three quarters full one in a hundred.
+//! It doubles when an insert has found some slots in turn taken, and of those around the last most are. Nobody counts what
+//! is in the table.
 //!
 //! A doubling itself is short: a segment is put in place, and the mask gets its bit. The tokens move afterwards. Each
 //! insert does a *share* of it, a few slots in turn, and moves what would come in its own way; so no insert takes longer
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::TokenTable;
 use super::epoch::MAX_RETIRED;
+use super::slot::Reuse;
 use super::slots::Mask;
 
 /// Slots for each token that is live or retired, in a table of the largest size.
@@ -22,6 +23,9 @@ const ROOM: u64 = 2;
 /// Slots of the lower half that an insert sees to. Two would do: a table that has doubled takes in half as many tokens as
 /// the half has slots before it is loaded again.
 pub(super) const SHARE: u64 = 8;
+
+/// Slots that an insert looks at to learn how full the table is.
+pub(super) const SAMPLE: usize = 256;
 
 pub(super) struct Growth {
     /// Whether the lower half may still hold what belongs into the upper one.
@@ -58,6 +62,15 @@ impl TokenTable {
         *next = end;
         if end == mask.slots() {
             self.growth.moving.store(false, Ordering::Release);
+        }
+    }
+
+    /// Doubles the table if it is about half full. The caller holds no lock.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn grow_if_loaded(&self, mask: Mask, number: u32, reuse: Reuse) {
+        if 2 * self.slots.free_around(number, mask, reuse) <= SAMPLE {
+            self.grow(mask);
         }
     }
 

@@ -11,8 +11,8 @@
 //!   none else, lookups and removals none at all.
 //! - The table doubles as load asks for it, and tokens move one by one (`growth`).
 //!
-//! A token whose slot is taken cannot be drawn. So who knew which are could rule out up to three quarters of all numbers,
-//! and had one chance in 2^30 to guess the next where it is one in 2^32 for everybody else.
+//! A token whose slot is taken cannot be drawn. So who knew which are could rule out about half of all numbers, and had
+//! one chance in 2^31 to guess the next where it is one in 2^32 for everybody else.
 //!
 //! Calls take a *shard*: any number that differs between protection domains, taken modulo [`SHARDS`]. Domains in
 //! different shards insert and remove side by side; but for the slots, they hardly ever write to the same cache line.
@@ -56,9 +56,9 @@ pub const RETIRE_DISTANCE: u64 = 65_536;
 /// The largest [`Config::capacity`].
 pub const MAX_CAPACITY: u32 = 1 << 23;
 
-/// Draws that find no free slot before an insert asks for a larger table, and how often it goes on after that.
-const PATIENCE: u32 = 16;
-const ATTEMPTS: u32 = 16;
+/// Draws that find no free slot before an insert looks whether the table is to grow, and how often it goes on after that.
+const PATIENCE: u32 = 4;
+const ATTEMPTS: u32 = 64;
 
 /// How to make a [`TokenTable`].
 #[derive(Clone, Debug)]
@@ -112,6 +112,15 @@ pub struct TokenTable {
     shards: [Shard; SHARDS],
 }
 
+/// A number that was taken, and its tokens, of which none is 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Issued {
+    /// What both tokens are in the table.
+    pub number: u32,
+    /// One is as good as the other.
+    pub tokens: [u32; 2],
+}
+
 #[repr(align(128))]
 struct Shard(Mutex<Draws>);
 
@@ -143,14 +152,8 @@ impl TokenTable {
 
     /// The number that a token shares with one other: all of the drawn value but its lowest bit. 0 is none.
     #[inline(always)]
-    fn number(&self, token: u32) -> u32 {
+    pub fn number(&self, token: u32) -> u32 {
         self.cipher.open(token) >> 1
-    }
-
-    /// The two tokens of a drawn value. Neither is 0 where its number is not.
-    #[inline(always)]
-    fn tokens(&self, value: u32) -> [Token; 2] {
-        [value, value ^ 1].map(|value| Token::new(self.cipher.seal(value)).unwrap_or(Token::MAX))
     }
 
     /// The index that was inserted with this token, or with the one that it shares its number with, if they are live. Takes
@@ -168,11 +171,6 @@ impl TokenTable {
         }
     }
 
-    /// Whether the two tokens share their number, so that they live and retire together.
-    pub fn are_one(&self, a: Token, b: Token) -> bool {
-        self.number(a.get()) == self.number(b.get())
-    }
-
     /// Issues a token for a record and makes it live.
     ///
     /// # Errors
@@ -181,42 +179,69 @@ impl TokenTable {
     /// # Panics
     /// If the index has more than 29 bits.
     pub fn insert(&self, shard: usize, index: u32) -> Result<Token, Full> {
-        let draws = &self.shards[shard % SHARDS].0;
-        let value = self.insert_drawn(index, || draws.lock().draw())?;
-        Ok(self.tokens(value)[0])
+        assert!(index <= slot::MAX_INDEX, "record index out of range");
+        let Issued { tokens: [token, _], .. } = self.insert_drawn(shard, index)?;
+        // Neither token is 0, since the number is not.
+        Ok(Token::new(token).unwrap_or(Token::MAX))
     }
 
-    /// As [`insert`](Self::insert), of two tokens for the record, drawn in advance. The supply is the caller's alone during
-    /// the call, and for this table.
+    /// As [`insert`](Self::insert), of a number that was drawn in advance, with both of its tokens. The supply is the
+    /// caller's alone during the call, and for this table.
     ///
     /// # Errors
     /// As for [`insert`](Self::insert).
     ///
     /// # Panics
     /// As for [`insert`](Self::insert).
-    #[inline]
-    pub fn insert_two(
-        &self,
-        shard: usize,
-        index: u32,
-        supply: &Supply,
-    ) -> Result<[Token; 2], Full> {
-        let draw = || supply.take().unwrap_or_else(|| self.draw_anew(shard, supply));
-        Ok(self.tokens(self.insert_drawn(index, draw)?))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn draw_anew(&self, shard: usize, supply: &Supply) -> u32 {
-        let mut draws = self.shards[shard % SHARDS].0.lock();
-        supply.refill(&mut draws);
-        supply.take().unwrap_or_else(|| draws.draw())
-    }
-
-    /// Takes the slot of a value that is drawn, and drawn again until its slot is free. Gives the value.
     #[inline(always)]
-    fn insert_drawn(&self, index: u32, mut draw: impl FnMut() -> u32) -> Result<u32, Full> {
+    pub fn insert_two(&self, shard: usize, index: u32, supply: &Supply) -> Result<Issued, Full> {
         assert!(index <= slot::MAX_INDEX, "record index out of range");
+        match self.insert_next(index, supply) {
+            Some(issued) => Ok(issued),
+            None => self.insert_further(shard, index, supply),
+        }
+    }
+
+    /// Takes the slot of one of the next values; `None` where there are none, or tokens have to move first.
+    #[inline(always)]
+    fn insert_next(&self, index: u32, supply: &Supply) -> Option<Issued> {
+        let mask = self.slots.mask();
+        if self.growth.is_moving() {
+            return None;
+        }
+        let reuse = self.epochs.reuse();
+        for _ in 0..PATIENCE {
+            // Made before its slot is taken, which nothing that comes after it can begin before.
+            let issued = self.issued(supply.take()?);
+            let Issued { number, .. } = issued;
+            let word = slot::live(number, index);
+            if number != 0 && self.slots.take_unless_doubled(number, mask, reuse, word) {
+                return Some(issued);
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn issued(&self, value: u32) -> Issued {
+        let tokens = [value, value ^ 1].map(|value| self.cipher.seal(value));
+        Issued { number: value >> 1, tokens }
+    }
+
+    #[inline(never)]
+    fn insert_further(&self, shard: usize, index: u32, supply: &Supply) -> Result<Issued, Full> {
+        if supply.is_empty() {
+            supply.refill(&mut self.shards[shard % SHARDS].0.lock());
+            if let Some(issued) = self.insert_next(index, supply) {
+                return Ok(issued);
+            }
+        }
+        self.insert_drawn(shard, index)
+    }
+
+    /// Takes the slot of a value that is drawn, and drawn again until its slot is free.
+    #[inline(never)]
+    fn insert_drawn(&self, shard: usize, index: u32) -> Result<Issued, Full> {
         for _ in 0..ATTEMPTS {
             if self.growth.is_moving() {
                 self.share();
@@ -224,9 +249,10 @@ impl TokenTable {
             let mask = self.slots.mask();
             // In this order: who sees the mask of a doubling sees too that tokens move, until all have.
             let (moving, reuse) = (self.growth.is_moving(), self.epochs.reuse());
+            let mut number = 0;
             for _ in 0..PATIENCE {
-                let value = draw();
-                let number = value >> 1;
+                let value = self.shards[shard % SHARDS].0.lock().draw();
+                number = value >> 1;
                 if number == 0 {
                     continue;
                 }
@@ -235,18 +261,20 @@ impl TokenTable {
                 }
                 let word = slot::live(number, index);
                 if self.slots.take_unless_doubled(number, mask, reuse, word) {
-                    return Ok(value);
+                    return Ok(self.issued(value));
                 }
             }
-            self.grow(mask);
+            self.grow_if_loaded(mask, number, reuse);
         }
         Err(Full)
     }
 
-    /// Asks the processor for the slot that the next insert from this supply will write.
-    #[inline]
-    pub fn prefetch(&self, supply: &Supply) {
-        self.slots.prefetch(supply.peek() >> 1, self.slots.mask());
+    /// Asks the processor for the slots that a removal of this number and the next insert from this supply will write.
+    #[inline(always)]
+    pub fn prefetch(&self, number: u32, supply: &Supply) {
+        let mask = self.slots.mask();
+        self.slots.prefetch(number, mask);
+        self.slots.prefetch(supply.peek() >> 1, mask);
     }
 
     /// Makes a live token dead, and the one it shares its number with, and gives the index they stood for, or `None` if they
@@ -254,16 +282,43 @@ impl TokenTable {
     /// one of the insert does best.
     ///
     /// A removal that succeeds is a sequentially consistent fence.
-    #[inline]
     pub fn remove(&self, shard: usize, token: Token) -> Option<u32> {
-        let number = self.number(token.get());
-        let (slot, word) = self.slots.find(number)?;
-        let tomb = slot::retired(number, self.epochs.count(shard % SHARDS));
-        let removed = match slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => Some(slot::index(word)),
-            Err(_) => self.remove_contended(shard % SHARDS, number, tomb),
-        };
+        self.remove_number(shard, self.number(token.get()))
+    }
+
+    /// As [`remove`](Self::remove), of both tokens of a number.
+    #[inline(always)]
+    pub fn remove_number(&self, shard: usize, number: u32) -> Option<u32> {
+        let shard = shard % SHARDS;
+        let slot = self.slots.slot(number, self.slots.mask());
+        let word = slot.load(Ordering::Acquire);
+        if !slot::is_live_as(word, number) {
+            return self.remove_further(shard, number);
+        }
+        let tomb = slot::retired(number, self.epochs.count(shard));
+        if slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            return self.remove_counted(shard, number, tomb);
+        }
         fence_after_exchange();
+        Some(slot::index(word))
+    }
+
+    /// As `remove`, of a token that is not in its slot yet, or nowhere.
+    #[cold]
+    #[inline(never)]
+    fn remove_further(&self, shard: usize, number: u32) -> Option<u32> {
+        self.slots.find(number)?;
+        self.remove_counted(shard, number, slot::retired(number, self.epochs.count(shard)))
+    }
+
+    /// Goes on with a removal that is counted already, after the slot changed under its hands.
+    #[cold]
+    #[inline(never)]
+    fn remove_counted(&self, shard: usize, number: u32, tomb: u64) -> Option<u32> {
+        let removed = self.bury(number, tomb);
+        if removed.is_none() {
+            self.epochs.uncount(shard);
+        }
         removed
     }
 
@@ -274,19 +329,10 @@ impl TokenTable {
         self.bury(number, slot::retired(number, self.epochs.current()))
     }
 
-    /// Goes on with a removal that is counted already, after the slot changed under its hands.
-    #[cold]
-    fn remove_contended(&self, shard: usize, number: u32, tomb: u64) -> Option<u32> {
-        let removed = self.bury(number, tomb);
-        if removed.is_none() {
-            self.epochs.uncount(shard);
-        }
-        removed
-    }
-
     fn bury(&self, number: u32, tomb: u64) -> Option<u32> {
         while let Some((slot, word)) = self.slots.find(number) {
             if slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+                fence_after_exchange();
                 return Some(slot::index(word));
             }
         }

@@ -23,8 +23,8 @@
 //! then again at its slot, and at last whether the mask is still the latest. A token that leaves is live as long as its new
 //! slot is empty; after that the new slot decides.
 
-use core::ptr::null_mut;
 use core::ops::Range;
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 #[cfg(not(all(loom, test)))]
 use std::alloc::Layout;
@@ -35,6 +35,7 @@ use core::sync::atomic::{AtomicU32, fence};
 use loom::sync::atomic::{AtomicU32, fence};
 
 use super::fence::fence_after_exchange;
+use super::growth::SAMPLE;
 use super::slot::{self, EMPTY, LEFT, Reuse, Slot};
 
 /// Bits of the first mask: 64 KiB of slots; fewer for the model, which would take forever.
@@ -116,6 +117,12 @@ impl Slots {
         near.filter(|slot| reuse.allows(slot.load(Ordering::Relaxed))).count()
     }
 
+    /// How many of the slots around a token's an insert could use, of `SAMPLE` that lie in a row.
+    pub(super) fn free_around(&self, token: u32, mask: Mask, reuse: Reuse) -> usize {
+        let row = (0..SAMPLE as u32).map(|step| self.slot(token ^ step, mask));
+        row.filter(|slot| reuse.allows(slot.load(Ordering::Relaxed))).count()
+    }
+
     /// What a live token stands for.
     #[inline]
     pub(super) fn lookup(&self, token: u32) -> Option<u32> {
@@ -172,7 +179,7 @@ impl Slots {
     }
 
     /// As `take`, by a mask that may change meanwhile; false also where it did.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take_unless_doubled(
         &self,
         token: u32,
@@ -213,7 +220,7 @@ impl Slots {
     }
 
     /// Puts the word into a token's slot, if that is free. The mask is the latest, and stays so during the call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&self, token: u32, mask: Mask, reuse: Reuse, word: u64) -> bool {
         let slot = self.slot(token, mask);
         let free = slot.load(Ordering::Relaxed);

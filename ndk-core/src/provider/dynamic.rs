@@ -1,7 +1,8 @@
 //! The object-safe twins of the provider traits, for backends that are chosen at run time, and the bridges both ways.
 //!
 //! Every [`MrProvider`] is a [`DynMrProvider`], and a [`BoxedRegion`] is an [`MrProvider`] again; adapters likewise.
-//! The price is one allocation for each asynchronous call. The methods of the twins have names of their own, so
+//! The price is one allocation for each asynchronous call, of which registrations and deregistrations that need not wait
+//! are none where the backend has them at once. The methods of the twins have names of their own, so
 //! that a call on a type that is both says which is meant.
 
 use super::dynamic_work::{BoxedQueuePair, BoxedWindow};
@@ -23,6 +24,10 @@ pub trait DynMrProvider: Any + Send + Sync {
     async fn dyn_register(&self, memory: MdlView<'_>, access: Access) -> Result<()>;
     /// [`MrProvider::deregister`].
     async fn dyn_deregister(&self) -> Result<()>;
+    /// [`MrProvider::register_at_once`].
+    fn dyn_register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>>;
+    /// [`MrProvider::deregister_at_once`].
+    fn dyn_deregister_at_once(&self) -> Option<Result<()>>;
     /// [`MrProvider::initialize_fast_register`].
     async fn dyn_initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()>;
     /// [`MrProvider::close`].
@@ -47,6 +52,14 @@ impl<M: MrProvider> DynMrProvider for M {
 
     async fn dyn_deregister(&self) -> Result<()> {
         self.deregister().await
+    }
+
+    fn dyn_register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        self.register_at_once(memory, access)
+    }
+
+    fn dyn_deregister_at_once(&self) -> Option<Result<()>> {
+        self.deregister_at_once()
     }
 
     async fn dyn_initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
@@ -92,6 +105,16 @@ impl MrProvider for BoxedRegion {
 
     async fn deregister(&self) -> Result<()> {
         self.0.dyn_deregister().await
+    }
+
+    #[inline]
+    fn register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        self.0.dyn_register_at_once(memory, access)
+    }
+
+    #[inline]
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        self.0.dyn_deregister_at_once()
     }
 
     async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {

@@ -77,6 +77,30 @@ pub trait MrProvider: Send + Sync + Sized + 'static {
     /// State: asked only while registered or initialised.
     fn remote_token(&self) -> Option<RemoteToken>;
 
+    /// As [`register`](Self::register), without waiting. The framework asks this first, and spares the future where it gets
+    /// an answer.
+    ///
+    /// `None` where the operation has to wait, or in an implementation that leaves this out: `register` is called then, at
+    /// once, and does what is left to do.
+    ///
+    /// # Errors
+    /// As for `register`.
+    #[inline]
+    fn register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        let _ = (memory, access);
+        None
+    }
+
+    /// As [`deregister`](Self::deregister), without waiting: what [`register_at_once`](Self::register_at_once) is to
+    /// `register`.
+    ///
+    /// # Errors
+    /// As for `deregister`.
+    #[inline]
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        None
+    }
+
     /// A vendor's extension interface. C entry: `NdkQueryExtension`. Changes nothing.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ pub(super) enum First {
     Pending(Operation),
 }
 
-/// What a poll came to, in the least; an error is kept beside it.
+/// What a try or a poll came to, in the least; an error is kept beside it.
 enum Polled {
     Done,
     Failed,
@@ -129,12 +129,55 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
     }
 
-    /// Runs the operation that was claimed: its future is written into the slot and polled there once.
+    /// Runs the operation that was claimed: at once where the backend can, else as a future.
     ///
     /// # Safety
     /// The caller has claimed `op`; what `make` captures is valid until the request is over.
     #[inline]
     pub(super) unsafe fn start<F>(
+        self,
+        op: Op,
+        done: RequestCompletion,
+        at_once: impl FnOnce(&A::Mr) -> Option<Outcome>,
+        make: impl FnOnce(&'static A::Mr) -> F,
+    ) -> Result<Progress>
+    where
+        F: Future<Output = Outcome>,
+    {
+        let mut failure = None;
+        let tried = contain("a request", self.name(), || {
+            // SAFETY: the claim keeps the region alive.
+            let (adapter, region) = unsafe { (self.adapter(), self.provider()) };
+            let outcome =
+                if adapter.provider().is_lost() { Some(Err(lost())) } else { at_once(region) };
+            match outcome {
+                Some(Ok(())) => Polled::Done,
+                Some(Err(error)) => {
+                    failure = Some(error);
+                    Polled::Failed
+                }
+                None => Polled::Pending,
+            }
+        });
+        // SAFETY: the claim is still held, and the slot empty.
+        unsafe {
+            match tried {
+                Ok(Polled::Done) => {
+                    self.let_go(op, true);
+                    Ok(Progress::Done)
+                }
+                Ok(Polled::Pending) => self.start_future(op, done, make),
+                _ => self.fail_inline(op, failure.unwrap_or_else(|| self.poison())),
+            }
+        }
+    }
+
+    /// Writes the operation's future into the slot, and polls it there once.
+    ///
+    /// # Safety
+    /// As for `start`.
+    #[inline(never)]
+    unsafe fn start_future<F>(
         self,
         op: Op,
         done: RequestCompletion,

@@ -46,6 +46,18 @@ pub(crate) enum End {
     Panic,
 }
 
+impl End {
+    /// As an answer at once; what would pend is none.
+    fn at_once(self) -> Option<Result<()>> {
+        match self {
+            Self::Succeed => Some(Ok(())),
+            Self::Fail => Some(Err(Error::new(ErrorKind::InsufficientResources, "planted"))),
+            Self::Hang => None,
+            Self::Panic => resume_unwind(Box::new("planted")),
+        }
+    }
+}
+
 /// What one kind of operation does, from now on.
 #[derive(Default)]
 pub(crate) struct Operation {
@@ -76,6 +88,10 @@ impl Operation {
 /// What the test and everything of the adapter share.
 #[derive(Default)]
 pub(crate) struct Control {
+    /// What registrations and deregistrations answer at once; `None` where they have no answer.
+    pub(crate) at_once: Mutex<Option<End>>,
+    /// How often one was asked for without an answer at once.
+    pub(crate) waited: AtomicUsize,
     pub(crate) initialise: Operation,
     pub(crate) create_region: Operation,
     pub(crate) close_region: Operation,
@@ -118,6 +134,12 @@ pub(crate) enum Trap {
 impl Control {
     pub(crate) fn set_trap(&self, trap: Trap) {
         *self.trap.lock().unwrap() = Some(trap);
+    }
+
+    /// The answer at once, given without the lock, which a panic would poison.
+    fn answer(&self) -> Option<Result<()>> {
+        let end = *self.at_once.lock().unwrap();
+        end.and_then(End::at_once)
     }
 
     fn pass(&self, trap: Trap) {
@@ -183,11 +205,21 @@ impl Drop for Part {
 
 impl MrProvider for Part {
     async fn register(&self, _memory: MdlView<'_>, _access: Access) -> Result<()> {
+        self.0.waited.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     async fn deregister(&self) -> Result<()> {
+        self.0.waited.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn register_at_once(&self, _memory: MdlView<'_>, _access: Access) -> Option<Result<()>> {
+        self.0.answer()
+    }
+
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        self.0.answer()
     }
 
     async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {

@@ -135,10 +135,13 @@ impl Bench {
     }
 
     pub(crate) fn region(&self) -> Region {
+        self.region_of(RegionKind::FastRegister)
+    }
+
+    pub(crate) fn region_of(&self, kind: RegionKind) -> Region {
         let mut out = null_mut();
         // SAFETY: the domain is not closed, and the out pointer valid; the region is of these types.
         unsafe {
-            let kind = RegionKind::FastRegister;
             let made = self.domain.create_mr(kind, Some(created), null_mut(), &mut out);
             assert_eq!(made.expect("a region"), Progress::Done);
             RegionRef::from_ndk(NonNull::new(out).expect("a region"))

@@ -7,6 +7,7 @@
 mod backend;
 mod bench;
 
+mod at_once;
 mod closing;
 mod invalidation;
 mod keys;
