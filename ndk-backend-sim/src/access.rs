@@ -210,6 +210,15 @@ impl Asker<'_> {
         }
     }
 
+    /// As `begin`, where the hazard of the token's record stands; nothing changes where not. The token table is not asked:
+    /// a record has the tokens that lead to it.
+    #[inline(always)]
+    pub(crate) fn look_again(self, need: Need, target: Target) -> Option<Span> {
+        let record = self.device.record(self.place.standing()?);
+        let reading = record.read(need.side(), target.token)?;
+        self.check(need, &reading, target).ok()
+    }
+
     #[cold]
     fn missed(self, miss: Miss, before: usize) -> Refused {
         self.end();
@@ -244,9 +253,8 @@ impl Asker<'_> {
     }
 }
 
-/// Lets the two accesses of a copy through, with one fence for both. Where one of them is to be refused none is left, and
-/// nobody was told.
-#[inline(always)]
+/// Lets the two accesses of a copy through, with one fence for both. Their hazards are left standing. Where one access is
+/// to be refused no hazard is left, and nobody was told.
 pub(crate) fn begin_both(
     first: (Asker<'_>, Need, Target),
     second: (Asker<'_>, Need, Target),

@@ -161,7 +161,9 @@ impl AdapterProvider for SimAdapter {
     }
 
     async fn create_mr(&self, pd: &SimPd, kind: RegionKind) -> Result<SimRegion> {
-        self.device.pace(Operation::CreateMr, None).await?;
+        if self.device.plans(Operation::CreateMr) {
+            self.device.pace(Operation::CreateMr, None).await?;
+        }
         if kind == RegionKind::FastRegister && self.capabilities().fast_registration.is_none() {
             return Err(Error::new(
                 ErrorKind::NotSupported,

@@ -49,8 +49,22 @@ use core::sync::atomic::{AtomicU8, Ordering, fence};
 /// - No reference is in use that promises exclusive access to the destination, or an unchanging source.
 #[inline]
 pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
+    if len <= imp::IN_ORDER {
+        fence(Ordering::Release);
+        // SAFETY: the caller's ranges.
+        unsafe { imp::copy(dst, src, len) }
+    } else {
+        // SAFETY: the caller's ranges.
+        unsafe { copy_long(dst, src, len) }
+    }
+}
+
+/// # Safety
+/// As of `copy`.
+#[inline(never)]
+unsafe fn copy_long(dst: *mut u8, src: *const u8, len: usize) {
     let mut done = 0;
-    if len > imp::IN_ORDER && !overlap(dst, src, len) {
+    if !overlap(dst, src, len) {
         done = len - imp::TAIL;
         // SAFETY: a part of the caller's ranges.
         unsafe { imp::copy(dst, src, done) };

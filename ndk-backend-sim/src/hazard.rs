@@ -5,14 +5,35 @@
 //! two steps an access has a sequentially consistent fence, and the accesses of a deregistration are sequentially consistent
 //! themselves: so either the access sees the record dead, or the deregistration sees the hazard. Nothing is counted on the
 //! region, so that peers do not fight over its cache line.
+//!
+//! A fence takes as long as a short copy. So the short way of a request leaves its hazards *standing*, and the next
+//! request to the same records needs no fence. A deregistration that meets a hazard asks its owner to lower it, which
+//! takes the owner's queue for a moment: what is at work is found out then, and what comes next publishes anew.
+
+#[cfg(all(test, loom))]
+mod interleavings;
 
 use crate::counters::Tally;
 use parking_lot::Mutex;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::array;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+#[cfg(all(test, loom))]
+use loom::sync::atomic::AtomicU32;
+#[cfg(not(all(test, loom)))]
+use std::sync::atomic::AtomicU32;
 
 const CHUNK: usize = 64;
 const CHUNKS: usize = 1024;
+
+/// Who accesses devices by way of places.
+pub(crate) trait Owner: fmt::Debug + Send + Sync {
+    /// Withdraws its hazards, unless an access is at work.
+    fn lower(&self);
+}
 
 /// One queue pair's place on one device. Whoever holds the queue pair's queue writes it, and nobody else.
 #[derive(Debug, Default)]
@@ -22,13 +43,14 @@ pub(crate) struct Place {
     hazard: AtomicU32,
     /// What it has done at the device; on the line of cache that the hazard has brought here anyway.
     pub(crate) tally: Tally,
+    owner: Mutex<Option<Weak<dyn Owner>>>,
 }
 
 impl Place {
-    /// Publishes the record; the caller fences before it reads the record.
+    /// Publishes the record; the caller fences before it reads the record. What stood here before is over.
     #[inline]
     pub(crate) fn publish(&self, index: u32) {
-        self.hazard.store(index + 1, Ordering::Relaxed);
+        self.hazard.store(index + 1, Ordering::Release);
     }
 
     /// Withdraws what was published; every byte was moved before.
@@ -36,12 +58,49 @@ impl Place {
     pub(crate) fn withdraw(&self) {
         self.hazard.store(0, Ordering::Release);
     }
+
+    /// The record whose hazard stands: it was published before a fence, and never withdrawn.
+    #[inline]
+    pub(crate) fn standing(&self) -> Option<u32> {
+        self.hazard.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Says who can lower the hazard.
+    pub(crate) fn set_owner(&self, owner: Weak<dyn Owner>) {
+        *self.owner.lock() = Some(owner);
+    }
+
+    /// Whether the hazard is that of an access at work, and not one that stands: that is lowered.
+    #[cold]
+    fn is_at_work(&self, index: u32) -> bool {
+        let owner = self.owner.lock().as_ref().and_then(Weak::upgrade);
+        if let Some(owner) = owner {
+            owner.lower();
+        }
+        self.hazard.load(Ordering::SeqCst) == index + 1
+    }
+}
+
+/// A place that was taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    chunk: Arc<[Place; CHUNK]>,
+    number: usize,
+}
+
+impl Deref for Taken {
+    type Target = Place;
+
+    #[inline]
+    fn deref(&self) -> &Place {
+        &self.chunk[self.number % CHUNK]
+    }
 }
 
 /// The hazards on one device.
 #[derive(Debug)]
 pub(crate) struct Hazards {
-    chunks: Box<[OnceLock<Box<[Place]>>]>,
+    chunks: Box<[OnceLock<Arc<[Place; CHUNK]>>]>,
     /// Places that were ever in use: what a deregistration looks through.
     used: AtomicUsize,
     free: Mutex<Vec<usize>>,
@@ -53,40 +112,46 @@ impl Hazards {
         Self { chunks, used: AtomicUsize::new(0), free: Mutex::new(Vec::new()) }
     }
 
-    /// The place of that number, which was taken.
     #[inline]
-    pub(crate) fn place(&self, number: usize) -> &Place {
-        let chunk = self.chunks[number / CHUNK]
-            .get_or_init(|| (0..CHUNK).map(|_| Place::default()).collect());
-        &chunk[number % CHUNK]
+    fn chunk(&self, number: usize) -> &Arc<[Place; CHUNK]> {
+        self.chunks[number / CHUNK].get_or_init(|| Arc::new(array::from_fn(|_| Place::default())))
     }
 
     /// All places that were ever taken.
     pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
-        (0..self.used.load(Ordering::SeqCst)).map(|number| self.place(number))
+        let used = 0..self.used.load(Ordering::SeqCst);
+        used.map(|number| &self.chunk(number)[number % CHUNK])
     }
 
     /// A place for one that accesses the device; `None` where all are taken.
-    pub(crate) fn take_place(&self) -> Option<usize> {
+    pub(crate) fn take_place(&self) -> Option<Taken> {
         let mut free = self.free.lock();
-        if let Some(place) = free.pop() {
-            return Some(place);
-        }
-        let place = self.used.load(Ordering::Relaxed);
-        if place == CHUNK * CHUNKS {
-            return None;
-        }
-        self.used.store(place + 1, Ordering::SeqCst);
-        Some(place)
+        let number = match free.pop() {
+            Some(number) => number,
+            None => {
+                let number = self.used.load(Ordering::Relaxed);
+                if number == CHUNK * CHUNKS {
+                    return None;
+                }
+                self.used.store(number + 1, Ordering::SeqCst);
+                number
+            }
+        };
+        Some(Taken { chunk: self.chunk(number).clone(), number })
     }
 
-    pub(crate) fn give_place_back(&self, place: usize) {
-        self.free.lock().push(place);
+    pub(crate) fn give_place_back(&self, place: &Taken) {
+        place.withdraw();
+        *place.owner.lock() = None;
+        self.free.lock().push(place.number);
     }
 
-    /// Whether some access is at work on a record that was killed before the call.
+    /// Whether some access is at work on a record that was killed before the call. Whoever asks with a queue locked has
+    /// lowered its hazards.
     #[inline]
     pub(crate) fn is_busy(&self, index: u32) -> bool {
-        self.places().any(|place| place.hazard.load(Ordering::SeqCst) == index + 1)
+        self.places().any(|place| {
+            place.hazard.load(Ordering::SeqCst) == index + 1 && place.is_at_work(index)
+        })
     }
 }

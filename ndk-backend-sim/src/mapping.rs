@@ -95,8 +95,9 @@ impl Mappings {
             let (mapped, offset) = self.find(first, PAGE)?;
             let start = (offset >> PAGE_SHIFT) as usize;
             let room = ((mapped.frames.len() as u64) << PAGE_SHIFT) - offset;
-            let whole = rest.iter().take((room >> PAGE_SHIFT) as usize).zip(0..);
-            let run = whole.take_while(|(page, index)| **page == first + index * PAGE).count();
+            let whole = rest.len().min((room >> PAGE_SHIFT) as usize);
+            let follow = |pair: &&[u64]| pair[1] == pair[0] + PAGE;
+            let run = 1 + rest[..whole].windows(2).take_while(follow).count();
             pages.frames.extend_from_slice(&mapped.frames[start..start + run]);
             rest = &rest[run..];
             if !pages.mappings.last().is_some_and(|last| Arc::ptr_eq(last, &mapped)) {

@@ -3,7 +3,7 @@
 use crate::access::Asker;
 use crate::device::Device;
 use crate::fabric::Fabric;
-use crate::hazard::Place;
+use crate::hazard::{Owner, Place, Taken};
 use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Waiting, Work};
@@ -11,7 +11,7 @@ use ndk_core::{
     Endpoint, Error, ErrorKind, QpProvider, QueueDepths, RemoteAddress, Result, Sge,
     WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -23,7 +23,8 @@ const ERROR: u8 = 2;
 
 /// The state that both ends of a connection, and whoever carries out a delayed request, work on.
 ///
-/// Locks are taken in this order: `queue`, then the peer's `receives`, then anybody's `done`; never two of one kind.
+/// Locks are taken in this order: `queue`, then the peer's `receives`, then anybody's `done`; never two of one kind, but
+/// that who waits for accesses may try another one's `queue`.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) device: Arc<Device>,
@@ -32,10 +33,11 @@ pub(crate) struct Shared {
     /// The domain's privileged token (L5).
     pub(crate) privileged: u32,
     /// This queue pair's place on its own device.
-    pub(crate) place: usize,
+    place: Taken,
     pub(crate) depths: QueueDepths,
     status: AtomicU8,
-    /// Held while a request is carried out, so that requests keep their order.
+    /// Held while a request is carried out, so that requests keep their order. To be locked by `lock_queue`, but on the
+    /// short way.
     pub(crate) queue: Mutex<Queue>,
     pub(crate) receives: Mutex<VecDeque<Waiting>>,
     done: Mutex<Done>,
@@ -56,32 +58,27 @@ struct Done {
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) shared: Arc<Shared>,
-    place: usize,
+    pub(crate) place: Taken,
 }
 
 impl Peer {
     /// This end's accesses at the peer's device are those of the peer's queue pair there.
     #[inline(always)]
     pub(crate) fn asker(&self) -> Asker<'_> {
-        self.shared.asker_at(self.place())
-    }
-
-    #[inline(always)]
-    pub(crate) fn place(&self) -> &Place {
-        self.shared.device.hazards.place(self.place)
+        self.shared.asker_at(&self.place)
     }
 }
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        self.shared.device.hazards.give_place_back(self.place);
+        self.shared.device.hazards.give_place_back(&self.place);
     }
 }
 
 impl Shared {
     #[inline(always)]
     pub(crate) fn asker(&self) -> Asker<'_> {
-        self.asker_at(self.device.hazards.place(self.place))
+        self.asker_at(&self.place)
     }
 
     #[inline(always)]
@@ -89,20 +86,36 @@ impl Shared {
         Asker { device: &self.device, domain: self.domain, queue_pair: self.number, place }
     }
 
+    /// Locks the queue for whatever is not of the short way: no hazard stands any more.
+    #[inline]
+    pub(crate) fn lock_queue(&self) -> MutexGuard<'_, Queue> {
+        let queue = self.queue.lock();
+        self.withdraw(&queue);
+        queue
+    }
+
+    fn withdraw(&self, queue: &Queue) {
+        self.place.withdraw();
+        if let Some(peer) = &queue.peer {
+            peer.place.withdraw();
+        }
+    }
+
     /// Makes each the other's peer.
     pub(crate) fn link(here: &Arc<Self>, there: &Arc<Self>) -> Result<()> {
-        let peer = |of: &Arc<Self>| {
+        let peer = |of: &Arc<Self>, by: &Arc<Self>| {
             let place = of.device.hazards.take_place().ok_or_else(|| {
                 let cause = "the device has as many queue pairs as it can";
                 Error::new(ErrorKind::InsufficientResources, cause)
             })?;
+            place.set_owner(Arc::downgrade(by) as _);
             Ok::<_, Error>(Peer { shared: of.clone(), place })
         };
-        let (to_there, to_here) = (peer(there)?, peer(here)?);
-        here.queue.lock().peer = Some(to_there);
+        let (to_there, to_here) = (peer(there, here)?, peer(here, there)?);
+        here.lock_queue().peer = Some(to_there);
         here.set_connected();
         if !Arc::ptr_eq(here, there) {
-            there.queue.lock().peer = Some(to_here);
+            there.lock_queue().peer = Some(to_here);
             there.set_connected();
         }
         Ok(())
@@ -240,6 +253,7 @@ impl SimQueuePair {
             completions: AtomicUsize::new(0),
             awaited: AtomicBool::new(false),
         });
+        shared.place.set_owner(Arc::downgrade(&shared) as _);
         fabric.attach(number, Arc::downgrade(&shared));
         shared.device.queue_pairs.add(&shared);
         let queue_pair = Self { shared, fabric };
@@ -254,7 +268,7 @@ impl SimQueuePair {
         self.fabric.detach(self.shared.number);
         self.shared.end();
         // The peer finds the connection lost; each end holds the other until it is closed itself.
-        let peer = self.shared.queue.lock().peer.take();
+        let peer = self.shared.lock_queue().peer.take();
         if let Some(peer) = peer {
             peer.shared.end();
         }
@@ -332,7 +346,7 @@ impl QpProvider for SimQueuePair {
     }
 
     fn flush(&self) {
-        let peer = self.shared.queue.lock().peer.as_ref().map(|peer| peer.shared.clone());
+        let peer = self.shared.lock_queue().peer.as_ref().map(|peer| peer.shared.clone());
         self.shared.end();
         if let Some(peer) = peer {
             peer.end();
@@ -350,9 +364,18 @@ impl Drop for SimQueuePair {
     }
 }
 
+impl Owner for Shared {
+    fn lower(&self) {
+        // Whoever has the queue is at work, or has lowered them.
+        if let Some(queue) = self.queue.try_lock() {
+            self.withdraw(&queue);
+        }
+    }
+}
+
 impl Drop for Shared {
     fn drop(&mut self) {
         self.device.queue_pairs.remove(self.number);
-        self.device.hazards.give_place_back(self.place);
+        self.device.hazards.give_place_back(&self.place);
     }
 }

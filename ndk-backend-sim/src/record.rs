@@ -217,7 +217,7 @@ impl Record {
 
     /// Reads the record for an access with `token`; `None` where it is dead, or the token is another one's or for the
     /// other side.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, side: Side, token: u32) -> Option<Reading> {
         let rights = self.state.load(Ordering::Acquire) as u32;
         if rights & LIVE == 0 || self.key(side) != token {

@@ -243,8 +243,10 @@ impl MrProvider for SimRegion {
     }
 
     async fn close(&self) {
-        // A close is late at most: it does not fail (H1).
-        let _ = self.device.pace(Operation::CloseMr, None).await;
+        if self.device.plans(Operation::CloseMr) {
+            // A close is late at most: it does not fail (H1).
+            let _ = self.device.pace(Operation::CloseMr, None).await;
+        }
         self.withdraw().await;
         if let Some(fast) = &self.fast {
             fast.inside.lock().pages.mappings.clear();

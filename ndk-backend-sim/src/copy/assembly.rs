@@ -109,14 +109,19 @@ mod short {
     /// See [`super::super::copy`]; for at most [`LIMIT`] bytes.
     #[inline]
     pub(super) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
-        match len {
-            0 => {}
-            1 => both_ends!(dst, src, len; reg_byte, "mov", ""; "0" a; "1" b),
-            2..4 => both_ends!(dst, src, len; reg, "mov", ":x"; "0" a; "2" b),
-            4..8 => both_ends!(dst, src, len; reg, "mov", ":e"; "0" a; "4" b),
-            8..16 => both_ends!(dst, src, len; reg, "mov", ""; "0" a; "8" b),
-            16..=32 => both_ends!(dst, src, len; xmm_reg, "movdqu", ""; "0" a; "16" b),
-            _ => both_ends!(dst, src, len; xmm_reg, "movdqu", ""; "0" a, "16" b; "32" c, "16" d),
+        // The longest are worth the most.
+        if len > 32 {
+            both_ends!(dst, src, len; xmm_reg, "movdqu", ""; "0" a, "16" b; "32" c, "16" d)
+        } else if len >= 16 {
+            both_ends!(dst, src, len; xmm_reg, "movdqu", ""; "0" a; "16" b)
+        } else if len >= 8 {
+            both_ends!(dst, src, len; reg, "mov", ""; "0" a; "8" b)
+        } else if len >= 4 {
+            both_ends!(dst, src, len; reg, "mov", ":e"; "0" a; "4" b)
+        } else if len >= 2 {
+            both_ends!(dst, src, len; reg, "mov", ":x"; "0" a; "2" b)
+        } else if len == 1 {
+            both_ends!(dst, src, len; reg_byte, "mov", ""; "0" a; "1" b)
         }
     }
 }

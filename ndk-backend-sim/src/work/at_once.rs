@@ -3,7 +3,7 @@
 
 use super::Queue;
 use super::local::target;
-use crate::access::{Need, Target, begin_both, transfer};
+use crate::access::{Asker, Need, Span, Target, begin_both, transfer};
 use crate::plan::Operation;
 use crate::queue_pair::{Peer, Shared};
 use ndk_core::{RemoteAddress, Sge, WorkCompletion, WorkId, WorkKind};
@@ -67,30 +67,62 @@ impl Shared {
 
     #[inline(always)]
     fn move_one<const WRITE: bool>(&self, peer: &Peer, local: &Sge, remote: RemoteAddress) -> bool {
-        let (here, there) = (self.asker(), peer.asker());
+        let [here, there] = self.accesses::<WRITE>(peer, local, remote);
+        // Without a fence, where the last request here was of the same regions.
+        if let Some(span_here) = here.0.look_again(here.1, here.2)
+            && let Some(span_there) = there.0.look_again(there.1, there.2)
+        {
+            self.move_between::<WRITE>(peer, span_here, span_there);
+            return true;
+        }
+        self.move_one_anew::<WRITE>(peer, local, remote)
+    }
+
+    #[inline(never)]
+    fn move_one_anew<const WRITE: bool>(
+        &self,
+        peer: &Peer,
+        local: &Sge,
+        remote: RemoteAddress,
+    ) -> bool {
+        let [here, there] = self.accesses::<WRITE>(peer, local, remote);
+        let Some((span_here, span_there)) = begin_both(here, there) else { return false };
+        self.move_between::<WRITE>(peer, span_here, span_there);
+        true
+    }
+
+    /// What is asked for at either end.
+    #[inline(always)]
+    fn accesses<'a, const WRITE: bool>(
+        &'a self,
+        peer: &'a Peer,
+        local: &Sge,
+        remote: RemoteAddress,
+    ) -> [(Asker<'a>, Need, Target); 2] {
         let (need_here, need_there) = match WRITE {
             true => (Need::LocalRead, Need::RemoteWrite),
             false => (Need::ReadSink, Need::RemoteRead),
         };
-        let target_here = target(local);
         let RemoteAddress { address, token } = remote;
-        let target_there = Target { token: token.get(), address, length: local.length.into() };
-        let both = begin_both((here, need_here, target_here), (there, need_there, target_there));
-        let Some((span_here, span_there)) = both else { return false };
-        // SAFETY: both hazards are published; registered memory is what spans are of.
+        let there = Target { token: token.get(), address, length: local.length.into() };
+        [(self.asker(), need_here, target(local)), (peer.asker(), need_there, there)]
+    }
+
+    /// Moves the bytes. The hazards of both spans stand, and stay so.
+    #[inline(always)]
+    fn move_between<const WRITE: bool>(&self, peer: &Peer, here: Span, there: Span) {
+        // SAFETY: both hazards stand; registered memory is what spans are of.
         unsafe {
             match WRITE {
-                true => transfer(span_there, span_here),
-                false => transfer(span_here, span_there),
+                true => transfer(there, here),
+                false => transfer(here, there),
             }
         }
-        here.end();
-        there.end();
+        let bytes = here.length as u32;
         match WRITE {
-            true => there.place.tally.written(local.length),
-            false => there.place.tally.read(local.length),
+            true => peer.place.tally.written(bytes),
+            false => peer.place.tally.read(bytes),
         }
-        here.place.tally.succeeded();
-        true
+        self.asker().place.tally.succeeded();
     }
 }

@@ -113,7 +113,7 @@ impl Shared {
         let bytes = local.length() as u32;
         let completion =
             WorkCompletion { invalidated: invalidate, ..receive.completed(Ok(()), bytes) };
-        peer.place().tally.succeeded();
+        peer.place.tally.succeeded();
         peer.shared.complete(completion);
         Carried { result: Ok(()), bytes }
     }

@@ -54,7 +54,7 @@ impl Shared {
     #[inline]
     pub(crate) fn post(self: &Arc<Self>, work: Work<'_>) -> Result<()> {
         let Decision { delay, fault, .. } = self.device.decide_work(work.operation())?;
-        let mut queue = self.queue.lock();
+        let mut queue = self.lock_queue();
         if delay.is_none() && queue.waiting.is_empty() {
             let peer = self.carry_out(&mut queue, work, None);
             drop(queue);
@@ -88,7 +88,7 @@ impl Shared {
     }
 
     fn carry_out_next(&self) {
-        let mut queue = self.queue.lock();
+        let mut queue = self.lock_queue();
         let Some(Delayed { request, .. }) = queue.waiting.pop_front() else { return };
         let peer = self.carry_out(&mut queue, request.work, request.fault);
         drop(queue);
@@ -113,7 +113,7 @@ impl Shared {
     /// What has to be done at an end that another one's request has touched, once that one's queue is let go.
     fn settle(&self) {
         if self.is_broken() {
-            self.flush_waiting(&mut self.queue.lock());
+            self.flush_waiting(&mut self.lock_queue());
         }
         self.ring();
     }
@@ -171,8 +171,8 @@ impl Shared {
 
     fn count(&self, kind: WorkKind, peer: &Peer, bytes: u32) {
         match kind {
-            WorkKind::Read => peer.place().tally.read(bytes),
-            WorkKind::Write => peer.place().tally.written(bytes),
+            WorkKind::Read => peer.place.tally.read(bytes),
+            WorkKind::Write => peer.place.tally.written(bytes),
             _ => {}
         }
         self.asker().place.tally.succeeded();

@@ -4,7 +4,8 @@
 use crate::common::{Host, Lam, Memory, Mr, Pd, Pump, Qp, Window, connect, sge, window};
 use ndk_backend_sim::{Config, Fabric};
 use ndk_core::abi::*;
-use ndk_core::{Access, ErrorKind, RemoteAddress, RemoteToken, Sge, WorkCompletion};
+use ndk_core::{Access, ErrorKind, QueuePair, RemoteAddress, RemoteToken, Sge, WorkCompletion};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
@@ -273,4 +274,80 @@ fn d3_invalidation_of_a_window() {
 #[test]
 fn d3_close_of_a_window() {
     hammer(End::CloseWindow, "", 5000, 1, 30);
+}
+
+#[test]
+fn d3_the_queue_pair_that_ends_a_registration_may_be_the_last_that_used_it() {
+    let ends = [
+        End::Deregister,
+        End::Close,
+        End::Invalidate,
+        End::CloseFast,
+        End::InvalidateWindow,
+        End::CloseWindow,
+    ];
+    for end in ends {
+        let (pump, memory, source) = (Pump::threads(1), Memory::new(64), Memory::new(64));
+        let host = Host::new(Config::default(), &pump);
+        let pd = host.pd();
+        let (mut owner, target) = Owner::new(&host, &pd, end, &memory);
+        let region = pd.registered(&source, LOCAL);
+        let element = sge(region.local(), source.base(), 64);
+        for _ in 0..2 {
+            owner.qp.write(1, &[element], target).expect("posted");
+            assert_eq!(owner.qp.outcome(), Ok(64));
+        }
+        owner.end();
+        owner.qp.write(2, &[element], target).expect("posted");
+        assert_eq!(owner.qp.outcome(), Err(ErrorKind::AccessViolation), "D3: {end:?}");
+        owner.finish();
+        region.close();
+        pd.close();
+        host.close();
+    }
+}
+
+#[test]
+fn d3_two_queue_pairs_that_used_each_others_registrations_invalidate_them_at_once() {
+    const ROUNDS: usize = 300;
+    let pump = Pump::threads(1);
+    let host = Host::new(Config::default(), &pump);
+    let (pd, source) = (host.pd(), Memory::new(64));
+    let source_mr = pd.registered(&source, LOCAL);
+    let element = sge(source_mr.local(), source.base(), 64);
+    let memories = [Memory::new(64), Memory::new(64)];
+    let owners = [0, 1].map(|at: usize| Owner::new(&host, &pd, End::Invalidate, &memories[at]));
+    let targets = [owners[0].1, owners[1].1];
+    let together = Barrier::new(2);
+    thread::scope(|scope| {
+        for (owner, _) in &owners {
+            let (qp, together) = (&owner.qp, &together);
+            let region = owner.mr.as_ref().expect("a region").region();
+            let memory = owner.lam.as_ref().expect("mapped").memory(PAGE);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    for target in targets.iter().chain(&targets) {
+                        qp.write(1, &[element], *target).expect("posted");
+                        assert_eq!(qp.outcome(), Ok(64));
+                    }
+                    together.wait();
+                    // SAFETY: the region is closed after the threads.
+                    unsafe { QueuePair::invalidate(qp, 2, region) }.expect("posted");
+                    assert_eq!(qp.outcome(), Ok(0));
+                    if round + 1 < ROUNDS {
+                        let access = Access::REMOTE_READ | Access::REMOTE_WRITE;
+                        // SAFETY: as above, and the memory is kept for longer.
+                        unsafe { QueuePair::fast_register(qp, 3, region, memory, access) }
+                            .expect("posted");
+                        assert_eq!(qp.outcome(), Ok(0));
+                    }
+                    together.wait();
+                }
+            });
+        }
+    });
+    owners.into_iter().for_each(|(owner, _)| owner.finish());
+    source_mr.close();
+    pd.close();
+    host.close();
 }

@@ -2,7 +2,6 @@
 
 use super::kit::Kit;
 use super::ticket::lock;
-use super::watch::{PATIENCE, on_a_thread};
 use libtest_mimic::{Completion, Failed};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::any::Any;
@@ -95,16 +94,12 @@ impl Report {
     pub(super) fn note(
         &self,
         test: Test,
-        run: impl FnOnce() -> Result<Completion, Failed> + Send + 'static,
+        run: impl FnOnce() -> Result<Completion, Failed>,
     ) -> Result<Completion, Failed> {
+        PLACE.set(None);
         let start = Instant::now();
-        let contained = || {
-            catch_unwind(AssertUnwindSafe(run))
-                .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))))
-        };
-        let result = on_a_thread(test.name(), PATIENCE, contained);
-        let hangs = "B5: it hangs: a call of the provider's has not returned";
-        let result = result.unwrap_or_else(|| Err(hangs.into()));
+        let result = catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))));
         let ending = match &result {
             Ok(Completion::Completed) => Ending::Passed,
             Ok(Completion::Ignored { reason }) => {

@@ -79,23 +79,29 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 .as_ref()
                 .map_or(core::ptr::null_mut(), |region| region.as_ndk().as_ptr().cast());
             let status = result.as_ref().map_or_else(Error::status, |_| STATUS_SUCCESS);
+            if result.is_ok() {
+                // SAFETY: nobody can have closed the region yet, whose reference keeps the domain.
+                unsafe { self.get() }.add_ref();
+            }
             done.call::<P>(key, status, object);
-            // SAFETY: the request's own reference.
+            // SAFETY: the request's reference, or what stands in for it.
             unsafe { self.release() };
         });
         match started {
             Started::Ready(result) => {
-                // SAFETY: the request's reference, let go after its last use; `out` as the caller promised.
+                // SAFETY: the request's reference, which is the region's now or is let go after its last use; `out` as
+                // the caller promised.
                 let result = unsafe {
                     let result = self.created(kind, result.and_then(|made| made));
                     match &result {
                         Ok(region) => out.write(region.as_ndk().as_ptr()),
-                        Err(error) => self.log_failure(error),
+                        Err(error) => {
+                            self.log_failure(error);
+                            self.release();
+                        }
                     }
                     result
                 };
-                // SAFETY: as above.
-                unsafe { self.release() };
                 Ok(result.map(|_| Progress::Done))
             }
             Started::Pending(task) => {
@@ -106,7 +112,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         }
     }
 
-    /// Makes the object for what the backend created.
+    /// Makes the object for what the backend created. It takes the caller's reference to the domain over; a failure
+    /// leaves it.
     ///
     /// # Safety
     /// The caller holds a reference to the domain.
@@ -122,7 +129,6 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         match RegionRef::allocate(self.0, names, domain.version, kind, provider, dispatch) {
             Ok(region) => {
                 place.insert(Child::Region(region));
-                domain.refs.add();
                 Ok(region)
             }
             Err(provider) => {

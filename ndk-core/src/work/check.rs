@@ -55,7 +55,11 @@ pub(super) fn elements(local: &[Sge], kind: Elements, info: &NDK_ADAPTER_INFO) -
     if local.len() > limit as usize {
         return Err(refuse("", "there are more elements than the adapter takes"));
     }
-    let total: u64 = local.iter().map(|element| u64::from(element.length)).sum();
+    let total = match local {
+        // What is most often is not worth a loop.
+        [one] => one.length.into(),
+        all => all.iter().map(|element| u64::from(element.length)).sum::<u64>(),
+    };
     if total > u64::from(info.MaxTransferLength) {
         return Err(refuse("", "the request is longer than the adapter's MaxTransferLength"));
     }

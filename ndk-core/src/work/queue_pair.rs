@@ -126,6 +126,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         }
     }
 
+    #[inline(never)]
     fn poll_backend(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
         let Inner { posted, provider, .. } = self.inner();
         while !posted.is_poisoned() {

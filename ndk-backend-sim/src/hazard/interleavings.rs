@@ -1,0 +1,123 @@
+//! A deregistration against accesses whose hazards are left standing, under loom: all interleavings.
+
+use super::{Owner, Place};
+use crate::record::{Keys, Record, Side};
+use loom::cell::UnsafeCell;
+use loom::sync::Mutex;
+use loom::sync::atomic::{Ordering, fence};
+use loom::thread;
+use ndk_core::Access;
+use std::fmt;
+use std::sync::Arc;
+
+const INDEX: u32 = 4;
+const KEYS: Keys = Keys { local: 1, remote: 2 };
+
+/// A queue pair with a place, and a region whose memory loom watches.
+struct Model {
+    queue: Mutex<()>,
+    place: Place,
+    record: Record,
+    memory: UnsafeCell<()>,
+}
+
+// SAFETY: loom fails where two threads use the memory at once.
+unsafe impl Sync for Model {}
+
+impl Model {
+    fn new() -> Arc<Self> {
+        let model = Arc::new(Self {
+            queue: Mutex::new(()),
+            place: Place::default(),
+            record: Record::new(),
+            memory: UnsafeCell::new(()),
+        });
+        model.place.set_owner(Arc::downgrade(&model) as _);
+        model.register();
+        model
+    }
+
+    fn register(&self) {
+        self.record.set_keys(KEYS);
+        self.record.describe_at(0, 0x1000, 8, std::ptr::null());
+        self.record.enliven(Access::REMOTE_WRITE);
+    }
+
+    fn is_live(&self) -> bool {
+        self.record.read(Side::Remote, KEYS.remote).is_some()
+    }
+
+    /// As `access::begin_both` has it.
+    fn access(&self) -> bool {
+        let _queue = self.queue.lock().unwrap();
+        let mut may = self.place.standing() == Some(INDEX) && self.is_live();
+        if !may {
+            self.place.publish(INDEX);
+            fence(Ordering::SeqCst);
+            may = self.is_live();
+        }
+        match may {
+            true => self.memory.with(|_| ()),
+            false => self.place.withdraw(),
+        }
+        may
+    }
+
+    /// As `SimRegion::deregister` has it; the memory is its owner's again at the end.
+    fn deregister(&self) {
+        self.record.kill();
+        // Loom has no order of accesses that are sequentially consistent, but of such fences.
+        fence(Ordering::SeqCst);
+        while self.place.hazard.load(Ordering::SeqCst) == INDEX + 1 && self.place.is_at_work(INDEX)
+        {
+            thread::yield_now();
+        }
+        self.memory.with_mut(|_| ());
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a model")
+    }
+}
+
+impl Owner for Model {
+    fn lower(&self) {
+        if let Ok(_queue) = self.queue.try_lock() {
+            self.place.withdraw();
+        }
+    }
+}
+
+#[test]
+fn d3_no_access_is_at_work_after_a_deregistration_whether_its_hazard_stood_or_not() {
+    loom::model(|| {
+        let model = Model::new();
+        let peer = {
+            let model = model.clone();
+            thread::spawn(move || [model.access(), model.access()])
+        };
+        model.deregister();
+        let [first, second] = peer.join().unwrap();
+        assert!(first || !second, "the record lived again");
+        assert!(!model.access(), "it is dead for whoever comes later");
+    });
+}
+
+#[test]
+fn d3_a_hazard_that_stands_from_an_earlier_life_of_the_record_is_no_pass_to_the_next() {
+    loom::model(|| {
+        let model = Model::new();
+        assert!(model.access());
+        let peer = {
+            let model = model.clone();
+            thread::spawn(move || model.access())
+        };
+        model.deregister();
+        model.register();
+        model.deregister();
+        peer.join().unwrap();
+        assert!(!model.access());
+    });
+}
