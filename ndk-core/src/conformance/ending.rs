@@ -4,6 +4,7 @@ use super::env::{Env, Issued};
 use super::outcome::{Outcome, Status};
 use super::route::Raw;
 use super::ticket::{Ticket, lock, take_strays};
+use super::watch::beat;
 use crate::abi::{STATUS_PENDING, STATUS_SUCCESS};
 use std::future::Future;
 use std::panic::resume_unwind;
@@ -27,6 +28,7 @@ impl Env {
         let waker = Waker::from(self.bell.clone());
         let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
         loop {
+            beat();
             let seen = self.bell.rings();
             if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                 return output;

@@ -2,6 +2,7 @@
 
 use super::kit::Kit;
 use super::ticket::lock;
+use super::watch::{PATIENCE, on_a_thread};
 use libtest_mimic::{Completion, Failed};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::any::Any;
@@ -94,12 +95,16 @@ impl Report {
     pub(super) fn note(
         &self,
         test: Test,
-        run: impl FnOnce() -> Result<Completion, Failed>,
+        run: impl FnOnce() -> Result<Completion, Failed> + Send + 'static,
     ) -> Result<Completion, Failed> {
-        PLACE.set(None);
         let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(run))
-            .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))));
+        let contained = || {
+            catch_unwind(AssertUnwindSafe(run))
+                .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))))
+        };
+        let result = on_a_thread(test.name(), PATIENCE, contained);
+        let hangs = "B5: it hangs: a call of the provider's has not returned";
+        let result = result.unwrap_or_else(|| Err(hangs.into()));
         let ending = match &result {
             Ok(Completion::Completed) => Ending::Passed,
             Ok(Completion::Ignored { reason }) => {

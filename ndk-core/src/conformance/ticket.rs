@@ -1,5 +1,6 @@
 //! What the harness knows of a request: its context, and every call that came back with it.
 
+use super::watch::beat;
 use crate::abi::{
     NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION,
     NDK_OBJECT_HEADER, NTSTATUS, PVOID, STATUS_SUCCESS,
@@ -54,6 +55,7 @@ impl Bell {
 
     /// Waits until it has rung more often than `seen`; false where that took too long.
     pub(super) fn wait(&self, seen: u64) -> bool {
+        beat();
         let waiting = |rings: &mut u64| *rings == seen;
         let (_guard, result) = self
             .rung
@@ -140,6 +142,7 @@ impl Ticket {
 
     /// Notes that the entry is running, for `before_return`.
     pub(super) fn enter<R>(&self, entry: impl FnOnce() -> R) -> R {
+        beat();
         self.in_entry.store(true, Ordering::SeqCst);
         let result = entry();
         self.in_entry.store(false, Ordering::SeqCst);
