@@ -1,17 +1,19 @@
 //! A backend whose regions note, in a cell that loom watches, that the framework runs one operation at a time.
 
 use core::future::poll_fn;
-use core::task::Poll;
+use core::task::{Context, Poll};
 use loom::cell::UnsafeCell;
 use loom::future::AtomicWaker;
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::sync::{Arc, Mutex};
 use ndk_core::abi::NDK_ADAPTER_INFO;
 use ndk_core::mdl::MdlView;
 use ndk_core::{
-    Access, AdapterProvider, BaseAddress, Capabilities, Error, ErrorKind, LocalToken, MrProvider,
-    NoQueuePair, NoWindow, Platform, Refusal, RegionKind, RemoteToken, Result, TokenReuse, Waits,
+    Access, AdapterProvider, BaseAddress, Capabilities, Endpoint, Error, ErrorKind, LocalToken,
+    MrProvider, NoWindow, Platform, QpProvider, QueueDepths, Refusal, RegionKind, RemoteToken,
+    Result, TokenReuse, Waits, WorkCompletion, WorkId, WorkRequest,
 };
+use std::collections::VecDeque;
 
 /// How an operation ends.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,13 @@ pub(crate) struct Region {
     hardware: Hardware,
     /// A leaked region is a leaked `Arc`, which loom reports.
     cancel: Arc<Cancel>,
+    /// Its invalidations whose completions nobody has polled: none while it is initialised (G3), or fast-registered on
+    /// another queue pair (G8).
+    invalidations: Plain,
 }
+
+/// A count that loom does not see: it is right in each execution by itself.
+type Plain = std::sync::Arc<std::sync::atomic::AtomicUsize>;
 
 /// What one operation at a time may change.
 struct Hardware(UnsafeCell<()>);
@@ -134,6 +142,7 @@ impl MrProvider for Region {
     }
 
     async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {
+        assert_eq!(self.invalidations.load(Ordering::SeqCst), 0, "G3");
         self.operate(self.device.requests).await
     }
 
@@ -155,7 +164,7 @@ impl MrProvider for Region {
 impl AdapterProvider for Device {
     type Pd = ();
     type Mr = Region;
-    type Qp = NoQueuePair<Region>;
+    type Qp = Queue;
     type Window = NoWindow;
 
     fn name(&self) -> &str {
@@ -166,6 +175,8 @@ impl AdapterProvider for Device {
         NDK_ADAPTER_INFO {
             MaxRegistrationSize: 1 << 20,
             FRMRPageCount: 16,
+            MaxReceiveQueueDepth: 4,
+            MaxInitiatorQueueDepth: 4,
             ..NDK_ADAPTER_INFO::default()
         }
     }
@@ -205,12 +216,82 @@ impl AdapterProvider for Device {
             device: *self,
             hardware: Hardware(UnsafeCell::new(())),
             cancel: Arc::default(),
+            invalidations: Plain::default(),
         })
+    }
+
+    async fn create_qp(&self, _pd: &(), _depths: QueueDepths) -> Result<Queue> {
+        Ok(Queue::default())
     }
 
     fn cancel(&self, region: &Region) {
         region.cancel.ask();
     }
+}
+
+/// A queue pair that carries requests out where they are posted, as operations of their regions.
+#[derive(Default)]
+pub(crate) struct Queue {
+    completions: Mutex<VecDeque<(WorkCompletion, Option<Plain>)>>,
+    /// Counted at each call. Loom goes by what threads write in turns: with this, whoever asks for the endpoint is tried
+    /// before and after each step of the others.
+    steps: AtomicUsize,
+}
+
+impl Queue {
+    fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl QpProvider for Queue {
+    type Mr = Region;
+    type Window = NoWindow;
+
+    fn endpoint(&self) -> Endpoint {
+        self.step();
+        Endpoint(String::new())
+    }
+
+    async fn connect(&self, _peer: &Endpoint) -> Result<()> {
+        Ok(())
+    }
+
+    fn post(&self, id: WorkId, request: WorkRequest<'_, Region, NoWindow>) -> Result<()> {
+        self.step();
+        let kind = request.kind();
+        let invalidation = match request {
+            WorkRequest::FastRegister { region, .. } => {
+                assert_eq!(region.invalidations.load(Ordering::SeqCst), 0, "G8");
+                region.hardware.change();
+                None
+            }
+            WorkRequest::InvalidateRegion { region } => {
+                region.invalidations.fetch_add(1, Ordering::SeqCst);
+                region.hardware.change();
+                Some(region.invalidations.clone())
+            }
+            _ => None,
+        };
+        let completion = WorkCompletion { id, kind, result: Ok(()), bytes: 0, invalidated: None };
+        self.completions.lock().unwrap().push_back((completion, invalidation));
+        self.step();
+        Ok(())
+    }
+
+    fn poll_completion(&self, _cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        self.step();
+        let next = self.completions.lock().unwrap().pop_front();
+        let Some((completion, invalidation)) = next else { return Poll::Pending };
+        if let Some(count) = invalidation {
+            count.fetch_sub(1, Ordering::SeqCst);
+        }
+        Poll::Ready(completion)
+    }
+
+    fn flush(&self) {}
+
+    async fn close(&self) {}
 }
 
 /// Loom's locks replace the platform's, so the one named here is never used.

@@ -19,6 +19,7 @@ mod device;
 mod domain;
 mod executors;
 mod initialise;
+mod work;
 
 use loom::model::Builder;
 
