@@ -34,6 +34,10 @@ impl Step {
 pub(super) enum Fault {
     /// It fails with this kind, without reaching the backend.
     Fail(ErrorKind),
+    /// As `Fail`, without a future where the operation can do without.
+    FailAtOnce(ErrorKind),
+    /// The method that makes no future panics, or where there is none the one that does.
+    PanicAtOnce,
     /// The method panics, before there is a future.
     PanicAtEntry,
     /// The first poll panics.
@@ -46,8 +50,13 @@ pub(super) enum Fault {
 
 impl Fault {
     /// Every place at which an operation can panic.
-    pub(super) const PANICS: [Self; 4] =
-        [Self::PanicAtEntry, Self::PanicAtFirstPoll, Self::PanicAtLaterPoll, Self::PanicInDrop];
+    pub(super) const PANICS: [Self; 5] = [
+        Self::PanicAtOnce,
+        Self::PanicAtEntry,
+        Self::PanicAtFirstPoll,
+        Self::PanicAtLaterPoll,
+        Self::PanicInDrop,
+    ];
 }
 
 /// A method without a future, or a drop, that panics at its next call.
@@ -230,6 +239,26 @@ impl Control {
         blow("planted: method");
     }
 
+    /// Whether the next call of `step` may do without a future, as nothing is planned for it; or what it comes to.
+    pub(super) fn at_once(&self, step: Step) -> Option<Result<()>> {
+        let mut state = lock(&self.state);
+        if state.yields || state.held & step.bit() != 0 {
+            return None;
+        }
+        let place = state.faults.iter().position(|&(planned, _)| planned == step);
+        let Some(place) = place else { return Some(Ok(())) };
+        let fault = state.faults[place].1;
+        if matches!(fault, Fault::FailAtOnce(_) | Fault::PanicAtOnce) {
+            state.faults.remove(place);
+        }
+        drop(state);
+        match fault {
+            Fault::FailAtOnce(kind) => Some(Err(Error::new(kind, "planted"))),
+            Fault::PanicAtOnce => blow("planted: at once"),
+            _ => None,
+        }
+    }
+
     /// What the next call of `step` meets.
     pub(super) fn turn(self: &Arc<Self>, step: Step, cancelled: Option<Arc<AtomicBool>>) -> Turn {
         let mut state = lock(&self.state);
@@ -237,7 +266,7 @@ impl Control {
         let fault = place.map(|place| state.faults.remove(place).1);
         let yields = state.yields;
         drop(state);
-        if fault == Some(Fault::PanicAtEntry) {
+        if matches!(fault, Some(Fault::PanicAtEntry | Fault::PanicAtOnce)) {
             blow("planted: entry");
         }
         Turn { control: self.clone(), step, fault, yields, cancelled }
@@ -274,7 +303,7 @@ impl Turn {
         poll_fn(|cx| self.gate(cx.waker())).await?;
         match self.fault {
             Some(Fault::PanicAtLaterPoll) => blow("planted: later poll"),
-            Some(Fault::Fail(kind)) => Err(Error::new(kind, "planted")),
+            Some(Fault::Fail(kind) | Fault::FailAtOnce(kind)) => Err(Error::new(kind, "planted")),
             _ => Ok(()),
         }
     }

@@ -149,7 +149,7 @@ impl Hooks {
     }
 
     pub(super) fn plan(&self, step: Step, fault: Fault) {
-        let Fault::Fail(kind) = fault else { leave_out(NO_PANIC) };
+        let (Fault::Fail(kind) | Fault::FailAtOnce(kind)) = fault else { leave_out(NO_PANIC) };
         let Some(fail) = self.provider.fail else { leave_out(NO_FAULT) };
         self.each(|adapter| unsafe { fail(adapter.0, step as ULONG, kind.status()) });
     }

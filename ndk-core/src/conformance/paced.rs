@@ -114,6 +114,20 @@ impl<M: MrProvider> MrProvider for PacedMr<M> {
         })
     }
 
+    fn register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        match self.counted.control().at_once(Step::Register)? {
+            Ok(()) => self.inner.register_at_once(memory, access),
+            planted => Some(planted),
+        }
+    }
+
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        match self.counted.control().at_once(Step::Deregister)? {
+            Ok(()) => self.inner.deregister_at_once(),
+            planted => Some(planted),
+        }
+    }
+
     fn initialize_fast_register(
         &self,
         pages: u32,

@@ -56,8 +56,10 @@ fn refusals(env: &mut Env) {
 fn failures(env: &mut Env) {
     let (mr, page) = (env.region(), env.page());
     for kind in [ErrorKind::NotSupported, ErrorKind::DeviceBusy, ErrorKind::Other(-1)] {
-        env.control.plan(Step::Register, Fault::Fail(kind));
-        env.register(mr, page.all(0)).ended(kind.status());
+        for fault in [Fault::Fail(kind), Fault::FailAtOnce(kind)] {
+            env.control.plan(Step::Register, fault);
+            env.register(mr, page.all(0)).ended(kind.status());
+        }
     }
 }
 
@@ -300,11 +302,13 @@ fn close_domain_behind_gate(env: &mut Env) {
 }
 
 const SHORT: Fault = Fault::Fail(ErrorKind::InsufficientResources);
+/// Short with and without a future, and again.
+const SHORT_TWICE: [Fault; 3] = [SHORT, Fault::FailAtOnce(ErrorKind::InsufficientResources), SHORT];
 
 fn register_short(env: &mut Env) {
     let (mr, page) = (env.region(), env.page());
-    for _ in 0..3 {
-        env.control.plan(Step::Register, SHORT);
+    for short in SHORT_TWICE {
+        env.control.plan(Step::Register, short);
         env.register(mr, page.all(REMOTE)).ended(STATUS_INSUFFICIENT_RESOURCES);
     }
     env.register(mr, page.all(REMOTE)).success();
@@ -312,8 +316,8 @@ fn register_short(env: &mut Env) {
 
 fn deregister_short(env: &mut Env) {
     let mr = env.registered(REMOTE);
-    for _ in 0..3 {
-        env.control.plan(Step::Deregister, SHORT);
+    for short in SHORT_TWICE {
+        env.control.plan(Step::Deregister, short);
         env.deregister(mr).ended(STATUS_INSUFFICIENT_RESOURCES);
     }
     env.deregister(mr).success();
@@ -321,8 +325,8 @@ fn deregister_short(env: &mut Env) {
 
 fn initialise_short(env: &mut Env) {
     let mr = env.fast_region();
-    for _ in 0..3 {
-        env.control.plan(Step::Initialise, SHORT);
+    for short in SHORT_TWICE {
+        env.control.plan(Step::Initialise, short);
         env.initialise(mr, 1, true).ended(STATUS_INSUFFICIENT_RESOURCES);
     }
     env.initialise(mr, 1, true).success();
