@@ -140,6 +140,31 @@ fn the_consumers_are_clean_on_the_provider_in_c_under_address_sanitizer() {
     }
 }
 
+/// Also what AddressSanitizer does not see: bytes that are used and were never written, in C and in the library.
+#[test]
+#[ignore = "takes valgrind"]
+fn the_consumers_are_clean_under_valgrind() {
+    let bench = Workbench::new();
+    let consumer = [example("consumer.c"), example("refusals.c")];
+    let programs = [
+        bench.build("consumer", &consumer, Link::Shared, &[]),
+        bench.build("hello", &[example("hello.c")], Link::Static, &[]),
+    ];
+    for (program, backend) in
+        programs.iter().flat_map(|program| BACKENDS.map(|backend| (program, backend)))
+    {
+        let output = Command::new("valgrind")
+            .args(["--quiet", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
+            .arg("--error-exitcode=9")
+            .arg(program)
+            .arg(backend)
+            .output()
+            .expect("valgrind starts");
+        let said = check(&output, &format!("valgrind {} {backend}", program.display()));
+        assert!(!said.is_empty(), "it ran");
+    }
+}
+
 #[test]
 fn the_smallest_consumer_runs() {
     let bench = Workbench::new();

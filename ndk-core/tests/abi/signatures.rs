@@ -52,10 +52,14 @@ pub(crate) fn tables_of_rust() -> Vec<String> {
     let one_line = squeeze(&abi_source());
     let mut found = Vec::new();
     for item in one_line.split("pub struct ").skip(1) {
-        let Some((name, rest)) = item.split_once("_DISPATCH { ") else { continue };
+        // The name first: what follows a structure, up to the next, may name tables too.
+        let Some((name, rest)) = item.split_once(" { ") else { continue };
+        if !name.ends_with("_DISPATCH") {
+            continue;
+        }
         let members: Vec<_> =
             list(rest.split('}').next().unwrap()).map(|m| m.replace("pub ", "")).collect();
-        found.push(format!("{name}_DISPATCH {{ {} }}", members.join(", ")));
+        found.push(format!("{name} {{ {} }}", members.join(", ")));
     }
     found
 }
@@ -65,10 +69,14 @@ pub(crate) fn tables_of_c(header: &str) -> Vec<String> {
     let one_line = squeeze(&without_comments(header));
     let mut found = Vec::new();
     for item in one_line.split("typedef struct _").skip(1) {
-        let Some((name, rest)) = item.split_once("_DISPATCH { ") else { continue };
+        // The name first: what follows a structure, up to the next, may name tables too.
+        let Some((name, rest)) = item.split_once(" { ") else { continue };
+        if !name.ends_with("_DISPATCH") {
+            continue;
+        }
         let members = rest.split('}').next().unwrap().split(';').map(str::trim);
         let members: Vec<_> = members.filter(|m| !m.is_empty()).map(declaration).collect();
-        found.push(format!("{name}_DISPATCH {{ {} }}", members.join(", ")));
+        found.push(format!("{name} {{ {} }}", members.join(", ")));
     }
     found
 }
