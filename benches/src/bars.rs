@@ -2,7 +2,7 @@
 
 use crate::questions::data::{MEMCPY, WRITE};
 use crate::questions::growth::{self, CHURN, HOT};
-use crate::questions::pair::{BOXED, LAYERED, SHM, STATIC, TWIN};
+use crate::questions::pair::{BOXED, LAYERED, SHM, STATIC, TWIN, VERIFIED, VERIFIED_BOXED};
 use crate::questions::threads::{self, LOOKUP, ONE, PAIRS, TABLE, TWO, TWO_DOMAINS};
 use crate::questions::tokens::BARE;
 use crate::questions::writes::SHM_WAYS;
@@ -128,7 +128,7 @@ fn over_fabric(run: &Run) -> Option<f64> {
 }
 
 /// All of them, in the order of the page.
-pub const ALL: [Bar; 20] = [
+pub const ALL: [Bar; 22] = [
     Bar {
         what: "static adapter on the simulator, pair of 1 page, over the C twin",
         limit: Limit::AtMost(1.2),
@@ -283,6 +283,21 @@ pub const ALL: [Bar; 20] = [
             Some(instructions(run, "pair/1", LAYERED)? / instructions(run, "pair/1", STATIC)?)
         },
         note: "",
+    },
+    Bar {
+        what: "the verifier over the plain call, pair of 1 page, static adapter",
+        limit: Limit::AtMost(3.0),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/1", VERIFIED, STATIC),
+        note: "it keeps the context, the pages and the tokens of each registration, live and retired, in tables \
+               under a lock each.",
+    },
+    Bar {
+        what: "the same, dyn adapter, as `verify+sim` over `sim`",
+        limit: Limit::AtMost(3.0),
+        unit: Unit::Times,
+        figure: |run| ratio(run, "pair/1", VERIFIED_BOXED, BOXED),
+        note: "as above; the layer is boxed once more.",
     },
 ];
 

@@ -5,6 +5,7 @@ use crate::objects::Adapter;
 use crate::twin::Twin;
 use ndk_backend_sim::{Config, SimAdapter};
 use ndk_core::abi::NDK_VERSION;
+use ndk_core::verifier::Verifier;
 use ndk_core::{AdapterProvider, BoxedAdapter, Executor, Opened, Std, Task};
 use std::collections::VecDeque;
 use std::future::Future;
@@ -68,6 +69,17 @@ pub fn boxed_adapter() -> Arc<Adapter> {
 /// The simulator with a layer that forwards every call.
 pub fn layered_adapter() -> Arc<Adapter> {
     adapter(Layer::forwarding(sim()), Arc::default())
+}
+
+/// The simulator under the verifier.
+pub fn verified_adapter() -> Arc<Adapter> {
+    adapter(Verifier::new().verify(sim()), Arc::default())
+}
+
+/// The same, boxed below and above, as `verify+sim` is.
+pub fn verified_by_name() -> Arc<Adapter> {
+    let verified = Verifier::new().verify(BoxedAdapter::new(sim()));
+    adapter(BoxedAdapter::new(verified), Arc::default())
 }
 
 /// The simulator whose registrations and deregistrations pend, and the queue that they wait in.

@@ -35,6 +35,8 @@ mod platform;
 mod provider;
 mod region;
 mod sync;
+#[cfg(feature = "std")]
+pub mod verifier;
 mod work;
 
 pub use access::{Access, LocalToken, RemoteToken};
@@ -53,9 +55,9 @@ pub use platform::Std;
 pub use platform::{Platform, Waits};
 pub use provider::{
     AdapterProvider, BoxedAdapter, BoxedPd, BoxedQueuePair, BoxedRegion, BoxedWindow,
-    DynAdapterProvider, DynMrProvider, Endpoint, FastMemory, Mapping, MrProvider, NoQueuePair,
-    NoWindow, QpProvider, QueueDepths, RegionKind, RemoteAddress, Sge, WindowProvider,
-    WorkCompletion, WorkId, WorkKind, WorkRequest,
+    DynAdapterProvider, DynMrProvider, Endpoint, Event, FastMemory, Finding, Mapping, MrProvider,
+    Named, NoQueuePair, NoWindow, Party, QpProvider, QueueDepths, RegionKind, RemoteAddress, Sge,
+    Watch, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 pub use region::{Progress, RegionRef};
 pub use work::{MemoryWindow, QueuePair};

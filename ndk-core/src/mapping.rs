@@ -12,7 +12,7 @@ use crate::extension::{self, NDKMR_CAPABILITIES, NDKMR_CAPABILITIES_GUID};
 use crate::job::{self, Started};
 use crate::mdl::MdlView;
 use crate::platform::Platform;
-use crate::provider::{AdapterProvider, Mapping};
+use crate::provider::{AdapterProvider, Event, Mapping};
 use crate::region::Progress;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -82,7 +82,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
             // A buffer that is too small is how its size is asked for.
             if refused.kind() != ErrorKind::BufferTooSmall {
                 // SAFETY: what is refused has taken no reference, and the adapter is as open as before.
-                unsafe { self.log_failure("build mapping", &refused) };
+                unsafe { self.log_refusal("build mapping", &refused) };
             }
             Err(refused)
         })
@@ -113,8 +113,18 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         ) else {
             return Err(refuse("L4", "the mapping's size does not fit into 32 bits"));
         };
-        // SAFETY: not null, and the caller's promise.
-        let given = unsafe { lam_size.replace(needed) };
+        // SAFETY: not null, and the caller's promise; the watch reads nothing of the buffer.
+        let given = unsafe { lam_size.read() };
+        if given > needed && !lam.is_null() {
+            let (buffer, length) = (lam.addr(), given as usize);
+            adapter.see(
+                0,
+                &adapter.name(),
+                Event::Length { call: "build mapping", buffer, length },
+            )?;
+        }
+        // SAFETY: as above.
+        unsafe { lam_size.write(needed) };
         if lam.is_null() || given < needed {
             return Err(Error::new(ErrorKind::BufferTooSmall, "the mapping's buffer is too small")
                 .rule("L4"));
@@ -187,7 +197,10 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     /// The adapter is open; `lam` is null or was filled by `build_mapping` on it, and is released once.
     pub unsafe fn release_mapping(self, lam: *const NDK_LOGICAL_ADDRESS_MAPPING) -> Result<()> {
         if lam.is_null() {
-            return Err(refuse("L4", "the mapping is null"));
+            let error = refuse("L4", "the mapping is null");
+            // SAFETY: the caller's promise.
+            let _ = unsafe { self.see(Event::Refused { call: "release mapping", error: &error }) };
+            return Err(error);
         }
         // SAFETY: the caller's promises.
         let (adapter, context) = unsafe { (self.get(), addr_of!((*lam).AdapterContext).read()) };

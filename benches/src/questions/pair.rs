@@ -4,6 +4,7 @@ use super::{Group, Question, size};
 use crate::objects::{Adapter, Pending, Region};
 use crate::providers::{
     boxed_adapter, layered_adapter, open, pending_adapter, sim, static_adapter, twin_adapter,
+    verified_adapter, verified_by_name,
 };
 use crate::rounds::{Batch, Contender, repeat};
 use futures_lite::future::block_on;
@@ -27,6 +28,10 @@ pub const STATIC: &str = "static adapter";
 pub const BOXED: &str = "dyn adapter";
 /// The same with a layer of the traits between.
 pub const LAYERED: &str = "static adapter, forwarding layer";
+/// The same under the verifier.
+pub const VERIFIED: &str = "static adapter, with the verifier";
+/// The boxed one under the verifier, as a name with `verify+` opens it.
+pub const VERIFIED_BOXED: &str = "dyn adapter, with the verifier";
 /// The safe consumer.
 pub const CONSUMER: &str = "safe consumer";
 /// Requests that pend.
@@ -51,6 +56,8 @@ fn group(id: &str) -> Group {
         Contender::new(STATIC, move || through_table(static_adapter(), pages)),
         Contender::new(BOXED, move || through_table(boxed_adapter(), pages)),
         Contender::new(LAYERED, move || through_table(layered_adapter(), pages)),
+        Contender::new(VERIFIED, move || through_table(verified_adapter(), pages)),
+        Contender::new(VERIFIED_BOXED, move || through_table(verified_by_name(), pages)),
         Contender::new(CONSUMER, move || through_consumer(pages)),
         Contender::new(PENDING, move || pending(pages)),
     ];

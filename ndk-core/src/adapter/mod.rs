@@ -1,6 +1,7 @@
 //! The adapter: an opened device of a backend, from which everything else is made.
 
 mod opened;
+mod watched;
 
 use crate::abi::{
     NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_FN_CREATE_COMPLETION, NDK_PD, NDK_VERSION, PVOID,
@@ -15,16 +16,16 @@ use crate::executor::{Executor, Task};
 use crate::extension::NDKMR_CAPABILITIES;
 use crate::job::{self, Started};
 use crate::platform::Platform;
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, Event};
 use crate::region::Progress;
 use crate::sync::{AtomicU64, CShared, Mutex, Ordering, Refs};
-use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 pub use opened::{CloseRefused, Opened};
 use slab::Slab;
+pub(crate) use watched::Kept;
 
 /// The object behind an `NDK_ADAPTER`, which is its first field.
 #[repr(C)]
@@ -40,6 +41,10 @@ pub(crate) struct Adapter<A: AdapterProvider, P: Platform> {
     declared: NDKMR_CAPABILITIES,
     name: String,
     domains: Mutex<P, Slab<NonNull<Domain<A, P>>>>,
+    /// Whether the backend has a watch.
+    watched: bool,
+    /// The memory of closed objects, where it has.
+    closed: Mutex<P, watched::Closed>,
     executor: Arc<dyn Executor>,
     provider: A,
 }
@@ -133,16 +138,26 @@ impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
 
     /// The names of what was never closed.
     fn live_children(&self) -> Vec<String> {
-        let mut names = Vec::new();
+        self.left_open().into_iter().map(|left| left.name).collect()
+    }
+
+    /// What was never closed, or whose close is not over.
+    fn left_open(&self) -> Vec<Left> {
+        let mut left = Vec::new();
         for (_, domain) in self.domains.lock().iter() {
             // SAFETY: a domain takes itself off the list, under this lock, before it is freed.
-            let domain = unsafe { domain.as_ref() };
-            let name = format!("{}", domain.name());
-            names.extend(domain.live_children().into_iter().map(|child| format!("{name}/{child}")));
-            names.push(name);
+            left.extend(unsafe { domain.as_ref() }.left_open());
         }
-        names
+        left
     }
+}
+
+/// An object that is open.
+pub(crate) struct Left {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    /// Close was called, and is not over.
+    pub(crate) closing: bool,
 }
 
 /// A pointer to an adapter of the framework, as an `NDK_ADAPTER` pointer is one: valid until its opener closes it.
@@ -231,7 +246,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         let begun = unsafe { self.begin_create(routine, context, out) };
         begun.unwrap_or_else(|refused| {
             // SAFETY: what is refused has taken no reference, and the adapter is as open as before.
-            unsafe { self.log_failure("create domain", &refused) };
+            unsafe { self.log_refusal("create domain", &refused) };
             Err(refused)
         })
     }
@@ -242,6 +257,27 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
     pub(crate) unsafe fn log_failure(self, what: &str, error: &Error) {
         // SAFETY: the caller's promise.
         log::warn!("{}: {what} failed: {error}", unsafe { self.get() }.name());
+    }
+
+    /// As `log_failure`, for what the framework refused; the watch hears of it too.
+    ///
+    /// # Safety
+    /// The adapter is alive.
+    #[cold]
+    pub(crate) unsafe fn log_refusal(self, call: &str, error: &Error) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.log_failure(call, error);
+            let _ = self.see(Event::Refused { call, error });
+        }
+    }
+
+    /// # Safety
+    /// The adapter is alive.
+    pub(crate) unsafe fn see(self, event: Event<'_>) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let adapter = unsafe { self.get() };
+        adapter.see(0, &adapter.name(), event)
     }
 
     /// # Safety
@@ -261,13 +297,13 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         }
         adapter.check_device()?;
         adapter.enter()?;
-        let provider = adapter.provider();
+        let (provider, origin) = (adapter.provider(), adapter.origin());
         let started = job::start(
             "create domain",
             move || provider.create_pd(),
             move |result: Result<Result<A::Pd>>| {
                 // SAFETY: the reference taken above.
-                let result = unsafe { self.created(result.and_then(|made| made)) };
+                let result = unsafe { self.created(origin, result.and_then(|made| made)) };
                 let object = result
                     .as_ref()
                     .map_or(core::ptr::null_mut(), |domain| domain.as_ndk().as_ptr().cast());
@@ -280,7 +316,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         match started {
             Started::Ready(result) => {
                 // SAFETY: the request's reference, let go after its last use; `out` as the caller promised.
-                let result = unsafe { self.created(result.and_then(|made| made)) };
+                let result = unsafe { self.created(origin, result.and_then(|made| made)) };
                 // SAFETY: as above.
                 unsafe {
                     match &result {
@@ -301,16 +337,21 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
 
     /// # Safety
     /// The caller holds a reference to the adapter.
-    unsafe fn created(self, result: Result<A::Pd>) -> Result<DomainRef<A, P>> {
+    unsafe fn created(self, origin: u64, result: Result<A::Pd>) -> Result<DomainRef<A, P>> {
         let provider = result?;
         // SAFETY: the caller's promise.
         let adapter = unsafe { self.get() };
         adapter.refs.add();
         let id = adapter.next_id();
-        let mut domains = adapter.domains.lock();
-        let place = domains.vacant_entry();
-        let domain = DomainRef::allocate(self.0, (id, place.key()), adapter.version, provider);
-        place.insert(domain.as_ndk().cast());
+        let domain = {
+            let mut domains = adapter.domains.lock();
+            let place = domains.vacant_entry();
+            let domain = DomainRef::allocate(self.0, (id, place.key()), adapter.version, provider);
+            place.insert(domain.as_ndk().cast());
+            domain
+        };
+        // SAFETY: nobody has the domain yet.
+        let _ = unsafe { domain.see(Event::Made(origin)) };
         Ok(domain)
     }
 }

@@ -1,6 +1,6 @@
 //! Opening an adapter, and closing it.
 
-use super::{Adapter, AdapterRef};
+use super::{Adapter, AdapterRef, Left};
 use crate::abi::{
     NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_OBJECT_HEADER, NDK_OBJECT_HEADER_RESERVED_BLOCK,
     NDK_VERSION, NdkObjectTypeAdapter,
@@ -12,13 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::extension::NDKMR_CAPABILITIES;
 use crate::platform::{Platform, Waits};
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, Event, Finding};
 use crate::sync::{AtomicU64, CShared, Mutex, Refs};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ptr::NonNull;
+use core::time::Duration;
 use slab::Slab;
 
 /// An adapter's opener: owns the adapter, and closes it.
@@ -51,7 +53,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             Ok((name, asked)) => (name, asked),
             Err(Panicked) => (String::from("an adapter"), Err(panicked())),
         };
-        let Description { version, info, capabilities } = match asked {
+        let Description { version, info, capabilities, watched } = match asked {
             Ok(description) => description,
             Err(error) => {
                 log::warn!("{name}: open refused: {error}");
@@ -77,6 +79,8 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             declared: NDKMR_CAPABILITIES::from(&capabilities),
             name,
             domains: Mutex::new(Slab::new()),
+            watched,
+            closed: Mutex::new(Default::default()),
             executor,
             provider,
         });
@@ -103,6 +107,11 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
         &self.shared().provider
     }
 
+    /// What a watch of the adapter has found ([`Watch`](crate::Watch)); nothing where it has none.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.shared().watch().map_or_else(Vec::new, |watch| watch.findings())
+    }
+
     fn shared(&self) -> &Adapter<A, P> {
         // SAFETY: the opener owns the adapter; it is open until the close takes the opener.
         unsafe { self.adapter.get() }
@@ -127,7 +136,9 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
     /// adapter any more (H5). Children that are never closed make it wait for ever; their names are logged.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE with the adapter, where it is called inside a callback of one of its descendants.
+    /// INVALID_DEVICE_STATE with the adapter, where it is called inside a callback of one of its descendants. Where a
+    /// watch refuses to wait any longer, what it gives; nothing can be made of the adapter then, and it can be closed
+    /// again.
     pub fn close(self) -> core::result::Result<(), CloseRefused<A, P>>
     where
         P: Waits,
@@ -137,6 +148,7 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             let cause = "the adapter's close was called inside a callback of its own, and would wait for itself";
             let error = Error::new(ErrorKind::InvalidDeviceState, cause).rule("H5");
             log::error!("{}: close refused: {error}", shared.name());
+            let _ = shared.see(0, &shared.name(), Event::Refused { call: "close", error: &error });
             return Err(CloseRefused { adapter: self, error });
         }
         shared.refs.start_close();
@@ -145,6 +157,9 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
             P::wait(shared.key(), &|| shared.refs.count() > 0);
             // A wait that was not cut short took about a second: say so after 1, 2, 4, ... of them.
             waits += 1;
+            if let Err(error) = shared.tell_left_open(Some(Duration::from_secs(waits.into()))) {
+                return Err(CloseRefused { adapter: self, error });
+            }
             if shared.refs.count() > 0 && waits.is_power_of_two() {
                 let open = shared.live_children();
                 log::warn!(
@@ -175,6 +190,7 @@ impl<A: AdapterProvider, P: Platform> Drop for Opened<A, P> {
             Self { adapter: self.adapter }.free();
         } else {
             let open = shared.live_children();
+            let _ = shared.tell_left_open(None);
             log::error!(
                 "{}: dropped while open, and leaked: {} [H5]",
                 shared.name(),
@@ -185,6 +201,21 @@ impl<A: AdapterProvider, P: Platform> Drop for Opened<A, P> {
 }
 
 impl<A: AdapterProvider, P: Platform> Adapter<A, P> {
+    /// Tells the watch what the close waits for, or gives up on.
+    ///
+    /// # Errors
+    /// The first of what the watch refuses the close with.
+    #[cold]
+    fn tell_left_open(&self, waited: Option<Duration>) -> Result<()> {
+        if self.watch().is_none() {
+            return Ok(());
+        }
+        let left = self.left_open().into_iter().map(|Left { id, name, closing }| {
+            self.see(id, &name, Event::LeftOpen { waited, closing })
+        });
+        left.fold(Ok(()), Result::and)
+    }
+
     /// Ends the adapter, which nothing holds any more.
     fn shut_down(self) {
         let Adapter { name, provider, executor, .. } = self;
@@ -213,6 +244,7 @@ struct Description {
     version: NDK_VERSION,
     info: NDK_ADAPTER_INFO,
     capabilities: Capabilities,
+    watched: bool,
 }
 
 impl Description {
@@ -230,7 +262,8 @@ impl Description {
         };
         let version = NDK_VERSION { Major: asked.Major, Minor: minor };
         let info = NDK_ADAPTER_INFO { Version: version, ..provider.info() };
-        Ok(Self { version, info, capabilities: provider.capabilities() })
+        let watched = provider.watch().is_some();
+        Ok(Self { version, info, capabilities: provider.capabilities(), watched })
     }
 }
 

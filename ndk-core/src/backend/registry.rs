@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::platform::Std;
 use crate::provider::BoxedAdapter;
+use crate::verifier::{Verifier, split_name};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -18,10 +19,13 @@ type Factory = Arc<dyn Fn(&BackendName) -> Result<BoxedAdapter> + Send + Sync>;
 
 /// The backends that a program knows, each with its scheme, one line about it, and the factory of its adapters.
 ///
+/// Before any name `verify+` puts the [verifier](crate::verifier) over the adapter, as in `verify+sim`.
+///
 /// It is a value: whoever opens by name has one, and a clone is cheap. `Display` lists the backends, one a line.
 #[derive(Clone, Default)]
 pub struct Registry {
     backends: Vec<Backend>,
+    verifier: Option<Verifier>,
 }
 
 #[derive(Clone)]
@@ -65,6 +69,13 @@ impl Registry {
         self.put(Backend { scheme, description, factory: Err(reason.into()) })
     }
 
+    /// The verifier of every adapter that is opened by a name with `verify+`, so that a program can read what it finds;
+    /// what a name says of its own holds for that adapter. Without this each has a verifier to itself.
+    #[must_use]
+    pub fn verifier(self, verifier: Verifier) -> Self {
+        Self { verifier: Some(verifier), ..self }
+    }
+
     fn put(mut self, backend: Backend) -> Self {
         debug_assert!(BackendName::is_scheme(backend.scheme), "no name spells {}", backend.scheme);
         match self.backends.iter_mut().find(|known| known.scheme == backend.scheme) {
@@ -90,6 +101,16 @@ impl Registry {
     }
 
     fn make(&self, name: &str) -> Result<BoxedAdapter> {
+        let base = self.verifier.clone().unwrap_or_default();
+        match split_name(name, &base)? {
+            Some((verifier, below)) => {
+                Ok(BoxedAdapter::new(verifier.verify(self.make_plain(below)?)))
+            }
+            None => self.make_plain(name),
+        }
+    }
+
+    fn make_plain(&self, name: &str) -> Result<BoxedAdapter> {
         let name: BackendName = name.parse()?;
         let Some(backend) = self.backends.iter().find(|known| known.scheme == name.scheme()) else {
             return Err(self.refuse(format!("there is no backend {:?}", name.scheme())));

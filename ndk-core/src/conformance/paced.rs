@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::mdl::MdlView;
 use crate::provider::{
     AdapterProvider, Endpoint, Mapping, MrProvider, QpProvider, QueueDepths, RegionKind,
-    RemoteAddress, Sge, WorkCompletion, WorkId, WorkRequest,
+    RemoteAddress, Sge, Watch, WorkCompletion, WorkId, WorkRequest,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -157,6 +157,10 @@ impl<M: MrProvider> MrProvider for PacedMr<M> {
         self.inner.remote_token()
     }
 
+    fn numbered(&self, id: u64) {
+        self.inner.numbered(id);
+    }
+
     fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
         self.counted.control().pass(Trap::QueryExtension);
         self.inner.query_extension(id, version)
@@ -257,6 +261,14 @@ impl<A: AdapterProvider> AdapterProvider for PacedAdapter<A> {
         self.inner.query_extension(id, version)
     }
 
+    fn watch(&self) -> Option<&Arc<dyn Watch>> {
+        self.inner.watch()
+    }
+
+    fn watched_by(&self, watch: &Arc<dyn Watch>) {
+        self.inner.watched_by(watch);
+    }
+
     fn shut_down(&self) {
         self.inner.shut_down();
     }
@@ -275,22 +287,7 @@ impl<Q: QpProvider> QpProvider for PlainQp<Q> {
     }
 
     fn post(&self, id: WorkId, request: WorkRequest<'_, Self::Mr, Self::Window>) -> Result<()> {
-        use WorkRequest as R;
-        let request = match request {
-            R::Receive { local } => R::Receive { local },
-            R::Send { local, invalidate } => R::Send { local, invalidate },
-            R::Read { local, remote } => R::Read { local, remote },
-            R::Write { local, remote } => R::Write { local, remote },
-            R::FastRegister { region, memory, access } => {
-                R::FastRegister { region: &region.inner, memory, access }
-            }
-            R::InvalidateRegion { region } => R::InvalidateRegion { region: &region.inner },
-            R::Bind { region, window, address, length, access } => {
-                R::Bind { region: &region.inner, window, address, length, access }
-            }
-            R::InvalidateWindow { window } => R::InvalidateWindow { window },
-        };
-        self.0.post(id, request)
+        self.0.post(id, request.inside(|region| &region.inner))
     }
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
@@ -307,6 +304,10 @@ impl<Q: QpProvider> QpProvider for PlainQp<Q> {
 
     fn flush(&self) {
         self.0.flush();
+    }
+
+    fn numbered(&self, id: u64) {
+        self.0.numbered(id);
     }
 
     async fn close(&self) {

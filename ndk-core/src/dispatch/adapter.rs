@@ -5,7 +5,7 @@ use crate::abi::*;
 use crate::adapter::AdapterRef;
 use crate::error::Error;
 use crate::platform::Platform;
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, Event};
 use core::marker::PhantomData;
 
 /// The table for adapters of `A`.
@@ -40,6 +40,17 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         unsafe { Some(AdapterRef::from_ndk(check(adapter, NdkObjectTypeAdapter, entry)?)) }
     }
 
+    /// What the creation of an object that the framework does not build answers.
+    fn not_built(
+        adapter: Option<AdapterRef<A, P>>,
+        entry: &'static str,
+        completion: Option<NDK_FN_CREATE_COMPLETION>,
+    ) -> NTSTATUS {
+        let Some(adapter) = adapter else { return BAD_OBJECT };
+        // SAFETY: the first of the impl's conditions.
+        not_built(entry, completion, Ok(()), |refused| unsafe { adapter.see(refused) })
+    }
+
     unsafe extern "system" fn query_extension(
         object: *mut NDK_OBJECT_HEADER,
         id: *mut GUID,
@@ -70,7 +81,15 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
                 return STATUS_INVALID_PARAMETER;
             }
             let needed = size_of::<NDK_ADAPTER_INFO>() as ULONG;
-            let given = size.replace(needed);
+            let given = size.read();
+            if given > needed && !info.is_null() {
+                let (buffer, length) = (info.addr(), given as usize);
+                let call = "query adapter info";
+                if let Err(error) = adapter.see(Event::Length { call, buffer, length }) {
+                    return error.status();
+                }
+            }
+            size.write(needed);
             if info.is_null() || given < needed {
                 return STATUS_BUFFER_TOO_SMALL;
             }
@@ -91,7 +110,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateCq") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateCq", completion, Ok(())))
+        Self::not_built(known, "NdkCreateCq", completion)
     }
 
     unsafe extern "system" fn create_pd(
@@ -117,7 +136,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateSharedEndpoint") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateSharedEndpoint", completion, Ok(())))
+        Self::not_built(known, "NdkCreateSharedEndpoint", completion)
     }
 
     unsafe extern "system" fn create_connector(
@@ -128,7 +147,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateConnector") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateConnector", completion, Ok(())))
+        Self::not_built(known, "NdkCreateConnector", completion)
     }
 
     unsafe extern "system" fn create_listener(
@@ -141,7 +160,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         let known = unsafe { Self::adapter(adapter, "NdkCreateListener") };
-        known.map_or(BAD_OBJECT, |_| not_built("NdkCreateListener", completion, Ok(())))
+        Self::not_built(known, "NdkCreateListener", completion)
     }
 
     unsafe extern "system" fn build_lam(

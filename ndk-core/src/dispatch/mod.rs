@@ -10,6 +10,7 @@ use crate::abi::{
     NTSTATUS, STATUS_PENDING, STATUS_SUCCESS,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::provider::Event;
 use crate::region::Progress;
 use core::ptr::{NonNull, addr_of};
 
@@ -92,6 +93,7 @@ fn not_built(
     entry: &'static str,
     completion: Option<NDK_FN_CREATE_COMPLETION>,
     parent: Result<()>,
+    tell: impl FnOnce(Event<'_>) -> Result<()>,
 ) -> NTSTATUS {
     let error = match (completion, parent) {
         (None, _) => {
@@ -101,5 +103,6 @@ fn not_built(
         _ => Error::new(ErrorKind::NotSupported, "the framework does not build this object"),
     };
     log::warn!("{entry} refused: {error}");
+    let _ = tell(Event::Refused { call: entry, error: &error });
     error.status()
 }

@@ -49,7 +49,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         // SAFETY: the impl's conditions.
         unsafe {
             let Some(domain) = Self::domain(pd, entry) else { return BAD_OBJECT };
-            not_built(entry, completion, domain.check_open())
+            not_built(entry, completion, domain.check_open(), |refused| domain.see(refused))
         }
     }
 
@@ -77,7 +77,9 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
                 return BAD_OBJECT;
             };
             query_extension(id, out, |_| {
-                domain.check_open()?;
+                domain
+                    .check_open()
+                    .inspect_err(|error| domain.log_refusal("query extension", error))?;
                 Err(Error::new(ErrorKind::NotSupported, "a domain has no extension interface")
                     .rule("A5"))
             })

@@ -2,13 +2,13 @@
 
 use super::{Domain, DomainRef};
 use crate::abi::{NDK_FN_CLOSE_COMPLETION, PVOID};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Kept};
 use crate::completion::CloseCompletion;
 use crate::contain::contain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, Started};
 use crate::platform::Platform;
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, Event};
 use crate::region::Progress;
 use crate::sync::Refs;
 use alloc::boxed::Box;
@@ -59,7 +59,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe { self.begin_close(routine, context) }.inspect_err(|error| {
             // SAFETY: a refused close leaves the domain as it was.
-            log::warn!("{}: close refused: {error}", unsafe { self.get() }.name());
+            unsafe { self.log_refusal("close", error) };
         })
     }
 
@@ -130,6 +130,13 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 let _ = contain("dropping a domain", shared.name(), || {
                     ManuallyDrop::drop(&mut domain.provider)
                 });
+                if shared.watch().is_some() {
+                    let _ = shared.see(domain.id, &domain.name(), Event::Closed);
+                    let kept = NonNull::from(Box::leak(domain)).cast();
+                    shared.keep(Kept::new(kept, |kept| {
+                        drop(Box::from_raw(kept.cast::<Domain<A, P>>().as_ptr()));
+                    }));
+                }
             },
             Err(error) => {
                 let cause = "the backend's close did not end";

@@ -9,7 +9,7 @@ use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{self, Started};
 use crate::platform::Platform;
-use crate::provider::{AdapterProvider, RegionKind};
+use crate::provider::{AdapterProvider, Event, RegionKind};
 use crate::region::{Progress, RegionRef};
 
 impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
@@ -34,7 +34,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         let begun = unsafe { self.begin_create(kind, routine, context, out) };
         begun.unwrap_or_else(|refused| {
             // SAFETY: what is refused has taken no reference, and the domain is as alive as before.
-            unsafe { self.log_failure(&refused) };
+            unsafe { self.log_refusal("create region", &refused) };
             Err(refused)
         })
     }
@@ -71,10 +71,10 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         domain.enter()?;
         // The future borrows adapter and domain; the reference taken above keeps both until `created` is through.
         let make = || adapter.provider().create_mr(&domain.provider, kind);
-        let key = adapter.key();
+        let (key, origin) = (adapter.key(), adapter.origin());
         let started = job::start("create region", make, move |result: Result<Result<A::Mr>>| {
             // SAFETY: the reference taken above.
-            let result = unsafe { self.created(kind, result.and_then(|made| made)) };
+            let result = unsafe { self.created(kind, origin, result.and_then(|made| made)) };
             let object = result
                 .as_ref()
                 .map_or(core::ptr::null_mut(), |region| region.as_ndk().as_ptr().cast());
@@ -92,7 +92,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
                 // SAFETY: the request's reference, which is the region's now or is let go after its last use; `out` as
                 // the caller promised.
                 let result = unsafe {
-                    let result = self.created(kind, result.and_then(|made| made));
+                    let result = self.created(kind, origin, result.and_then(|made| made));
                     match &result {
                         Ok(region) => out.write(region.as_ndk().as_ptr()),
                         Err(error) => {
@@ -117,7 +117,12 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     ///
     /// # Safety
     /// The caller holds a reference to the domain.
-    unsafe fn created(self, kind: RegionKind, result: Result<A::Mr>) -> Result<RegionRef<A, P>> {
+    unsafe fn created(
+        self,
+        kind: RegionKind,
+        origin: u64,
+        result: Result<A::Mr>,
+    ) -> Result<RegionRef<A, P>> {
         let provider = result?;
         // SAFETY: the caller's promise.
         let domain = unsafe { self.get() };
@@ -129,6 +134,11 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         match RegionRef::allocate(self.0, names, domain.version, kind, provider, dispatch) {
             Ok(region) => {
                 place.insert(Child::Region(region));
+                drop(children);
+                if domain.adapter().watch().is_some() {
+                    // SAFETY: nobody has the region yet.
+                    unsafe { region.watched(Event::Made(origin)) };
+                }
                 Ok(region)
             }
             Err(provider) => {

@@ -7,14 +7,14 @@ use crate::abi::{
     NDK_OBJECT_HEADER, NDK_OBJECT_HEADER_RESERVED_BLOCK, NDK_PD, NDK_VERSION, NdkObjectTypePd,
 };
 use crate::access::LocalToken;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, Left};
 use crate::completion::CloseCompletion;
 use crate::contain::contain;
 use crate::dispatch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Task;
 use crate::platform::Platform;
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, Event};
 use crate::region::RegionRef;
 use crate::sync::{CShared, Cell, Mutex, Refs};
 use crate::work::{Tracked, WindowState};
@@ -52,6 +52,18 @@ pub(crate) enum Child<A: AdapterProvider, P: Platform> {
     Region(RegionRef<A, P>),
     QueuePair(u64),
     Window(Arc<WindowState<A, P>>),
+}
+
+impl<A: AdapterProvider, P: Platform> Child<A, P> {
+    /// Its number, and whether its Close was called; those of queue pairs and windows are not noted.
+    fn id_and_closing(&self) -> (u64, bool) {
+        match self {
+            // SAFETY: it is on the list.
+            Self::Region(region) => unsafe { (region.id(), region.is_closing()) },
+            Self::QueuePair(id) => (*id, false),
+            Self::Window(window) => (window.id, false),
+        }
+    }
 }
 
 impl<A: AdapterProvider, P: Platform> fmt::Display for Child<A, P> {
@@ -119,9 +131,16 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
         drop(self.children.lock().remove(child));
     }
 
-    /// The names of the children that are not closed.
-    pub(crate) fn live_children(&self) -> Vec<String> {
-        self.children.lock().iter().map(|(_, child)| format!("{child}")).collect()
+    /// The children that are not closed, and the domain itself.
+    pub(crate) fn left_open(&self) -> Vec<Left> {
+        let child = |child: &Child<A, P>| {
+            let (id, closing) = child.id_and_closing();
+            Left { id, name: format!("{}/{child}", self.name()), closing }
+        };
+        let mut left: Vec<_> = self.children.lock().iter().map(|(_, it)| child(it)).collect();
+        let closing = self.refs.is_closing();
+        left.push(Left { id: self.id, name: format!("{}", self.name()), closing });
+        left
     }
 
     /// Looks at a child, under the list's lock: `look` calls nothing foreign and frees nothing.
@@ -230,6 +249,30 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         Ok(())
     }
 
+    /// Tells the adapter's watch, if there is one.
+    ///
+    /// # Errors
+    /// What the watch refuses the call with.
+    ///
+    /// # Safety
+    /// The domain is alive, or its memory kept.
+    pub(crate) unsafe fn see(self, event: Event<'_>) -> Result<()> {
+        // SAFETY: the caller's promise.
+        let domain = unsafe { self.get() };
+        domain.adapter().see(domain.id, &domain.name(), event)
+    }
+
+    /// # Safety
+    /// As for `see`.
+    #[cold]
+    pub(crate) unsafe fn log_refusal(self, call: &str, error: &Error) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            log::warn!("{}: {call} refused: {error}", self.get().name());
+            let _ = self.see(Event::Refused { call, error });
+        }
+    }
+
     /// Takes a reference for a creation in Rust.
     ///
     /// # Errors
@@ -244,7 +287,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             self.get()
         };
         domain.adapter().check_device()?;
-        domain.enter()?;
+        // SAFETY: as above.
+        domain.enter().inspect_err(|error| unsafe { self.log_refusal("create in it", error) })?;
         Ok(Held(self))
     }
 
@@ -267,6 +311,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         // SAFETY: the caller's promise.
         let domain = unsafe { self.get() };
         if domain.refs.is_closing() {
+            // SAFETY: as above.
+            let _ = unsafe { self.see(Event::NoToken { closing: true }) };
             return None;
         }
         let adapter = domain.adapter();

@@ -1,6 +1,6 @@
 //! Memory of a hosted program that keeps its address and is only ever copied to and from.
 
-use crate::abi::PAGE_SIZE;
+use crate::abi::{PAGE_SHIFT, PAGE_SIZE};
 use crate::error::{Error, ErrorKind, Result};
 use alloc::alloc::{alloc_zeroed, dealloc};
 use alloc::sync::Arc;
@@ -163,6 +163,11 @@ pub(super) unsafe fn copy_in(from: &[u8], into: *mut u8) {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        let first = self.pages.as_ptr().addr() >> PAGE_SHIFT;
+        let frames = first..first + (self.layout.size() >> PAGE_SHIFT);
+        if crate::verifier::frees_memory(self.pages, frames) {
+            return;
+        }
         // SAFETY: allocated in `with_page_offset` with this layout, and freed once.
         unsafe { dealloc(self.pages.as_ptr(), self.layout) };
     }

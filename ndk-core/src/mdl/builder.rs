@@ -359,6 +359,9 @@ impl Element {
 
 impl Drop for Element {
     fn drop(&mut self) {
+        if crate::verifier::frees_chain(self.mdl.cast()) {
+            return;
+        }
         // SAFETY: allocated in `new` with this layout, and freed once.
         unsafe { dealloc(self.mdl.as_ptr().cast(), self.layout) };
     }

@@ -31,7 +31,7 @@ unsafe impl Sync for MdlView<'_> {}
 
 /// One MDL's fields, read raw: the consumer owns the structure, so no reference to it is made.
 #[derive(Clone, Copy)]
-struct Fields {
+pub(super) struct Fields {
     next: *const MDL,
     start: usize,
     offset: usize,
@@ -44,7 +44,7 @@ impl Fields {
     /// # Safety
     /// `mdl` points to a readable MDL.
     #[inline]
-    unsafe fn read(mdl: *const MDL) -> Self {
+    pub(super) unsafe fn read(mdl: *const MDL) -> Self {
         // SAFETY: the caller's promise covers every field.
         unsafe {
             Self {
@@ -65,7 +65,7 @@ impl Fields {
     }
 
     #[inline]
-    fn is_locked(&self) -> bool {
+    pub(super) fn is_locked(&self) -> bool {
         self.flags & LOCKED != 0
     }
 
@@ -85,9 +85,39 @@ impl Fields {
     }
 }
 
+#[cfg(feature = "std")]
+impl Fields {
+    pub(super) fn next(&self) -> *const MDL {
+        self.next
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.count
+    }
+
+    /// How many page-frame numbers the element has for its bytes.
+    pub(super) fn frames(&self) -> usize {
+        if self.count == 0 { 0 } else { self.pages() }
+    }
+
+    /// Whether it describes the same, whatever its flags are.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let all =
+            |fields: &Self| (fields.next, fields.start, fields.offset, fields.count, fields.size);
+        all(self) == all(other)
+    }
+}
+
+#[cfg(feature = "std")]
+impl MdlView<'_> {
+    pub(super) fn head(&self) -> *const MDL {
+        self.head
+    }
+}
+
 /// # Safety
 /// `mdl` points to a readable MDL with more than `index` page-frame numbers behind it.
-unsafe fn frame(mdl: *const MDL, index: usize) -> usize {
+pub(super) unsafe fn frame(mdl: *const MDL, index: usize) -> usize {
     // SAFETY: the page-frame numbers follow the structure.
     unsafe { mdl.add(1).cast::<usize>().add(index).read() }
 }

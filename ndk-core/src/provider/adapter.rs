@@ -2,12 +2,13 @@
 
 use super::region::unknown_extension;
 use super::work::no_queue_pairs;
-use super::{MrProvider, QpProvider, QueueDepths, WindowProvider};
+use super::{MrProvider, QpProvider, QueueDepths, Watch, WindowProvider};
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::LocalToken;
 use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mdl::MdlView;
+use alloc::sync::Arc;
 use core::future::Future;
 
 /// What a region is created for.
@@ -153,6 +154,17 @@ pub trait AdapterProvider: Send + Sync + Sized + 'static {
     fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
         let _ = (id, version);
         Err(unknown_extension())
+    }
+
+    /// Who watches the adapter's consumer: a layer such as the verifier, or nobody. The same each time.
+    fn watch(&self) -> Option<&Arc<dyn Watch>> {
+        None
+    }
+
+    /// A layer above watches from now on. Told once, before anything is made; a layer passes it on. A backend that can
+    /// tell of more than its results show tells the watch.
+    fn watched_by(&self, watch: &Arc<dyn Watch>) {
+        let _ = watch;
     }
 
     /// Ends what the adapter runs (threads, device handles). Called once, after everything else is closed; may

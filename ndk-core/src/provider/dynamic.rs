@@ -6,13 +6,14 @@
 //! that a call on a type that is both says which is meant.
 
 use super::dynamic_work::{BoxedQueuePair, BoxedWindow};
-use super::{AdapterProvider, Mapping, MrProvider, QueueDepths, RegionKind};
+use super::{AdapterProvider, Mapping, MrProvider, QueueDepths, RegionKind, Watch};
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mdl::MdlView;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use async_trait::async_trait;
 use core::any::Any;
 use core::fmt;
@@ -36,6 +37,8 @@ pub trait DynMrProvider: Any + Send + Sync {
     fn dyn_local_token(&self) -> Option<LocalToken>;
     /// [`MrProvider::remote_token`].
     fn dyn_remote_token(&self) -> Option<RemoteToken>;
+    /// [`MrProvider::numbered`].
+    fn dyn_numbered(&self, id: u64);
     /// [`MrProvider::query_extension`].
     fn dyn_query_extension(
         &self,
@@ -76,6 +79,10 @@ impl<M: MrProvider> DynMrProvider for M {
 
     fn dyn_remote_token(&self) -> Option<RemoteToken> {
         self.remote_token()
+    }
+
+    fn dyn_numbered(&self, id: u64) {
+        self.numbered(id);
     }
 
     fn dyn_query_extension(
@@ -133,6 +140,10 @@ impl MrProvider for BoxedRegion {
         self.0.dyn_remote_token()
     }
 
+    fn numbered(&self, id: u64) {
+        self.0.dyn_numbered(id);
+    }
+
     fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
         self.0.dyn_query_extension(id, version)
     }
@@ -185,6 +196,10 @@ pub trait DynAdapterProvider: Send + Sync {
         id: &GUID,
         version: NDK_VERSION,
     ) -> Result<NDK_EXTENSION_INTERFACE>;
+    /// [`AdapterProvider::watch`].
+    fn dyn_watch(&self) -> Option<&Arc<dyn Watch>>;
+    /// [`AdapterProvider::watched_by`].
+    fn dyn_watched_by(&self, watch: &Arc<dyn Watch>);
     /// [`AdapterProvider::shut_down`].
     fn dyn_shut_down(&self);
 }
@@ -266,6 +281,14 @@ impl<A: AdapterProvider> DynAdapterProvider for A {
         self.query_extension(id, version)
     }
 
+    fn dyn_watch(&self) -> Option<&Arc<dyn Watch>> {
+        self.watch()
+    }
+
+    fn dyn_watched_by(&self, watch: &Arc<dyn Watch>) {
+        self.watched_by(watch);
+    }
+
     fn dyn_shut_down(&self) {
         self.shut_down();
     }
@@ -345,6 +368,14 @@ impl AdapterProvider for BoxedAdapter {
 
     fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
         self.0.dyn_query_extension(id, version)
+    }
+
+    fn watch(&self) -> Option<&Arc<dyn Watch>> {
+        self.0.dyn_watch()
+    }
+
+    fn watched_by(&self, watch: &Arc<dyn Watch>) {
+        self.0.dyn_watched_by(watch);
     }
 
     fn shut_down(&self) {

@@ -64,6 +64,7 @@ pub(super) trait DynQp: Send + Sync {
     fn dyn_write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool;
     fn dyn_read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool;
     fn dyn_flush(&self);
+    fn dyn_numbered(&self, id: u64);
     async fn dyn_close(&self);
 }
 
@@ -131,6 +132,10 @@ impl<Q: QpProvider> DynQp for Q {
         self.flush();
     }
 
+    fn dyn_numbered(&self, id: u64) {
+        self.numbered(id);
+    }
+
     async fn dyn_close(&self) {
         self.close().await;
     }
@@ -169,6 +174,10 @@ impl QpProvider for BoxedQueuePair {
 
     fn flush(&self) {
         self.0.dyn_flush();
+    }
+
+    fn numbered(&self, id: u64) {
+        self.0.dyn_numbered(id);
     }
 
     async fn close(&self) {

@@ -101,6 +101,12 @@ pub trait MrProvider: Send + Sync + Sized + 'static {
         None
     }
 
+    /// The number by which a watch knows the region ([`Watch`](crate::Watch)); told once, where there is one. A layer
+    /// passes it on.
+    fn numbered(&self, id: u64) {
+        let _ = id;
+    }
+
     /// A vendor's extension interface. C entry: `NdkQueryExtension`. Changes nothing.
     ///
     /// # Errors

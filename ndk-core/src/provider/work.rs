@@ -153,7 +153,29 @@ pub struct FastMemory<'a> {
     pub base: u64,
 }
 
-impl<M, W> WorkRequest<'_, M, W> {
+impl<'a, M, W> WorkRequest<'a, M, W> {
+    /// The same request about what `inside` finds in each region: for a layer that wraps regions.
+    pub(crate) fn inside<'r, N>(self, inside: impl FnOnce(&'r M) -> &'r N) -> WorkRequest<'r, N, W>
+    where
+        'a: 'r,
+    {
+        use WorkRequest as R;
+        match self {
+            R::Receive { local } => R::Receive { local },
+            R::Send { local, invalidate } => R::Send { local, invalidate },
+            R::Read { local, remote } => R::Read { local, remote },
+            R::Write { local, remote } => R::Write { local, remote },
+            R::FastRegister { region, memory, access } => {
+                R::FastRegister { region: inside(region), memory, access }
+            }
+            R::InvalidateRegion { region } => R::InvalidateRegion { region: inside(region) },
+            R::Bind { region, window, address, length, access } => {
+                R::Bind { region: inside(region), window, address, length, access }
+            }
+            R::InvalidateWindow { window } => R::InvalidateWindow { window },
+        }
+    }
+
     /// The request's kind.
     pub fn kind(&self) -> WorkKind {
         match self {
@@ -232,6 +254,12 @@ pub trait QpProvider: Send + Sync + Sized + 'static {
 
     /// Moves the queue pair to error: what is posted completes with CANCELLED.
     fn flush(&self);
+
+    /// The number by which a watch knows the queue pair ([`Watch`](crate::Watch)); told once, where there is one. A layer
+    /// passes it on.
+    fn numbered(&self, id: u64) {
+        let _ = id;
+    }
 
     /// Gives the queue pair up. Cannot fail.
     fn close(&self) -> impl Future<Output = ()> + Send;

@@ -11,7 +11,7 @@ use crate::contain::contain;
 use crate::domain::Domain;
 use crate::error::Result;
 use crate::platform::Platform;
-use crate::provider::{AdapterProvider, MrProvider};
+use crate::provider::{AdapterProvider, Event, MrProvider};
 use crate::sync::Ordering;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::addr_of_mut;
@@ -189,6 +189,20 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             let provider = addr_of_mut!((*region).provider);
             let _ =
                 contain("dropping a region", self.name(), || ManuallyDrop::drop(&mut *provider));
+            if (*region).word.load().is_watched() {
+                let _ = self.see(Event::Closed);
+                return self.keep();
+            }
+            self.free_memory();
+        }
+    }
+
+    /// # Safety
+    /// The region is the caller's alone, and the backend's part of it dropped.
+    pub(super) unsafe fn free_memory(self) {
+        let region = self.0.as_ptr();
+        // SAFETY: the caller's promise; no reference to the region is left.
+        unsafe {
             region.drop_in_place();
             alloc::alloc::dealloc(region.cast(), Self::LAYOUT.0);
         }

@@ -54,6 +54,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 .inspect_err(|error| self.log_refusal("initialise fast registration", error))?
         };
         let Some(done) = claimed else { return Ok(Progress::Pending) };
+        // SAFETY: the region is alive; the claim is held, and let go where the watch refuses the request.
+        unsafe {
+            if let Err(error) = self.tell_start("initialise fast registration", routine, context) {
+                let outcome = Err(error);
+                self.finish_initialise_inline(what, &outcome);
+                return outcome.map(|()| Progress::Done);
+            }
+        }
         // SAFETY: the claim makes slot and operation this call's.
         match unsafe {
             self.attempt("a request", Device::Needed, |region| {

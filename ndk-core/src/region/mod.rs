@@ -8,6 +8,7 @@ mod request;
 mod slot;
 mod snapshot;
 mod task;
+mod watched;
 mod word;
 
 use crate::abi::{
@@ -219,15 +220,15 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             // Each failure has its own way out, so that a success builds no result on the way.
             let access = match Access::from_flags(flags) {
                 Ok(access) => access,
-                Err(error) => return self.fail_inline(Op::Register, error),
+                Err(error) => return self.fail_arguments(Op::Register, error),
             };
             // The request's future, which gets the view, ends before the request does.
             let memory = match MdlView::new(mdl, length) {
                 Ok(memory) => memory,
-                Err(error) => return self.fail_inline(Op::Register, error),
+                Err(error) => return self.fail_arguments(Op::Register, error),
             };
             if length > self.adapter().info().MaxRegistrationSize {
-                return self.fail_inline(Op::Register, above_the_largest());
+                return self.fail_arguments(Op::Register, above_the_largest());
             }
             let at_once = |region: &A::Mr| region.register_at_once(memory, access);
             self.start(Op::Register, done, at_once, move |region| region.register(memory, access))
@@ -302,7 +303,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the caller's promise.
         let region = unsafe { self.get() };
         if !region.word.load().has_tokens() {
-            return None;
+            // SAFETY: as above.
+            return unsafe { self.no_token() };
         }
         contain("a token getter", self.name(), || ask(&region.provider)).unwrap_or_else(|_| {
             region.word.poison();
@@ -324,7 +326,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> Result<NDK_EXTENSION_INTERFACE> {
         // SAFETY: the caller's promise.
         let region = unsafe { self.get() };
-        region.word.load().check_alive()?;
+        // SAFETY: as above.
+        region
+            .word
+            .load()
+            .check_alive()
+            .inspect_err(|error| unsafe { self.refuse_query(error) })?;
         contain("query-extension", self.name(), || region.provider.query_extension(id, version))
             .unwrap_or_else(|_| {
                 region.word.poison();

@@ -12,7 +12,7 @@ use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Task;
 use crate::platform::Platform;
-use crate::provider::AdapterProvider;
+use crate::provider::{AdapterProvider, Event};
 use core::future::Future;
 use core::mem::MaybeUninit;
 use core::pin::Pin;
@@ -108,9 +108,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> Result<RequestCompletion> {
         // SAFETY: the caller's promises.
         let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)) };
-        done.and_then(|done| region.word.claim(op).map(|_| done))
-            // SAFETY: the region is alive.
-            .inspect_err(|error| unsafe { self.log_refusal(what, error) })
+        let accepted = done.and_then(|done| region.word.claim(op).map(|_| done));
+        // SAFETY: the region is alive.
+        let done = accepted.inspect_err(|error| unsafe { self.log_refusal(what, error) })?;
+        // SAFETY: as above; the claim is held, and let go where the watch refuses the request.
+        unsafe {
+            if let Err(error) = self.tell_start(what, routine, context) {
+                self.fail_inline(op, error.clone())?;
+                return Err(error);
+            }
+        }
+        Ok(done)
     }
 
     /// # Safety
@@ -122,6 +130,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let region = unsafe { self.get() };
         let state = region.word.load();
         log::warn!("{}: {what} refused while {state}: {error}", self.name());
+        // SAFETY: as above.
+        let _ = unsafe { self.see(Event::Refused { call: what, error }) };
         if error.kind() == ErrorKind::DeviceBusy {
             // SAFETY: the region keeps its domain alive.
             let windows = unsafe { region.domain.as_ref() }.windows_of(self);
@@ -310,6 +320,20 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         Err(error)
     }
 
+    /// As `fail_inline`, for arguments that the framework refuses.
+    ///
+    /// # Safety
+    /// As for `let_go`.
+    #[cold]
+    #[inline(never)]
+    pub(super) unsafe fn fail_arguments(self, op: Op, error: Error) -> Result<Progress> {
+        // SAFETY: the claim keeps the region alive.
+        unsafe {
+            self.refuse_arguments(op, &error);
+            self.fail_inline(op, error)
+        }
+    }
+
     /// The phase before and after an operation of the conventional kind.
     #[inline]
     pub(super) fn phases(op: Op, succeeded: bool) -> (Phase, Phase) {
@@ -327,6 +351,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     #[inline(never)]
     pub(super) unsafe fn log_failure(self, op: Op, error: &Error) {
         log::warn!("{}: {op:?} failed: {error}", self.name());
+        // SAFETY: the caller's promise.
+        unsafe {
+            if self.get().word.load().is_watched() {
+                let _ = self.see(Event::Failed);
+            }
+        }
     }
 
     /// Hands what is in the slot to the executor.

@@ -24,6 +24,8 @@ pub(crate) enum Op {
 }
 
 pub(super) const OP_SHIFT: u32 = 8;
+/// Somebody watches: a request never starts at once, so that the way that is taken then can tell.
+pub(super) const WATCHED: u64 = 1 << 15;
 pub(super) const FAST: u64 = 1 << 16;
 pub(super) const CLOSING: u64 = 1 << 17;
 pub(super) const POISONED: u64 = 1 << 18;
@@ -65,7 +67,7 @@ impl Snapshot {
     }
 
     pub(crate) fn op(self) -> Op {
-        match (self.0 >> OP_SHIFT) as u8 {
+        match (self.0 & !WATCHED) >> OP_SHIFT & 0xFF {
             0 => Op::None,
             1 => Op::Register,
             2 => Op::Initialise,
@@ -81,7 +83,8 @@ impl Snapshot {
         }
     }
 
-    /// Whether `admit` lets the operation start at once, for the two that are frequent: one comparison.
+    /// Whether `admit` lets the operation start at once, for the two that are frequent: one comparison. Not where somebody
+    /// watches.
     #[inline]
     pub(super) fn is_ready_for(self, op: Op) -> bool {
         const PHASE_AND_OP: u64 = 0xFFFF;
@@ -110,6 +113,10 @@ impl Snapshot {
     /// Invalidations that were posted and have not completed.
     pub(crate) fn invalidations(self) -> u64 {
         if self.is_fast() { (self.0 / INVALIDATION) & MAX_INVALIDATIONS } else { 0 }
+    }
+
+    pub(super) fn is_watched(self) -> bool {
+        self.0 & WATCHED != 0
     }
 
     pub(crate) fn is_closing(self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::snapshot::{
     BIND, CLOSING, FAST, FastState, INVALIDATION, MAX_BINDS, MAX_INVALIDATIONS, OP_SHIFT, Op,
-    POISONED, Phase, QUEUED, REF, Snapshot, wrong_state,
+    POISONED, Phase, QUEUED, REF, Snapshot, WATCHED, wrong_state,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::sync::{AtomicU64, Ordering, subtract};
@@ -194,6 +194,11 @@ impl Word {
                 Err(seen) => now = seen,
             }
         }
+    }
+
+    /// Somebody watches the region, which nobody else has yet.
+    pub(super) fn mark_watched(&self) {
+        self.0.fetch_or(WATCHED, Ordering::AcqRel);
     }
 
     /// Marks the region as closing; false where it was already.

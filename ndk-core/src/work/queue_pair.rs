@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job;
 use crate::platform::Platform;
 use crate::provider::{
-    AdapterProvider, Endpoint, QpProvider, QueueDepths, WorkCompletion, WorkKind,
+    AdapterProvider, Endpoint, Event, QpProvider, QueueDepths, WorkCompletion, WorkKind,
 };
 use alloc::string::String;
 use core::fmt;
@@ -58,12 +58,18 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             return Err(Error::new(ErrorKind::InvalidParameter, cause));
         }
         let create = || held.adapter().provider().create_qp(held.provider(), depths);
+        let origin = held.adapter().origin();
         let provider =
             Contained::new("create queue pair", create).await.map_err(|Panicked| panicked())??;
         let id = held.adapter().next_id();
         let child = held.adopt(Child::QueuePair(id));
         let inner = Inner { domain: held.keep(), child, posted: Posted::new(), provider };
-        Ok(QueuePair { inner: Some(inner), id })
+        let made = QueuePair { inner: Some(inner), id };
+        if made.domain().adapter().watch().is_some() {
+            made.inner().provider.numbered(id);
+            let _ = made.see(Event::Made(origin));
+        }
+        Ok(made)
     }
 }
 
@@ -191,6 +197,13 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     #[cold]
     pub(super) fn log_refusal(&self, error: &Error) {
         log::warn!("{}: request refused: {error}", self.name());
+        let _ = self.see(Event::Refused { call: "post a request", error });
+    }
+
+    /// Tells the adapter's watch, if there is one.
+    #[cold]
+    fn see(&self, event: Event<'_>) -> Result<()> {
+        self.domain().adapter().see(self.id, &self.name(), event)
     }
 
     /// The name in log lines.

@@ -7,7 +7,7 @@ use crate::domain::{Child, Domain, DomainRef};
 use crate::error::Result;
 use crate::job;
 use crate::platform::Platform;
-use crate::provider::{AdapterProvider, WindowProvider};
+use crate::provider::{AdapterProvider, Event, WindowProvider};
 use crate::region::RegionRef;
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use alloc::sync::Arc;
@@ -123,13 +123,18 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         // SAFETY: the caller's promise; the reference taken here passes to the window, or goes with an error.
         let held = unsafe { self.hold()? };
         let create = || held.adapter().provider().create_window(held.provider());
+        let origin = held.adapter().origin();
         let provider = Contained::new("create window", create).await.map_err(|_| panicked())??;
         let id = held.adapter().next_id();
         let state =
             Arc::new(WindowState { bound: Mutex::new(None), listed: AtomicU64::new(0), id });
         let child = held.adopt(Child::Window(state.clone()));
         let inner = Inner { domain: held.keep(), child, provider };
-        Ok(MemoryWindow { inner: Some(inner), state })
+        let made = MemoryWindow { inner: Some(inner), state };
+        // SAFETY: the window's reference keeps the domain.
+        let adapter = unsafe { made.inner().domain.get() }.adapter();
+        let _ = adapter.see(id, &made.name(), Event::Made(origin));
+        Ok(made)
     }
 }
 

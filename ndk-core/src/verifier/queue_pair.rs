@@ -1,0 +1,174 @@
+//! A verified queue pair: each request completes once, and by tokens that live.
+
+use super::desk::Desk;
+use super::desks::retired_token;
+use super::region::VerifiedRegion;
+use crate::error::{ErrorKind, Result};
+use crate::platform::Std;
+use crate::provider::{
+    Endpoint, QpProvider, Sge, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
+};
+use crate::sync::Mutex;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll};
+use std::collections::HashMap;
+
+/// What tells posted requests apart, as far as it does.
+type Key = (u64, u64, WorkKind);
+
+fn key(id: WorkId, kind: WorkKind) -> Key {
+    (id.context, id.tag, kind)
+}
+
+/// A queue pair of a verified adapter.
+pub struct VerifiedQueuePair<Q> {
+    inner: Q,
+    desk: Arc<Desk>,
+    id: AtomicU64,
+    /// What has not completed, with the remote token that it goes by; 0 for none.
+    posted: Mutex<Std, HashMap<Key, Vec<u32>>>,
+}
+
+impl<Q: QpProvider> VerifiedQueuePair<Q> {
+    pub(super) fn new(inner: Q, desk: &Arc<Desk>) -> Self {
+        let posted = Mutex::new(HashMap::new());
+        Self { inner, desk: desk.clone(), id: AtomicU64::new(0), posted }
+    }
+
+    fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Takes a request off the list; `None` where it is not there.
+    fn take(&self, key: Key) -> Option<u32> {
+        let mut posted = self.posted.lock();
+        let requests = posted.get_mut(&key)?;
+        // The first, since completions come in the order of posting.
+        let token = requests.remove(0);
+        if requests.is_empty() {
+            posted.remove(&key);
+        }
+        Some(token)
+    }
+
+    /// A local token that no live registration has, and an earlier one had (V11).
+    fn check_local(&self, local: &[Sge]) -> Result<()> {
+        for token in local.iter().map(|element| element.token.get()) {
+            if let Some(region) = self.desk.tokens.retired_of(token) {
+                let region = self.desk.name_of(region);
+                let did = format!(
+                    "posted with the local token {token:#x} of an earlier registration of {region}"
+                );
+                self.desk.consumer(vec!["V11", "F4"], self.id(), did.clone());
+                self.desk.refuse("V11", &did)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A remote token with which an access was refused (V11).
+    fn check_remote(&self, token: u32) {
+        if let Some(region) = retired_token(token) {
+            let did = format!(
+                "reached for the remote token {token:#x} of an earlier registration of {region}"
+            );
+            self.desk.consumer(vec!["V11", "F4"], self.id(), did);
+        }
+    }
+}
+
+impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
+    type Mr = VerifiedRegion<Q::Mr>;
+    type Window = Q::Window;
+
+    fn endpoint(&self) -> Endpoint {
+        self.inner.endpoint()
+    }
+
+    async fn connect(&self, peer: &Endpoint) -> Result<()> {
+        self.inner.connect(peer).await
+    }
+
+    fn post(&self, id: WorkId, request: WorkRequest<'_, Self::Mr, Self::Window>) -> Result<()> {
+        use WorkRequest as R;
+        let (key, mut remote_token) = (key(id, request.kind()), 0);
+        let (mut fast, mut window) = (None, None);
+        match &request {
+            R::Receive { local } | R::Send { local, .. } => self.check_local(local)?,
+            R::Read { local, remote } | R::Write { local, remote } => {
+                self.check_local(local)?;
+                remote_token = remote.token.get();
+            }
+            &R::FastRegister { region, access, .. } => {
+                fast = Some((region, region.before_fast_registration(), access));
+            }
+            &R::Bind { window: bound, .. } => window = Some(bound),
+            _ => {}
+        }
+        // Noted before the posting, since its completion may be polled before that returns.
+        self.posted.lock().entry(key).or_default().push(remote_token);
+        let posted = self.inner.post(id, request.inside(|region| &region.inner));
+        if posted.is_err() {
+            let _ = self.take(key);
+        }
+        if let Some((region, before, access)) = fast {
+            region.after_fast_registration(before, posted.is_ok().then_some(access));
+        }
+        if let Some(token) = window.and_then(WindowProvider::remote_token) {
+            // A window's token may be what a region's was.
+            self.desk.tokens.forget(token.get());
+        }
+        posted
+    }
+
+    fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
+        loop {
+            let Poll::Ready(completion) = self.inner.poll_completion(cx) else {
+                return Poll::Pending;
+            };
+            let WorkCompletion { id, kind, .. } = completion;
+            match self.take(key(id, kind)) {
+                Some(token) => {
+                    if completion.result == Err(ErrorKind::AccessViolation) && token != 0 {
+                        self.check_remote(token);
+                    }
+                    return Poll::Ready(completion);
+                }
+                // Not given on: what it was about may be gone.
+                None => {
+                    let did = format!(
+                        "a {kind:?} with context {:#x} completed that is over, or was never posted",
+                        id.context
+                    );
+                    self.desk.provider(vec!["V20", "B2"], self.id(), did);
+                }
+            }
+        }
+    }
+
+    fn flush(&self) {
+        self.inner.flush();
+    }
+
+    fn numbered(&self, id: u64) {
+        self.id.store(id, Ordering::Relaxed);
+        self.inner.numbered(id);
+    }
+
+    async fn close(&self) {
+        self.desk.run(self.id(), "close", self.inner.close(), || ()).await;
+    }
+}
+
+impl<Q> fmt::Debug for VerifiedQueuePair<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedQueuePair")
+            .field("id", &self.id.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,307 @@
+//! A verified region.
+
+use super::desk::Desk;
+use super::desks::{overlap, watch_chain};
+use super::tokens::{Pair, Wrong};
+use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
+use crate::access::{Access, LocalToken, RemoteToken};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mdl::{MdlView, Snapshot};
+use crate::platform::Std;
+use crate::provider::{MrProvider, RegionKind};
+use crate::sync::Mutex;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What is known of a region's registration, also to those who free memory.
+#[derive(Default)]
+pub(super) struct Shadow {
+    id: AtomicU64,
+    state: ShadowState,
+}
+
+struct ShadowState(Mutex<Std, Held>);
+
+impl Default for ShadowState {
+    fn default() -> Self {
+        Self(Mutex::new(Held::default()))
+    }
+}
+
+#[derive(Default)]
+struct Held {
+    /// The page frames that the device may reach.
+    frames: Vec<Range<usize>>,
+    /// The chain of a registration that pends.
+    chain: Option<Snapshot>,
+    tokens: Pair,
+}
+
+impl Shadow {
+    /// The number by which the framework knows the region.
+    pub(super) fn id(&self) -> u64 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_chain(&self, mdl: usize) -> bool {
+        self.state.0.lock().chain.as_ref().is_some_and(|chain| chain.has(mdl))
+    }
+
+    pub(super) fn holds(&self, frames: &Range<usize>) -> bool {
+        self.state.0.lock().frames.iter().any(|range| overlap(range, frames))
+    }
+
+    fn keep_chain(&self, chain: Snapshot) {
+        self.state.0.lock().chain = Some(chain);
+        watch_chain(true);
+    }
+
+    fn take_chain(&self) -> Option<Snapshot> {
+        let chain = self.state.0.lock().chain.take();
+        if chain.is_some() {
+            watch_chain(false);
+        }
+        chain
+    }
+
+    fn set_tokens(&self, tokens: Pair) {
+        self.state.0.lock().tokens = tokens;
+    }
+
+    fn take_tokens(&self) -> Pair {
+        mem::take(&mut self.state.0.lock().tokens)
+    }
+
+    fn let_go(&self) {
+        self.state.0.lock().frames.clear();
+    }
+}
+
+/// Adjacent page frames as ranges.
+pub(super) fn ranges(memory: MdlView<'_>, into: &mut Vec<Range<usize>>) {
+    into.clear();
+    for frame in memory.frames() {
+        match into.last_mut() {
+            Some(last) if last.end == frame => last.end += 1,
+            _ => into.push(frame..frame + 1),
+        }
+    }
+}
+
+/// A region of a verified adapter.
+pub struct VerifiedRegion<M> {
+    pub(super) inner: M,
+    desk: Arc<Desk>,
+    shadow: Arc<Shadow>,
+    place: usize,
+    kind: RegionKind,
+    /// After how many deregistrations a token may come back, where that is promised.
+    distance: Option<u32>,
+}
+
+/// A request of the region, which is over when this is dropped, however it came to that.
+struct Request<'r>(&'r Desk, &'r Shadow);
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        drop(self.1.take_chain());
+        self.0.end_request(self.1.id());
+    }
+}
+
+impl<M: MrProvider> VerifiedRegion<M> {
+    pub(super) fn new(inner: M, desk: &Arc<Desk>, kind: RegionKind, distance: Option<u32>) -> Self {
+        let shadow = Arc::<Shadow>::default();
+        let place = desk.shadows.lock().insert(Arc::downgrade(&shadow));
+        Self { inner, desk: desk.clone(), shadow, place, kind, distance }
+    }
+
+    fn id(&self) -> u64 {
+        self.shadow.id()
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request(&self.desk, &self.shadow)
+    }
+
+    fn tokens(&self) -> Pair {
+        let (local, remote) = (self.inner.local_token(), self.inner.remote_token());
+        (local.map_or(0, LocalToken::get), remote.map_or(0, RemoteToken::get))
+    }
+
+    /// The tokens of a registration that has just succeeded; false where they cannot be right.
+    fn adopt(&self, access: Access) -> bool {
+        let tokens = self.tokens();
+        let mut wrongs: Vec<(Vec<&'static str>, String)> = Vec::new();
+        if tokens.0 == 0 {
+            wrongs.push((vec!["V25", "E1"], "it is registered, and its local token is 0".into()));
+        }
+        match (access.is_remote(), tokens.1) {
+            (true, 0) => {
+                let did = "it is registered with remote rights, and its remote token is 0";
+                wrongs.push((vec!["V25", "E1"], did.into()));
+            }
+            (false, 1..) => {
+                let did = format!("it has no remote rights, and the remote token {:#x}", tokens.1);
+                wrongs.push((vec!["E3", "E1"], did));
+            }
+            _ => {}
+        }
+        wrongs.extend(self.claim(tokens));
+        let is_right = wrongs.is_empty();
+        wrongs.into_iter().for_each(|(rules, did)| self.desk.provider(rules, self.id(), did));
+        is_right
+    }
+
+    /// Makes the tokens the region's.
+    fn claim(&self, tokens: Pair) -> Option<(Vec<&'static str>, String)> {
+        self.shadow.set_tokens(tokens);
+        let wrong = self.desk.tokens.adopt(self.id(), tokens, self.distance)?;
+        Some(match wrong {
+            Wrong::Shared(token, other) => {
+                let other = self.desk.name_of(other);
+                (vec!["V25", "E2"], format!("its token {token:#x} is that of {other} too"))
+            }
+            Wrong::TooSoon(token, since) => {
+                let did = format!("its token {token:#x} was retired {since} deregistrations ago");
+                (vec!["D4"], did)
+            }
+        })
+    }
+
+    /// What a posted fast registration makes of the token.
+    pub(super) fn before_fast_registration(&self) -> Pair {
+        let tokens = self.shadow.take_tokens();
+        self.desk.tokens.release(self.id(), tokens);
+        tokens
+    }
+
+    /// It was posted, or not.
+    pub(super) fn after_fast_registration(&self, before: Pair, access: Option<Access>) {
+        let tokens = self.tokens();
+        if let Some((rules, did)) = self.claim(tokens) {
+            self.desk.provider(rules, self.id(), did);
+        }
+        if access.is_some_and(Access::is_remote) && tokens.1 == 0 {
+            let did = "it is fast-registered with remote rights, and its remote token is 0";
+            self.desk.provider(vec!["V25", "E4"], self.id(), did.into());
+        }
+        if before.1 != 0 && before.1 != tokens.1 {
+            self.desk.tokens.retire(self.id(), (0, before.1));
+        }
+    }
+
+    /// Compares the chain of a registration that has pended (V8).
+    fn check_chain(&self) -> Result<()> {
+        let Some(chain) = self.shadow.take_chain() else { return Ok(()) };
+        // SAFETY: the consumer keeps the chain until the request's completion, which was not called; what was freed of
+        // the hosted ones is kept.
+        let Some(did) = (unsafe { chain.changed() }) else { return Ok(()) };
+        self.desk.consumer(vec!["V8", "C15"], self.id(), did.to_string());
+        self.desk.refuse("V8", did)
+    }
+}
+
+impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
+    async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
+        let _request = self.request();
+        ranges(memory, &mut self.shadow.state.0.lock().frames);
+        let register = self.inner.register(memory, access);
+        let pended = || self.shadow.keep_chain(Snapshot::of(memory));
+        let registered = self.desk.run(self.id(), "register", register, pended).await;
+        if let Err(error) = registered {
+            self.shadow.let_go();
+            // What failed may have failed because of it, so it is looked at all the same.
+            return self.check_chain().and(Err(error));
+        }
+        let checked = self.check_chain();
+        let is_right = self.adopt(access);
+        let refused = match (checked, is_right || !self.desk.fails()) {
+            (Ok(()), true) => return Ok(()),
+            (Err(error), _) => error,
+            (Ok(()), false) => {
+                Error::new(ErrorKind::Internal, "the backend gave wrong tokens").rule("V25")
+            }
+        };
+        self.desk.tokens.retire(self.id(), self.shadow.take_tokens());
+        if let Err(error) = self.inner.deregister().await {
+            log::error!("{}: it stays registered: {error}", self.desk.name_of(self.id()));
+        }
+        self.shadow.let_go();
+        Err(refused)
+    }
+
+    async fn deregister(&self) -> Result<()> {
+        let _request = self.request();
+        // Before the backend, which may give the tokens to another region as soon as it has them back.
+        let tokens = self.shadow.take_tokens();
+        self.desk.tokens.retire(self.id(), tokens);
+        let ended = self.desk.run(self.id(), "deregister", self.inner.deregister(), || ()).await;
+        match &ended {
+            Ok(()) => self.shadow.let_go(),
+            Err(_) => {
+                self.shadow.set_tokens(tokens);
+                self.desk.tokens.adopt(self.id(), tokens, None);
+            }
+        }
+        ended
+    }
+
+    async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
+        let _request = self.request();
+        let before = self.before_fast_registration();
+        let initialise = self.inner.initialize_fast_register(pages, remote);
+        let done =
+            self.desk.run(self.id(), "initialise fast registration", initialise, || ()).await;
+        self.after_fast_registration(before, None);
+        done
+    }
+
+    async fn close(&self) {
+        let tokens = self.shadow.take_tokens();
+        match self.kind {
+            RegionKind::Conventional if tokens != (0, 0) => {
+                self.desk.tokens.retire(self.id(), tokens);
+            }
+            _ => self.desk.tokens.release(self.id(), tokens),
+        }
+        self.desk.run(self.id(), "close", self.inner.close(), || ()).await;
+        self.shadow.let_go();
+    }
+
+    fn local_token(&self) -> Option<LocalToken> {
+        self.inner.local_token()
+    }
+
+    fn remote_token(&self) -> Option<RemoteToken> {
+        self.inner.remote_token()
+    }
+
+    fn numbered(&self, id: u64) {
+        self.shadow.id.store(id, Ordering::Relaxed);
+        self.inner.numbered(id);
+    }
+
+    fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
+        self.inner.query_extension(id, version)
+    }
+}
+
+impl<M> Drop for VerifiedRegion<M> {
+    fn drop(&mut self) {
+        self.desk.shadows.lock().remove(self.place);
+    }
+}
+
+impl<M> fmt::Debug for VerifiedRegion<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifiedRegion").field("id", &self.shadow.id()).finish_non_exhaustive()
+    }
+}
