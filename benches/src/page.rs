@@ -136,7 +136,7 @@ const PAIR_TEXT: &str = "\
 Nanoseconds for both calls together, and how many times the C twin's that is. Each calls through the region's table, as
 a consumer in C does. *forwarding layer* has a layer of the provider traits between framework and simulator that forwards
 every call. *pending* has a layer that gives way once in each request: the request pends, and its task is run on the same
-thread. There is no row of a verifier, which is not written yet.
+thread. What the verifier adds is in the rows of the pair.
 
 ";
 

@@ -35,7 +35,8 @@ typedef struct ndkmr_options {
 } ndkmr_options;
 
 /* Opens an adapter of the backend with this name (UTF-8): scheme[:instance][?key=value&...], as in
- * "sim" or "sim?seed=7". %XX stands for a byte. options may be null.
+ * "sim" or "sim?seed=7". %XX stands for a byte. options may be null. "verify+" before a name puts the
+ * verifier over the backend, see below.
  *
  * The version's major number is served or not; a minor number up to the backend's highest gives that
  * highest, which the adapter's header shows (1.2 or 2.0).
@@ -54,7 +55,8 @@ NTSTATUS ndkmr_open(const char *backend, NDK_VERSION version, const ndkmr_option
 
 /* Closes an adapter. Blocks until every object made from it is closed and every completion routine
  * has returned; after a success none of them runs any more, and every pointer to the adapter or to
- * what was made from it is dead. While objects stay open it goes on waiting, and the log names them.
+ * what was made from it is dead. While objects stay open it goes on waiting, and the log names them;
+ * the verifier can end that.
  *
  * Do not call it with a lock held that a completion routine takes.
  *
@@ -63,6 +65,34 @@ NTSTATUS ndkmr_open(const char *backend, NDK_VERSION version, const ndkmr_option
  *   The adapter is as it was.
  * STATUS_INVALID_PARAMETER: null, or no adapter that is open here; the pointer is not followed. */
 NTSTATUS ndkmr_close(NDK_ADAPTER *adapter);
+
+/* ---- The verifier ---------------------------------------------------------------------------- */
+
+/* An adapter that was opened as "verify+NAME", say "verify+sim?seed=7", is watched: what its consumer
+ * or its provider does wrong is found, and written to the log (a consumer's as a warning, a provider's
+ * as an error). Options stand in parentheses, as in "verify(policy=fail,limit=5s)+sim":
+ *
+ *   policy      log; count: nothing is logged; fail: mistakes fail the call as well
+ *   limit       for how long a request may pend, and ndkmr_close wait for what was never closed,
+ *               as in 500ms, 5s or 2m; 30s. With policy=fail such a close is STATUS_DEVICE_BUSY, and
+ *               can be called again.
+ *   backtraces  true; false: does not keep where objects were created
+ *
+ * docs/verifier.md says what is found, and what cannot be. */
+
+/* How many mistakes were found on an adapter, each counted once for its object. Both pointers may be
+ * null. Zero for an adapter without the verifier.
+ *
+ * STATUS_INVALID_PARAMETER: null, or no adapter that is open here; the pointer is not followed.
+ * STATUS_INVALID_DEVICE_STATE: another thread is closing it. */
+NTSTATUS ndkmr_count_findings(NDK_ADAPTER *adapter, SIZE_T *consumer /* out, opt */,
+                              SIZE_T *provider /* out, opt */);
+
+/* Writes the finding with this number, from 0 on, as ndkmr_last_error writes its sentence: whose
+ * mistake it is, by which rules, on which object, what was done, what would be right, and where the
+ * object was created, over several lines. Returns the length of the whole, without the zero byte; 0
+ * where there is none of that number, or the adapter is none that is open here. */
+SIZE_T ndkmr_get_finding(NDK_ADAPTER *adapter, SIZE_T number, char *buffer /* out, opt */, SIZE_T size);
 
 /* ---- Memory descriptor lists ----------------------------------------------------------------- */
 

@@ -97,6 +97,29 @@ pub unsafe extern "C" fn ndkmr_close(adapter: *mut NDK_ADAPTER) -> NTSTATUS {
     })
 }
 
+/// Looks at the adapter at this address, which nobody closes meanwhile.
+pub(crate) fn with_open<R>(
+    key: usize,
+    look: impl FnOnce(&Opened<BoxedAdapter, Std>) -> R,
+) -> Result<R> {
+    match ADAPTERS.lock().get(&key) {
+        Some(Adapter::Open(opened)) => Ok(look(opened)),
+        Some(Adapter::Closing) => {
+            let cause = "another thread is closing the adapter";
+            Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("H7"))
+        }
+        None => Err(not_open(key)),
+    }
+}
+
+fn not_open(key: usize) -> Error {
+    invalid(if key == 0 {
+        "the adapter is null"
+    } else {
+        "this is no adapter that ndkmr_open gave and that is still open"
+    })
+}
+
 /// Takes the adapter at this address for a close.
 fn claim(key: usize) -> Result<Opened<BoxedAdapter, Std>> {
     let state = |cause: &'static str| Error::new(ErrorKind::InvalidDeviceState, cause);
@@ -104,13 +127,7 @@ fn claim(key: usize) -> Result<Opened<BoxedAdapter, Std>> {
         return Err(state("called inside a log callback, for which the adapter may be waiting"));
     }
     let mut adapters = ADAPTERS.lock();
-    let Some(adapter) = adapters.get_mut(&key) else {
-        return Err(invalid(if key == 0 {
-            "the adapter is null"
-        } else {
-            "this is no adapter that ndkmr_open gave and that is still open"
-        }));
-    };
+    let Some(adapter) = adapters.get_mut(&key) else { return Err(not_open(key)) };
     match std::mem::replace(adapter, Adapter::Closing) {
         Adapter::Open(opened) => Ok(opened),
         Adapter::Closing => Err(state("another thread is closing the adapter already").rule("H7")),

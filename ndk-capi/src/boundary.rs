@@ -58,19 +58,25 @@ pub(crate) fn out<T>(pointer: *mut *mut T) -> Result<*mut *mut T> {
 /// `buffer` can be written up to `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ndkmr_last_error(buffer: *mut c_char, size: usize) -> usize {
-    let write = |last: &RefCell<String>| {
-        let last = last.borrow();
-        if !buffer.is_null() && size > 0 {
-            let text = &last[..last.floor_char_boundary(size - 1)];
-            // SAFETY: the text and its zero byte have at most `size` bytes, which the caller lets be written.
-            unsafe {
-                buffer.cast::<u8>().copy_from_nonoverlapping(text.as_ptr(), text.len());
-                buffer.add(text.len()).write(0);
-            }
-        }
-        last.len()
-    };
+    // SAFETY: the caller's promise.
+    let write = |last: &RefCell<String>| unsafe { write_text(&last.borrow(), buffer, size) };
     LAST_ERROR.try_with(write).unwrap_or_else(|_| write(&RefCell::default()))
+}
+
+/// Writes a text to a buffer of C's, ended by a zero byte and cut to fit, and gives the length of the whole.
+///
+/// # Safety
+/// `buffer` is null, or can be written up to `size` bytes.
+pub(crate) unsafe fn write_text(text: &str, buffer: *mut c_char, size: usize) -> usize {
+    if !buffer.is_null() && size > 0 {
+        let shown = &text[..text.floor_char_boundary(size - 1)];
+        // SAFETY: the text and its zero byte have at most `size` bytes, which the caller lets be written.
+        unsafe {
+            buffer.cast::<u8>().copy_from_nonoverlapping(shown.as_ptr(), shown.len());
+            buffer.add(shown.len()).write(0);
+        }
+    }
+    text.len()
 }
 
 #[cfg(test)]

@@ -10,12 +10,14 @@
 
 mod adapter;
 mod boundary;
+mod findings;
 mod logger;
 mod mdl;
 mod status;
 
 pub use adapter::{ndkmr_close, ndkmr_open, ndkmr_options};
 pub use boundary::ndkmr_last_error;
+pub use findings::{ndkmr_count_findings, ndkmr_get_finding};
 pub use logger::{ndkmr_log_callback, ndkmr_set_log};
 pub use mdl::{ndkmr_mdl_create, ndkmr_mdl_create_chain, ndkmr_mdl_free, ndkmr_part};
 pub use status::ndkmr_status_name;

@@ -1,7 +1,7 @@
 //! Atomics, cells and locks, in one place, so that loom models and targets without `std` can replace them.
 //!
-//! Nothing else in the framework names `core::sync::atomic`, `UnsafeCell` or a lock; a hosted buffer's bytes are atomics
-//! of their own.
+//! Nothing else in the framework names `core::sync::atomic`, `UnsafeCell` or a lock, but what no model has: the bytes of a
+//! hosted buffer, and the verifier's counts.
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::AtomicU64;

@@ -44,7 +44,7 @@ fn a_mistake_is_logged_once_or_only_counted() {
         let pd = program.domain();
         let mr = region(pd, false);
         assert_eq!(close(mr), STATUS_SUCCESS);
-        (0..3).for_each(|_| drop(deregister(mr)));
+        (0..3).for_each(|_| assert_eq!(deregister(mr), STATUS_INVALID_DEVICE_STATE));
         assert_eq!(program.consumer("V3", "/mr").times, 3);
         let lines = lines(&format!("{policy}ging"));
         assert_eq!(lines.len(), logged, "{lines:#?}");

@@ -245,7 +245,7 @@ fn v25_tokens_that_cannot_be_right() {
             let regions = [calls::region(pd, false), calls::region(pd, false)];
             calls::register_with(regions[0], &mdl, LOCAL, Ticket::new());
             calls::register_with(regions[1], &mdl, LOCAL, Ticket::new());
-            regions.map(calls::close);
+            regions.into_iter().for_each(|mr| assert_eq!(calls::close(mr), STATUS_SUCCESS));
         });
         assert_eq!(shared, ["V25"]);
         let soon = run(Wrong::TokenTooSoon, policy, one_region(LOCAL));

@@ -36,6 +36,7 @@ int main(void)
     MDL *mdl = NULL;
     MDL *chain = NULL;
     char why[256];
+    SIZE_T consumer = 1, provider = 1;
     int lines = 0;
 
     REQUIRE(ndkmr_last_error(NULL, 0) == 0);
@@ -61,6 +62,9 @@ int main(void)
     version.Minor = 1;
     REQUIRE(adapter->Dispatch->NdkQueryExtension(&adapter->Header, &id, version, &interface) ==
             STATUS_NOT_SUPPORTED);
+    REQUIRE(ndkmr_count_findings(adapter, &consumer, &provider) == STATUS_SUCCESS);
+    REQUIRE(consumer == 0 && provider == 0);
+    REQUIRE(ndkmr_get_finding(adapter, 0, NULL, 0) == 0);
     REQUIRE(ndkmr_close(adapter) == STATUS_SUCCESS);
 
     REQUIRE(ndkmr_mdl_create(memory, sizeof memory, &mdl) == STATUS_SUCCESS);

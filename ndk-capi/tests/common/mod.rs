@@ -68,6 +68,22 @@ impl Workbench {
         program
     }
 
+    /// Compiles a source to a library that can be opened at run time.
+    pub(crate) fn shared_library(&self, name: &str, source: &Path) -> PathBuf {
+        let library = self.directory.path().join(name).with_extension(env::consts::DLL_EXTENSION);
+        let output = compiler("CC", "cc")
+            .args(["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-O1", "-std=c11"])
+            .args(["-shared", "-fPIC"])
+            .arg(format!("-I{}", include().display()))
+            .arg(source)
+            .arg("-o")
+            .arg(&library)
+            .output()
+            .expect("the compiler starts");
+        check(&output, "the compiler");
+        library
+    }
+
     /// A file of this name with this text.
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.directory.path().join(name);

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::executor::Executor;
 use crate::extension::NDKMR_CAPABILITIES;
 use crate::platform::{Platform, Waits};
-use crate::provider::{AdapterProvider, Event, Finding};
+use crate::provider::{AdapterProvider, Event, Finding, Watch};
 use crate::sync::{AtomicU64, CShared, Mutex, Refs};
 use alloc::boxed::Box;
 use alloc::format;
@@ -107,9 +107,14 @@ impl<A: AdapterProvider, P: Platform> Opened<A, P> {
         &self.shared().provider
     }
 
-    /// What a watch of the adapter has found ([`Watch`](crate::Watch)); nothing where it has none.
+    /// Who watches the adapter, such as the verifier; whoever keeps this can read what it finds after the close too.
+    pub fn watch(&self) -> Option<Arc<dyn Watch>> {
+        self.shared().watch().cloned()
+    }
+
+    /// What a watch of the adapter has found; nothing where it has none.
     pub fn findings(&self) -> Vec<Finding> {
-        self.shared().watch().map_or_else(Vec::new, |watch| watch.findings())
+        self.watch().map_or_else(Vec::new, |watch| watch.findings())
     }
 
     fn shared(&self) -> &Adapter<A, P> {

@@ -4,6 +4,7 @@ mod cause;
 pub(crate) mod entry;
 mod lam;
 mod opener;
+pub(crate) mod ticket;
 
 pub(crate) use cause::Entry;
 pub(crate) use lam::Lam;

@@ -33,6 +33,7 @@ mod case;
 mod cases;
 mod consumer;
 mod control;
+mod current;
 mod desk;
 mod ending;
 mod env;
@@ -61,6 +62,7 @@ mod tables;
 mod ticket;
 mod watch;
 
+pub use current::case_in_progress;
 pub use kit::{Kit, main};
 pub use plan::Planned;
 pub use rules::{Coverage, Rule, rules};

@@ -3,6 +3,7 @@
 use super::case::{Case, Device, RouteKind, Span, Way, Ways};
 use super::cases;
 use super::control::Control;
+use super::current::InProgress;
 use super::desk::Desk;
 use super::env::Env;
 use super::hooks::{LeftOut, NO_PACE};
@@ -116,6 +117,7 @@ fn run(
     if setting.1 != Way::Inline && !device.paces {
         return Ok(Completion::ignored_with(NO_PACE));
     }
+    let _in_progress = InProgress::new(case.id, case.name);
     let mut env = Env::new(kit, device, setting)?;
     let ended = catch_unwind(AssertUnwindSafe(|| (case.run)(&mut env)));
     let left_out = match ended.map_err(|panic| panic.downcast::<LeftOut>()) {

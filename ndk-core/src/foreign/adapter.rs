@@ -9,17 +9,16 @@ use crate::abi::{
 };
 use crate::access::LocalToken;
 use crate::adapter::Opened;
-use crate::call::{
-    Created, Entry, Lam, Opener, OpenerFn, Request, close_later, entry, start_create, start_request,
-};
+use crate::call::{Created, Entry, Lam, Opener, OpenerFn, Request, close_later, entry};
 use crate::capabilities::Capabilities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mdl::{Mdl, MdlView};
 use crate::platform::{Std, Waits};
-use crate::provider::{AdapterProvider, Mapping, NoQueuePair, NoWindow, RegionKind};
+use crate::provider::{AdapterProvider, Mapping, NoQueuePair, NoWindow, RegionKind, Watch};
 use crate::sync::Mutex;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::fmt;
 use core::ptr::NonNull;
 use futures_lite::future::block_on;
@@ -97,13 +96,14 @@ impl ForeignAdapter {
 }
 
 /// Keeps the adapter from closing until the domain is there, or is not.
-struct CreatingPd(#[expect(dead_code, reason = "held for its drop")] Inside<NDK_ADAPTER>);
+struct CreatingPd(Inside<NDK_ADAPTER>);
 
 impl CreatingPd {
-    fn adopt(output: &Created) -> Result<ForeignPd> {
+    fn adopt(&self, output: &Created) -> Result<ForeignPd> {
         let pd = created::<NDK_PD>(Entry::CreatePd, output)?;
+        let watch = self.0.handle().watched().map(|watched| watched.watch());
         // SAFETY: fresh from its creation, and nobody else has it.
-        Ok(unsafe { ForeignPd::new(pd) })
+        Ok(unsafe { ForeignPd::new(pd, watch) })
     }
 }
 
@@ -111,7 +111,7 @@ impl Request for CreatingPd {
     type Output = Created;
 
     fn unclaimed(self, output: Created) {
-        drop(Self::adopt(&output));
+        drop(self.adopt(&output));
     }
 }
 
@@ -161,12 +161,11 @@ impl AdapterProvider for ForeignAdapter {
         // SAFETY: the adapter is open, since the request is inside, and its table keeps the contract.
         let running = unsafe {
             let adapter = *inside;
-            start_create(CreatingPd(inside), |done, context, out| {
-                entry::create_pd(adapter, done, context, out)
-            })
+            let create = |done, context, out| entry::create_pd(adapter, done, context, out);
+            self.handle.start_create("create domain", CreatingPd(inside), create)
         };
-        let (_request, output) = running.await;
-        CreatingPd::adopt(&output)
+        let (request, output) = running.await;
+        request.adopt(&output)
     }
 
     async fn close_pd(&self, pd: &ForeignPd) {
@@ -193,7 +192,9 @@ impl AdapterProvider for ForeignAdapter {
         // mapping stay with the request.
         let running = unsafe {
             let (adapter, mdl, room) = (*inside, (chain.as_ptr(), length), lam.pointers());
-            start_request(Building { adapter: inside, lam, _chain: chain }, |done, context| {
+            let kept = chain.clone();
+            let request = Building { adapter: inside, lam, _chain: chain };
+            self.handle.start_request("build mapping", Some(&kept), request, |done, context| {
                 entry::build_lam(adapter, mdl, room, done, context)
             })
         };
@@ -221,6 +222,12 @@ impl AdapterProvider for ForeignAdapter {
         let inside = self.handle.enter()?;
         // SAFETY: the adapter is open while this call is inside.
         unsafe { entry::query_adapter(*inside, id, version) }
+    }
+
+    /// A watch makes the bridge give numbers for contexts, and write to the reserved block of each domain's and region's
+    /// header.
+    fn watched_by(&self, watch: &Arc<dyn Watch>) {
+        self.handle.watch_calls(watch, "the adapter");
     }
 
     fn shut_down(&self) {

@@ -4,9 +4,10 @@ use super::handle::{Handle, Inside, Target};
 use super::region::ForeignRegion;
 use crate::abi::{NDK_MR, NDK_PD};
 use crate::access::LocalToken;
-use crate::call::{Created, Entry, Request, entry, start_create};
+use crate::call::{Created, Entry, Request, entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::provider::RegionKind;
+use crate::provider::{RegionKind, Watch};
+use alloc::sync::Arc;
 use core::ptr::NonNull;
 
 /// An `NDK_PD` of anybody's. Dropped without a close, it closes the object, and waits for nothing.
@@ -27,30 +28,35 @@ pub(super) fn created<T>(entry: Entry, created: &Created) -> Result<NonNull<T>> 
 }
 
 /// Keeps the domain from closing until the region is there, or is not.
-struct CreatingRegion(#[expect(dead_code, reason = "held for its drop")] Inside<NDK_PD>);
+struct CreatingRegion(Inside<NDK_PD>);
 
 impl Request for CreatingRegion {
     type Output = Created;
 
     fn unclaimed(self, output: Created) {
-        drop(Self::adopt(&output));
+        drop(self.adopt(&output));
     }
 }
 
 impl CreatingRegion {
-    fn adopt(output: &Created) -> Result<ForeignRegion> {
+    fn adopt(&self, output: &Created) -> Result<ForeignRegion> {
         let region = created::<NDK_MR>(Entry::CreateMr, output)?;
+        let watch = self.0.handle().watched().map(|watched| watched.watch());
         // SAFETY: fresh from its creation, and nobody else has it.
-        Ok(unsafe { ForeignRegion::new(region) })
+        Ok(unsafe { ForeignRegion::new(region, watch) })
     }
 }
 
 impl ForeignPd {
     /// # Safety
     /// As for [`Handle::new`].
-    pub(super) unsafe fn new(pd: NonNull<NDK_PD>) -> Self {
+    pub(super) unsafe fn new(pd: NonNull<NDK_PD>, watch: Option<&Arc<dyn Watch>>) -> Self {
         // SAFETY: the caller's promise.
-        Self(unsafe { Handle::new(pd) })
+        let handle = unsafe { Handle::new(pd) };
+        if let Some(watch) = watch {
+            handle.watch(watch, "a domain");
+        }
+        Self(handle)
     }
 
     pub(super) async fn create_mr(&self, kind: RegionKind) -> Result<ForeignRegion> {
@@ -59,12 +65,11 @@ impl ForeignPd {
         // SAFETY: the domain is open, since the request is inside, and its table keeps the contract.
         let running = unsafe {
             let pd = *inside;
-            start_create(CreatingRegion(inside), |done, context, out| {
-                entry::create_mr(pd, fast, done, context, out)
-            })
+            let create = |done, context, out| entry::create_mr(pd, fast, done, context, out);
+            self.0.start_create("create region", CreatingRegion(inside), create)
         };
-        let (_request, output) = running.await;
-        CreatingRegion::adopt(&output)
+        let (request, output) = running.await;
+        request.adopt(&output)
     }
 
     pub(super) fn privileged_token(&self) -> Option<LocalToken> {

@@ -1,13 +1,25 @@
 //! A foreign object that is closed once nobody is inside it.
 
+extern crate std;
 use super::gate::Gate;
-use crate::abi::{NDK_ADAPTER, NTSTATUS, STATUS_SUCCESS};
-use crate::call::{Entry, Request, entry, start_close};
+use super::reserved;
+use crate::abi::{
+    NDK_ADAPTER, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER, NTSTATUS,
+    PVOID, STATUS_SUCCESS,
+};
+use crate::call::ticket::{self, Watched};
+use crate::call::{
+    Created, Entry, Request, Running, entry, start_close, start_create, start_request,
+};
 use crate::error::Result;
+use crate::mdl::Mdl;
+use crate::provider::Watch;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 /// What a handle stands for.
 pub(super) trait Target: Sized + 'static {
@@ -18,6 +30,10 @@ pub(super) trait Target: Sized + 'static {
 struct Shared<T> {
     object: NonNull<T>,
     gate: Gate,
+    /// Where a layer above watches the table.
+    watched: OnceLock<Arc<Watched>>,
+    /// Its reserved block was written to.
+    stamped: AtomicBool,
 }
 
 /// Keeps the bookkeeping of an object; the object itself lives until its close.
@@ -32,7 +48,42 @@ impl<T: Target> Handle<T> {
     /// # Safety
     /// The object is alive, keeps the contract, and is closed by nobody else.
     pub(super) unsafe fn new(object: NonNull<T>) -> Self {
-        Self(Arc::new(Shared { object, gate: Gate::new() }))
+        let watched = OnceLock::new();
+        Self(Arc::new(Shared {
+            object,
+            gate: Gate::new(),
+            watched,
+            stamped: AtomicBool::new(false),
+        }))
+    }
+
+    /// From now on its completions are watched. Nothing was called yet, nor is the handle shared.
+    pub(super) fn watch_calls(&self, watch: &Arc<dyn Watch>, kind: &'static str) {
+        let _ = self.0.watched.set(Watched::new(watch, kind));
+    }
+
+    /// From now on its completions and its header are watched; the object is fresh.
+    pub(super) fn watch(&self, watch: &Arc<dyn Watch>, kind: &'static str) {
+        let watched = Watched::new(watch, kind);
+        // SAFETY: the object is alive, since its handle is new.
+        unsafe { reserved::stamp(self.0.object.cast(), &watched) };
+        let _ = self.0.watched.set(watched);
+        self.0.stamped.store(true, Ordering::Release);
+    }
+
+    pub(super) fn watched(&self) -> Option<&Arc<Watched>> {
+        self.0.watched.get()
+    }
+
+    /// # Safety
+    /// The object is alive.
+    unsafe fn check_header(&self) {
+        if let Some(watched) = self.watched()
+            && self.0.stamped.load(Ordering::Acquire)
+        {
+            // SAFETY: the caller's promise.
+            unsafe { reserved::check(self.0.object.cast(), watched) };
+        }
     }
 
     pub(super) fn gate(&self) -> &Gate {
@@ -46,6 +97,51 @@ impl<T: Target> Handle<T> {
     pub(super) fn enter(&self) -> Result<Inside<T>> {
         self.0.gate.enter()?;
         Ok(Inside(self.clone()))
+    }
+
+    /// Starts a request; `call` and the chain that it reads are for a watch.
+    ///
+    /// # Safety
+    /// As for [`start_request`]; where the object is watched, the entry need not keep B1 and B2.
+    pub(super) unsafe fn start_request<R: Request<Output = NTSTATUS>>(
+        &self,
+        call: &'static str,
+        chain: Option<&Mdl>,
+        request: R,
+        entry: impl FnOnce(Option<NDK_FN_REQUEST_COMPLETION>, PVOID) -> NTSTATUS,
+    ) -> Running<R> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.watched() {
+                Some(watched) => {
+                    ticket::start_request(watched, (call, chain.cloned()), request, entry)
+                }
+                None => start_request(request, entry),
+            }
+        }
+    }
+
+    /// Starts a creation, as above.
+    ///
+    /// # Safety
+    /// As above.
+    pub(super) unsafe fn start_create<R: Request<Output = Created>>(
+        &self,
+        call: &'static str,
+        request: R,
+        entry: impl FnOnce(
+            Option<NDK_FN_CREATE_COMPLETION>,
+            PVOID,
+            *mut *mut NDK_OBJECT_HEADER,
+        ) -> NTSTATUS,
+    ) -> Running<R> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.watched() {
+                Some(watched) => ticket::start_create(watched, call, request, entry),
+                None => start_create(request, entry),
+            }
+        }
     }
 
     /// Asks for the close; it starts when nobody is inside.
@@ -77,6 +173,12 @@ impl<T: Target> fmt::Debug for Handle<T> {
 /// Somebody is inside the object, which therefore is not closed.
 pub(super) struct Inside<T: Target>(Handle<T>);
 
+impl<T: Target> Inside<T> {
+    pub(super) fn handle(&self) -> &Handle<T> {
+        &self.0
+    }
+}
+
 impl<T: Target> Deref for Inside<T> {
     type Target = NonNull<T>;
 
@@ -87,6 +189,8 @@ impl<T: Target> Deref for Inside<T> {
 
 impl<T: Target> Drop for Inside<T> {
     fn drop(&mut self) {
+        // SAFETY: the object is not closed while somebody is inside.
+        unsafe { self.0.check_header() };
         if self.0.0.gate.leave() {
             T::close(self.0.clone());
         }
@@ -110,6 +214,9 @@ impl<T: Target> Request for Closing<T> {
             && let Err(error) = Entry::Close.check(status)
         {
             log::error!("a foreign object could not be closed, and is leaked: {error} [H1]");
+            if let Some(watched) = self.0.watched() {
+                watched.broken(&["H1"], "its close failed");
+            }
         }
         self.0.gate().close_done();
     }
@@ -122,7 +229,13 @@ impl<T: Target + entry::Object> Handle<T> {
         // SAFETY: `new` was promised a live object that keeps the contract, and the gate lets one close through,
         // with nobody inside.
         let running = unsafe {
-            start_close(Closing(self), |done, context| entry::close(object, done, context))
+            self.check_header();
+            let watched = self.watched().cloned();
+            let close = |done, context| entry::close(object, done, context);
+            match watched {
+                Some(watched) => ticket::start_close(&watched, Closing(self), close),
+                None => start_close(Closing(self), close),
+            }
         };
         drop(running);
     }

@@ -12,6 +12,7 @@ mod domain;
 mod gate;
 mod handle;
 mod region;
+mod reserved;
 
 pub use adapter::ForeignAdapter;
 pub use domain::ForeignPd;

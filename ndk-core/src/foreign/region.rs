@@ -3,10 +3,11 @@
 use super::handle::{Handle, Target};
 use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_MR, NDK_VERSION, NTSTATUS, STATUS_SUCCESS};
 use crate::access::{Access, LocalToken, RemoteToken};
-use crate::call::{Entry, Request, Running, entry, start_request};
+use crate::call::{Entry, Request, Running, entry};
 use crate::error::Result;
 use crate::mdl::{Mdl, MdlView};
-use crate::provider::MrProvider;
+use crate::provider::{MrProvider, Watch};
+use alloc::sync::Arc;
 use core::ptr::NonNull;
 
 /// An `NDK_MR` of anybody's as an [`MrProvider`].
@@ -47,7 +48,10 @@ impl Busy {
         let mr = *inside;
         // SAFETY: the region is open while this call is inside, and its table keeps the contract.
         Ok(unsafe {
-            start_request(Deregistering(self), |done, context| entry::deregister(mr, done, context))
+            let handle = self.0.clone();
+            handle.start_request("deregister", None, Deregistering(self), |done, context| {
+                entry::deregister(mr, done, context)
+            })
         })
     }
 }
@@ -91,9 +95,13 @@ impl Request for Initialising {
 impl ForeignRegion {
     /// # Safety
     /// As for [`Handle::new`].
-    pub(super) unsafe fn new(mr: NonNull<NDK_MR>) -> Self {
+    pub(super) unsafe fn new(mr: NonNull<NDK_MR>, watch: Option<&Arc<dyn Watch>>) -> Self {
         // SAFETY: the caller's promise.
-        Self(unsafe { Handle::new(mr) })
+        let handle = unsafe { Handle::new(mr) };
+        if let Some(watch) = watch {
+            handle.watch(watch, "a region");
+        }
+        Self(handle)
     }
 
     /// Starts the Close, which cancels what is pending.
@@ -113,7 +121,9 @@ impl MrProvider for ForeignRegion {
             // SAFETY: the region is open while this call is inside, its table keeps the contract, and the chain
             // stays with the request.
             unsafe {
-                start_request(Registering { busy, _chain: chain }, |done, context| {
+                let kept = chain.clone();
+                let request = Registering { busy, _chain: chain };
+                self.0.start_request("register", Some(&kept), request, |done, context| {
                     entry::register(mr, memory, access.flags(), done, context)
                 })
             }
@@ -138,7 +148,8 @@ impl MrProvider for ForeignRegion {
             let mr = *inside;
             // SAFETY: the region is open while this call is inside, and its table keeps the contract.
             unsafe {
-                start_request(Initialising(busy), |done, context| {
+                let call = "initialise fast registration";
+                self.0.start_request(call, None, Initialising(busy), |done, context| {
                     entry::initialize_fast_register(mr, pages, remote, done, context)
                 })
             }
@@ -161,6 +172,12 @@ impl MrProvider for ForeignRegion {
         let inside = self.0.enter().ok()?;
         // SAFETY: as above.
         unsafe { entry::remote_token(*inside) }
+    }
+
+    fn numbered(&self, id: u64) {
+        if let Some(watched) = self.0.watched() {
+            watched.numbered(id);
+        }
     }
 
     fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {

@@ -46,6 +46,8 @@ pub enum Event<'e> {
     Made(u64),
     /// The object is closed, and its memory kept for a while: the state of one that is being closed, for ever.
     Closed,
+    /// The object's close is over for its consumer, but what the backend has of it stays: the close panicked, or was given up.
+    Leaked,
     /// The request in progress has failed, or was given up.
     Failed,
     /// The framework refused a call, by the rule that the error names.
@@ -61,7 +63,7 @@ pub enum Event<'e> {
         call: &'e str,
         /// The routine's address.
         routine: usize,
-        /// The context.
+        /// The context, not null.
         context: usize,
     },
     /// A token was asked for that is not there; `closing` where that is because the object is closed, or being closed.

@@ -155,6 +155,7 @@ pub struct FastMemory<'a> {
 
 impl<'a, M, W> WorkRequest<'a, M, W> {
     /// The same request about what `inside` finds in each region: for a layer that wraps regions.
+    #[cfg(feature = "std")]
     pub(crate) fn inside<'r, N>(self, inside: impl FnOnce(&'r M) -> &'r N) -> WorkRequest<'r, N, W>
     where
         'a: 'r,

@@ -166,10 +166,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         match outcome {
             // SAFETY: nobody else has the region.
             Ok(()) => unsafe { self.free() },
-            Err(error) => log::error!(
-                "{}: the backend's close did not end ({error}); what the region holds stays leaked",
-                self.name()
-            ),
+            Err(error) => {
+                log::error!(
+                    "{}: the backend's close did not end ({error}); what the region holds stays leaked",
+                    self.name()
+                );
+                // SAFETY: nobody else has the region, and its domain is alive.
+                let _ = unsafe { self.see(Event::Leaked) };
+            }
         }
         // SAFETY: the region's reference to the domain is let go last.
         unsafe {

@@ -326,12 +326,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> Result<NDK_EXTENSION_INTERFACE> {
         // SAFETY: the caller's promise.
         let region = unsafe { self.get() };
-        // SAFETY: as above.
-        region
-            .word
-            .load()
-            .check_alive()
-            .inspect_err(|error| unsafe { self.refuse_query(error) })?;
+        if let Err(error) = region.word.load().check_alive() {
+            // SAFETY: as above.
+            return Err(unsafe { self.refuse_query(error) });
+        }
         contain("query-extension", self.name(), || region.provider.query_extension(id, version))
             .unwrap_or_else(|_| {
                 region.word.poison();

@@ -39,7 +39,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get() }.word.load().is_closing()
     }
 
-    /// A request was claimed; refused where the watch says so.
+    /// A request was claimed; refused where the watch says so. Those with a null context are not told: it is shared by
+    /// whoever has none.
     ///
     /// # Errors
     /// What the watch refuses it with.
@@ -51,7 +52,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> Result<()> {
         // SAFETY: the impl's promise.
         unsafe {
-            if !self.get().word.load().is_watched() {
+            if context.is_null() || !self.get().word.load().is_watched() {
                 return Ok(());
             }
             let routine = routine.map_or(0, |routine| routine as usize);
@@ -76,9 +77,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// An extension was asked for in a state that has none.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn refuse_query(self, error: &Error) {
+    pub(super) unsafe fn refuse_query(self, error: Error) -> Error {
         // SAFETY: the impl's promise.
-        let _ = unsafe { self.see(Event::Refused { call: "query extension", error }) };
+        let _ = unsafe { self.see(Event::Refused { call: "query extension", error: &error }) };
+        error
     }
 
     /// The framework refuses the arguments of a request that was claimed.

@@ -6,6 +6,7 @@ use super::objects::Objects;
 use super::origin::Origin;
 use super::region::Shadow;
 use super::sink::Found;
+use super::spread::Table;
 use super::tokens::Tokens;
 use super::waiting::Waits;
 use super::{Verifier, rules};
@@ -22,7 +23,6 @@ use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use slab::Slab;
-use std::collections::HashMap;
 
 /// Tells the adapters of a program apart.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -33,11 +33,13 @@ pub(super) struct Desk {
     adapter: String,
     objects: Mutex<Std, Objects>,
     contexts: Mutex<Std, Contexts>,
+    /// How many contexts there are, so that most requests need not look.
+    in_progress: AtomicU64,
     pub(super) tokens: Tokens,
     pub(super) waits: Waits,
     pub(super) shadows: Mutex<Std, Slab<Weak<Shadow>>>,
     /// The page frames of each mapping.
-    pub(super) mappings: Mutex<Std, HashMap<usize, Vec<Range<usize>>>>,
+    pub(super) mappings: Mutex<Std, Table<usize, Vec<Range<usize>>>>,
 }
 
 impl Desk {
@@ -48,10 +50,11 @@ impl Desk {
             adapter,
             objects: Mutex::new(Objects::default()),
             contexts: Mutex::new(Contexts::default()),
+            in_progress: AtomicU64::new(0),
             tokens: Tokens::new(),
             waits: Waits::new(),
             shadows: Mutex::new(Slab::new()),
-            mappings: Mutex::new(HashMap::new()),
+            mappings: Mutex::new(Table::default()),
         }
     }
 
@@ -109,23 +112,17 @@ impl Desk {
 
     /// A region's request is over.
     pub(super) fn end_request(&self, id: u64) {
-        self.contexts.lock().end(id);
+        if self.in_progress.load(Ordering::Acquire) > 0 && self.contexts.lock().end(id) {
+            self.in_progress.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     fn starting(&self, id: u64, call: &str, context: (usize, usize)) -> Result<()> {
-        // A null context is shared by whoever has none.
-        if context.1 == 0 {
+        let owner = self.contexts.lock().start(id, context);
+        let Some(owner) = owner else {
+            self.in_progress.fetch_add(1, Ordering::AcqRel);
             return Ok(());
-        }
-        let owner = {
-            let mut contexts = self.contexts.lock();
-            let owner = contexts.owner(context);
-            if owner.is_none() {
-                contexts.start(id, context);
-            }
-            owner
         };
-        let Some(owner) = owner else { return Ok(()) };
         let did = format!(
             "{call} with the routine and context of a request in progress on {}",
             self.name_of(owner)
@@ -172,6 +169,12 @@ impl Watch for Desk {
             Event::Closed => {
                 self.end_request(id);
                 self.objects.lock().closed(id);
+            }
+            Event::Leaked => {
+                self.end_request(id);
+                let shadows = self.shadows.lock();
+                let leaked = shadows.iter().filter_map(|(_, shadow)| shadow.upgrade());
+                leaked.filter(|shadow| shadow.id() == id).for_each(|shadow| shadow.leak());
             }
             Event::Failed => self.end_request(id),
             Event::Refused { call, error } => {

@@ -79,7 +79,10 @@ pub(crate) fn frees_memory(pages: NonNull<u8>, frames: Range<usize>) -> bool {
             desk.shadows.lock().iter().filter_map(|(_, shadow)| shadow.upgrade()).collect();
         for shadow in shadows.into_iter().filter(|shadow| shadow.holds(&frames)) {
             is_in_use = true;
-            desk.consumer(vec!["V12"], shadow.id(), "its memory was freed while registered".into());
+            if !shadow.is_leaked() {
+                let did = "its memory was freed while it was registered";
+                desk.consumer(vec!["V12"], shadow.id(), did.into());
+            }
         }
         let mapped =
             |ranges: &Vec<Range<usize>>| ranges.iter().any(|range| overlap(range, &frames));

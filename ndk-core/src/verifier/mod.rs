@@ -30,8 +30,10 @@ mod objects;
 mod origin;
 mod queue_pair;
 mod region;
+mod retired;
 mod rules;
 mod sink;
+mod spread;
 mod tokens;
 mod waiting;
 

@@ -2,10 +2,10 @@
 //! does.
 
 use super::origin::Origin;
+use super::spread::Table;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
-use std::collections::HashMap;
 
 /// So many closed objects stay known.
 const MOST_CLOSED: usize = 16_384;
@@ -20,7 +20,7 @@ pub(super) struct Object {
 
 #[derive(Default)]
 pub(super) struct Objects {
-    known: HashMap<u64, Object>,
+    known: Table<u64, Object>,
     closed: VecDeque<u64>,
     creating: VecDeque<(u64, Arc<Origin>)>,
     last_creation: u64,

@@ -9,7 +9,7 @@ use std::backtrace::Backtrace;
 const MOST: usize = 6;
 
 /// What leads from the creation to whoever asked for it, and says nothing.
-const INSIDE: [&str; 14] = [
+const INSIDE: [&str; 18] = [
     "ndk_core::",
     "<ndk_core::",
     "ndkmr::",
@@ -24,6 +24,10 @@ const INSIDE: [&str; 14] = [
     "<futures_lite::",
     "__rust",
     "rust_",
+    "__libc_start",
+    "_start",
+    "start_thread",
+    "clone",
 ];
 
 /// The stack at the creation. The names of its functions are looked up when they are wanted.
@@ -41,6 +45,13 @@ impl Origin {
     }
 }
 
+fn is_inside(function: &str) -> bool {
+    // A function that was inlined may have lost its path, and then has only its types to tell.
+    let path = function.split('<').next().unwrap_or_default();
+    let lost = !path.contains("::") && function.contains("<ndk_core::");
+    lost || INSIDE.iter().any(|start| function.starts_with(start))
+}
+
 /// Reads the standard library's text: a line with number and function, and perhaps one with the place in the source.
 fn frames(text: &str) -> String {
     let mut frames: Vec<String> = Vec::new();
@@ -54,8 +65,7 @@ fn frames(text: &str) -> String {
             continue;
         }
         let Some((_, function)) = line.split_once(": ") else { continue };
-        let is_inside = INSIDE.iter().any(|start| function.starts_with(start));
-        wanted = !is_inside && function != "<unknown>";
+        wanted = !is_inside(function) && function != "<unknown>";
         if wanted {
             if frames.len() == MOST {
                 break;
@@ -76,10 +86,12 @@ mod tests {
              at /rustc/library/std/src/backtrace.rs:1:5
    1: <ndk_core::verifier::desk::Desk as ndk_core::provider::watch::Watch>::creating
              at ./src/verifier/desk.rs:10:9
-   2: app::open_region
+   2: begin_create<ndk_core::provider::dynamic::BoxedAdapter>
+   3: app::open_region
              at ./app/main.rs:12:3
-   3: main
-   4: <unknown>";
+   4: main
+   5: __libc_start_call_main
+   6: <unknown>";
         assert_eq!(frames(text), "    app::open_region at ./app/main.rs:12:3\n    main");
         assert_eq!(frames("disabled backtrace"), "");
     }

@@ -16,71 +16,103 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::mem;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What is known of a region's registration, also to those who free memory.
-#[derive(Default)]
 pub(super) struct Shadow {
     id: AtomicU64,
-    state: ShadowState,
-}
-
-struct ShadowState(Mutex<Std, Held>);
-
-impl Default for ShadowState {
-    fn default() -> Self {
-        Self(Mutex::new(Held::default()))
-    }
-}
-
-#[derive(Default)]
-struct Held {
+    /// Local and remote token, the halves of a word: those that were noted as the region's.
+    tokens: AtomicU64,
     /// The page frames that the device may reach.
-    frames: Vec<Range<usize>>,
+    frames: Mutex<Std, Vec<Range<usize>>>,
+    /// What the device may reach is no longer the consumer's fault: the region's close has not ended.
+    is_leaked: AtomicBool,
+    has_chain: AtomicBool,
     /// The chain of a registration that pends.
-    chain: Option<Snapshot>,
-    tokens: Pair,
+    chain: Mutex<Std, Option<Snapshot>>,
 }
 
 impl Shadow {
+    fn new() -> Self {
+        Self {
+            id: AtomicU64::new(0),
+            tokens: AtomicU64::new(0),
+            frames: Mutex::new(Vec::new()),
+            is_leaked: AtomicBool::new(false),
+            has_chain: AtomicBool::new(false),
+            chain: Mutex::new(None),
+        }
+    }
+
     /// The number by which the framework knows the region.
     pub(super) fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }
 
     pub(super) fn has_chain(&self, mdl: usize) -> bool {
-        self.state.0.lock().chain.as_ref().is_some_and(|chain| chain.has(mdl))
+        self.chain.lock().as_ref().is_some_and(|chain| chain.has(mdl))
     }
 
     pub(super) fn holds(&self, frames: &Range<usize>) -> bool {
-        self.state.0.lock().frames.iter().any(|range| overlap(range, frames))
+        self.frames.lock().iter().any(|range| overlap(range, frames))
+    }
+
+    pub(super) fn leak(&self) {
+        self.is_leaked.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_leaked(&self) -> bool {
+        self.is_leaked.load(Ordering::Acquire)
     }
 
     fn keep_chain(&self, chain: Snapshot) {
-        self.state.0.lock().chain = Some(chain);
+        *self.chain.lock() = Some(chain);
+        self.has_chain.store(true, Ordering::Relaxed);
         watch_chain(true);
     }
 
+    /// The region's request takes what it has put there.
     fn take_chain(&self) -> Option<Snapshot> {
-        let chain = self.state.0.lock().chain.take();
-        if chain.is_some() {
-            watch_chain(false);
+        if !self.has_chain.load(Ordering::Relaxed) {
+            return None;
         }
-        chain
+        self.has_chain.store(false, Ordering::Relaxed);
+        watch_chain(false);
+        self.chain.lock().take()
     }
 
-    fn set_tokens(&self, tokens: Pair) {
-        self.state.0.lock().tokens = tokens;
+    fn set_tokens(&self, (local, remote): Pair) {
+        self.tokens.store(u64::from(local) << 32 | u64::from(remote), Ordering::Relaxed);
     }
 
     fn take_tokens(&self) -> Pair {
-        mem::take(&mut self.state.0.lock().tokens)
+        let tokens = self.tokens.swap(0, Ordering::Relaxed);
+        ((tokens >> 32) as u32, tokens as u32)
     }
 
     fn let_go(&self) {
-        self.state.0.lock().frames.clear();
+        self.frames.lock().clear();
+    }
+}
+
+/// The frames of a registration that has not succeeded: the device has none where this is dropped.
+struct Trying<'s>(&'s Shadow);
+
+impl<'s> Trying<'s> {
+    fn new(shadow: &'s Shadow, memory: MdlView<'_>) -> Self {
+        ranges(memory, &mut shadow.frames.lock());
+        Self(shadow)
+    }
+
+    fn succeeded(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Trying<'_> {
+    fn drop(&mut self) {
+        self.0.let_go();
     }
 }
 
@@ -118,7 +150,7 @@ impl Drop for Request<'_> {
 
 impl<M: MrProvider> VerifiedRegion<M> {
     pub(super) fn new(inner: M, desk: &Arc<Desk>, kind: RegionKind, distance: Option<u32>) -> Self {
-        let shadow = Arc::<Shadow>::default();
+        let shadow = Arc::new(Shadow::new());
         let place = desk.shadows.lock().insert(Arc::downgrade(&shadow));
         Self { inner, desk: desk.clone(), shadow, place, kind, distance }
     }
@@ -212,19 +244,21 @@ impl<M: MrProvider> VerifiedRegion<M> {
 impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
         let _request = self.request();
-        ranges(memory, &mut self.shadow.state.0.lock().frames);
+        let trying = Trying::new(&self.shadow, memory);
         let register = self.inner.register(memory, access);
         let pended = || self.shadow.keep_chain(Snapshot::of(memory));
         let registered = self.desk.run(self.id(), "register", register, pended).await;
         if let Err(error) = registered {
-            self.shadow.let_go();
             // What failed may have failed because of it, so it is looked at all the same.
             return self.check_chain().and(Err(error));
         }
         let checked = self.check_chain();
         let is_right = self.adopt(access);
         let refused = match (checked, is_right || !self.desk.fails()) {
-            (Ok(()), true) => return Ok(()),
+            (Ok(()), true) => {
+                trying.succeeded();
+                return Ok(());
+            }
             (Err(error), _) => error,
             (Ok(()), false) => {
                 Error::new(ErrorKind::Internal, "the backend gave wrong tokens").rule("V25")
@@ -234,7 +268,6 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
         if let Err(error) = self.inner.deregister().await {
             log::error!("{}: it stays registered: {error}", self.desk.name_of(self.id()));
         }
-        self.shadow.let_go();
         Err(refused)
     }
 

@@ -1,48 +1,17 @@
 //! The tokens of an adapter that are live, and those that were lately.
 
+use super::retired::{Retired, Retirees};
+use super::spread::Table;
 use crate::platform::Std;
 use crate::sync::Mutex;
-use alloc::collections::VecDeque;
-use core::hash::{BuildHasherDefault, Hasher};
-use std::collections::HashMap;
 
-/// So many retired tokens are remembered, two for each of the 65,536 deregistrations that D4 speaks of.
-const MOST_RETIRED: usize = 2 * 65_536;
 /// Deregistrations on other threads that the provider may have counted, and this has not yet.
 const UNDER_WAY: u64 = 1_024;
 
-/// Spreads a number's bits; tokens are the provider's, and nobody attacks this table.
-#[derive(Default)]
-pub(super) struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(byte.into()));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type Table<T> = HashMap<u32, T, BuildHasherDefault<Spread>>;
-
-#[derive(Clone, Copy)]
-struct Retired {
-    region: u64,
-    /// How many deregistrations had begun by then.
-    at: u64,
-}
-
 #[derive(Default)]
 struct State {
-    live: Table<u64>,
-    retired: Table<Retired>,
-    oldest: VecDeque<(u32, u64)>,
+    live: Table<u32, u64>,
+    retired: Retirees,
     deregistrations: u64,
 }
 
@@ -79,7 +48,7 @@ impl Tokens {
             {
                 wrong = Some(Wrong::Shared(token, other));
             }
-            if let Some(before) = state.retired.remove(&token) {
+            if let Some(before) = state.retired.remove(token) {
                 let since = state.deregistrations - before.at;
                 if distance.is_some_and(|distance| since + UNDER_WAY < distance.into()) {
                     wrong = wrong.or(Some(Wrong::TooSoon(token, since)));
@@ -102,25 +71,18 @@ impl Tokens {
         let at = state.deregistrations;
         for token in each(pair) {
             state.release(region, token);
-            state.retired.insert(token, Retired { region, at });
-            state.oldest.push_back((token, at));
-        }
-        while state.oldest.len() > MOST_RETIRED {
-            let Some((token, at)) = state.oldest.pop_front() else { break };
-            if state.retired.get(&token).is_some_and(|retired| retired.at == at) {
-                state.retired.remove(&token);
-            }
+            state.retired.insert(Retired { token, region: region as u32, at });
         }
     }
 
     /// A token that is something else's by now.
     pub(super) fn forget(&self, token: u32) {
-        self.0.lock().retired.remove(&token);
+        self.0.lock().retired.remove(token);
     }
 
     /// The region whose earlier registration had the token, where no live one has it.
     pub(super) fn retired_of(&self, token: u32) -> Option<u64> {
-        self.0.lock().retired.get(&token).map(|retired| retired.region)
+        self.0.lock().retired.get(token).map(|retired| retired.region.into())
     }
 
     pub(super) fn is_live(&self, token: u32) -> bool {
@@ -130,8 +92,11 @@ impl Tokens {
 
 impl State {
     fn release(&mut self, region: u64, token: u32) {
-        if self.live.get(&token) == Some(&region) {
-            self.live.remove(&token);
+        // Another's, where the provider has given it twice.
+        if let Some(other) = self.live.remove(&token)
+            && other != region
+        {
+            self.live.insert(token, other);
         }
     }
 }
@@ -148,10 +113,15 @@ mod tests {
         tokens.retire(1, (7, 7));
         assert!(!tokens.is_live(7));
         assert_eq!(tokens.retired_of(7), Some(1));
-        for region in 2..70_000 {
+        tokens.forget(7);
+        assert!(tokens.retired_of(7).is_none());
+        // As many as are promised to be kept away, most of which are remembered, and the latest are.
+        for region in 10..65_546 {
             tokens.retire(region, (region as u32 * 2, region as u32 * 2 + 1));
         }
-        assert!(tokens.retired_of(7).is_none(), "the oldest goes");
+        let known = (20..131_092).filter(|&token| tokens.retired_of(token).is_some()).count();
+        assert!(known > 100_000, "{known}");
+        assert_eq!(tokens.retired_of(131_091), Some(65_545));
     }
 
     #[test]
