@@ -287,6 +287,39 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
         ended
     }
 
+    /// Not where mistakes fail: what is wrong is taken back, which may have to wait.
+    fn register_at_once(&self, memory: MdlView<'_>, access: Access) -> Option<Result<()>> {
+        if self.desk.fails() {
+            return None;
+        }
+        let trying = Trying::new(&self.shadow, memory);
+        let registered = self.inner.register_at_once(memory, access)?;
+        let _request = self.request();
+        if registered.is_ok() {
+            trying.succeeded();
+            self.adopt(access);
+        }
+        Some(registered)
+    }
+
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        // As in `deregister`.
+        let tokens = self.shadow.take_tokens();
+        self.desk.tokens.retire(self.id(), tokens);
+        let ended = self.inner.deregister_at_once();
+        match &ended {
+            Some(Ok(())) => self.shadow.let_go(),
+            _ => {
+                self.shadow.set_tokens(tokens);
+                self.desk.tokens.adopt(self.id(), tokens, None);
+            }
+        }
+        if ended.is_some() {
+            self.desk.end_request(self.id());
+        }
+        ended
+    }
+
     async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
         let _request = self.request();
         let before = self.before_fast_registration();
