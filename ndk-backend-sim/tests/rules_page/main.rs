@@ -3,6 +3,7 @@
 //!
 //! `UPDATE_DOCS=1 cargo test -p ndk-backend-sim --test rules_page` writes the page.
 
+mod broken;
 mod contract;
 mod elsewhere;
 mod kits;

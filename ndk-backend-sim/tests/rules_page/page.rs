@@ -1,5 +1,6 @@
 //! The page.
 
+use crate::broken;
 use crate::elsewhere::{self, Found};
 use crate::kits::{Planning, plannings};
 use crate::reported::{REPORTED, Reported};
@@ -30,6 +31,10 @@ The cases run on the simulator: in the shape of each device that it knows, as a 
 (`slow`), and as ones whose tokens rotate (`rotating`, `slowly-rotating`: the rules that this matters to). They run on
 the smallest provider too (`ndk-core/tests/conformance_tiny.rs`), and on the tables of a provider in C, with nothing of
 the framework between (`examples/c_provider`); what cannot be tried there is said under each rule.
+
+The kit is itself tested: by providers that are broken in one respect each, in the framework's part (`tables`) or in the
+backend's (`traits`). Under a rule, *Broken* says what such a provider does, and which case catches it. With the cases of
+its rule left out, each passes the rest of the kit (`ndk-backend-sim/tests/broken`).
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.
@@ -71,6 +76,7 @@ pub(crate) fn render() -> String {
                 mistake(&mut page, REPORTED.iter().find(|it| it.id == id).expect("of section V"))
             }
         }
+        broken::lines(&id).iter().for_each(|text| line(&mut page, format_args!("{text}")));
         others(&mut page, &id, &found);
     }
     page

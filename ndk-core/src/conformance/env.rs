@@ -59,7 +59,7 @@ impl Env {
         device: Arc<Device>,
         (route, way, span): (RouteKind, Way, Span),
     ) -> Result<Self> {
-        let (bell, control) = (Arc::<Bell>::default(), Arc::<Control>::default());
+        let (bell, control) = (Bell::new(kit.patience), Arc::<Control>::default());
         let path = Path::new(route);
         let mut env = Self {
             route: kit.opener.route(&path),

@@ -1,14 +1,19 @@
 //! What a vendor hands to the kit.
 
 use super::run;
-use super::session::{Factory, Opener};
+use super::session::{Factory, Layered, Opener};
 use super::tables::{TableProvider, Tables};
+use crate::abi::NDK_ADAPTER;
 use crate::capabilities::Capabilities;
 use crate::error::Result;
 use crate::provider::AdapterProvider;
 use std::fmt;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest wait for a callback that must come, unless the kit is told another.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// A backend to be tested: how its adapter is made, and what else the kit cannot find out by itself.
 ///
@@ -27,6 +32,7 @@ pub struct Kit {
     pub(super) defects: Vec<Defect>,
     /// The rules that are tried; `None` for every one.
     pub(super) only: Option<&'static [&'static str]>,
+    pub(super) patience: Duration,
 }
 
 /// A case that a device is known to fail.
@@ -46,6 +52,7 @@ impl Kit {
             small: None,
             defects: Vec::new(),
             only: None,
+            patience: LIMIT,
         }
     }
 
@@ -92,15 +99,16 @@ impl Kit {
     /// The provider's functions have the types that they are given as, and do what `ndk_conformance.h` says of them; the
     /// same holds for the entries of its tables, as far as that nothing beside the objects is overwritten.
     pub unsafe fn table(provider: &TableProvider, capabilities: Capabilities) -> Self {
-        const LIMIT: u32 = 5;
+        const REGIONS: u32 = 5;
         let tables = |limit| Arc::new(Tables { provider: *provider, capabilities, limit });
         Self {
             name: String::new(),
             opener: tables(None),
             peer: None,
-            small: provider.limit_regions.map(|_| (LIMIT as usize, tables(Some(LIMIT)) as _)),
+            small: provider.limit_regions.map(|_| (REGIONS as usize, tables(Some(REGIONS)) as _)),
             defects: Vec::new(),
             only: None,
+            patience: LIMIT,
         }
     }
 
@@ -135,6 +143,23 @@ impl Kit {
     pub(super) fn tries(&self, rule: &str) -> bool {
         let is_in = |part: &&str| rule == *part || rule.trim_end_matches(char::is_numeric) == *part;
         self.only.is_none_or(|only| only.iter().any(is_in))
+    }
+
+    /// Has `layer` called with every adapter that the kit opens, before a case uses it: it may put a table of its own in
+    /// place of the adapter's, and so come between the consumer and all that is made from it (A4).
+    pub fn layered(mut self, layer: impl Fn(*mut NDK_ADAPTER) + Send + Sync + 'static) -> Self {
+        let layer: Arc<dyn Fn(*mut NDK_ADAPTER) + Send + Sync> = Arc::new(layer);
+        let over = |opener| Arc::new(Layered { opener, layer: layer.clone() }) as Arc<dyn Opener>;
+        self.opener = over(self.opener);
+        self.peer = self.peer.map(over);
+        self.small = self.small.map(|(limit, opener)| (limit, over(opener)));
+        self
+    }
+
+    /// How long a callback that must come may take, before its case fails. It ends a hang; no case that passes waits for a
+    /// time.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Why a case is left out, if the device is known to fail it.

@@ -53,6 +53,7 @@ mod port;
 pub mod predict;
 mod report;
 mod requests;
+mod returns;
 mod route;
 mod rules;
 mod run;

@@ -11,7 +11,7 @@ use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
 use super::report::{Report, Test, note_places};
-use super::session::{Opener, Path, Session, Setup};
+use super::session::{Path, Session, Setup};
 use super::ticket::Bell;
 use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
 use crate::error::{Error, ErrorKind, Result};
@@ -136,7 +136,7 @@ fn run(
 
 /// Finds out what the device has, apart from what it declares.
 pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
-    let session = open_highest(&*kit.opener)?;
+    let session = open_highest(kit)?;
     let mut device = Device {
         info: session.info(),
         capabilities: session.capabilities(),
@@ -177,12 +177,12 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
 }
 
 /// Opens with the highest version that the backend serves.
-fn open_highest(opener: &dyn Opener) -> Result<Box<dyn Session>> {
+fn open_highest(kit: &Kit) -> Result<Box<dyn Session>> {
     let open = |(major, minor)| {
         let version = NDK_VERSION { Major: major, Minor: minor };
         let control = Arc::<Control>::default();
-        let desk = Desk::new(Arc::<Bell>::default(), control.clone());
-        opener.open(Setup { version, desk, control, path: Path::Table })
+        let desk = Desk::new(Bell::new(kit.patience), control.clone());
+        kit.opener.open(Setup { version, desk, control, path: Path::Table })
     };
     open((2, 0)).or_else(|_| open((1, 2))).or_else(|_| open((1, 1)))
 }

@@ -9,7 +9,7 @@ use super::paced::PacedAdapter;
 use super::port::{Port, Waiting, Window};
 use super::route::{Adapter, Pd, Raw, Route};
 use super::table::Table;
-use crate::abi::{NDK_ADAPTER_INFO, NDK_VERSION};
+use crate::abi::{NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_VERSION};
 use crate::adapter::{CloseRefused, Opened};
 use crate::capabilities::Capabilities;
 use crate::consumer;
@@ -218,5 +218,35 @@ impl<A: AdapterProvider, F: Fn() -> Result<A> + Send + Sync> Opener for Factory<
             Path::Table => Arc::new(Table),
             Path::Consumer(consumer) => Arc::new(consumer.clone()),
         }
+    }
+}
+
+/// Opens what another opener does, and shows it to a layer over the tables before anybody uses it.
+pub(super) struct Layered {
+    pub(super) opener: Arc<dyn Opener>,
+    pub(super) layer: Arc<dyn Fn(*mut NDK_ADAPTER) + Send + Sync>,
+}
+
+impl Opener for Layered {
+    fn open(&self, setup: Setup) -> Result<Box<dyn Session>> {
+        let session = self.opener.open(setup)?;
+        (self.layer)(session.adapter().0);
+        Ok(session)
+    }
+
+    fn route(&self, path: &Path) -> Arc<dyn Route> {
+        self.opener.route(path)
+    }
+
+    fn routes(&self) -> &'static [RouteKind] {
+        self.opener.routes()
+    }
+
+    fn is_table_alone(&self) -> bool {
+        self.opener.is_table_alone()
+    }
+
+    fn paces(&self) -> bool {
+        self.opener.paces()
     }
 }

@@ -15,9 +15,6 @@ use std::task::Wake;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-/// The longest wait for a callback that must come. It ends a hang; no passing case waits for a time.
-const LIMIT: Duration = Duration::from_secs(30);
-
 /// A lock that a failed case may have left behind in the middle of something.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -37,13 +34,19 @@ pub(super) struct Call {
 }
 
 /// Rung when something came in that a waiting harness may want to see.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Bell {
     rings: Mutex<u64>,
     rung: Condvar,
+    patience: Duration,
 }
 
 impl Bell {
+    /// A bell that is waited for so long. It ends a hang; no passing case waits for a time.
+    pub(super) fn new(patience: Duration) -> Arc<Self> {
+        Arc::new(Self { rings: Mutex::default(), rung: Condvar::new(), patience })
+    }
+
     pub(super) fn ring(&self) {
         *lock(&self.rings) += 1;
         self.rung.notify_all();
@@ -59,7 +62,7 @@ impl Bell {
         let waiting = |rings: &mut u64| *rings == seen;
         let (_guard, result) = self
             .rung
-            .wait_timeout_while(lock(&self.rings), LIMIT, waiting)
+            .wait_timeout_while(lock(&self.rings), self.patience, waiting)
             .unwrap_or_else(PoisonError::into_inner);
         !result.timed_out()
     }

@@ -238,7 +238,7 @@ fn initialise_inside(env: &mut Env) {
 /// The gate opens only after the entry has returned, so an entry that waits for it never returns.
 fn open_after(env: &mut Env, step: Step, start: impl FnOnce(&mut Env) -> Issued) {
     env.control.hold(step);
-    let issued = start(env);
+    let issued = env.returns(step, start);
     assert_eq!(Status(issued.returned), Status(STATUS_PENDING), "B5: {step:?} must pend");
     env.run_until_idle();
     assert!(!issued.ticket.is_called(), "{step:?} was over before its gate opened");

@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("D4", "again_with_other_memory", again_with_other_memory),
     Case::new("D4", "token_distance", token_distance).own().needs(token_distance_declared),
     Case::new("D5", "bytes_stay", bytes_stay),
+    Case::new("D5", "owner_writes_stay", owner_writes_stay),
 ];
 
 const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
@@ -101,4 +102,23 @@ fn bytes_stay(env: &mut Env) {
     env.register(mr, memory.all(REMOTE)).success();
     env.close(mr).success();
     assert!(memory.buffer.to_vec() == bytes, "D5: closing changed bytes");
+}
+
+/// What the owner writes while the memory is registered is not undone when that ends, as by a copy that goes back.
+fn owner_writes_stay(env: &mut Env) {
+    let (mr, memory) = (env.region(), env.memory(2 * PAGE_SIZE, 77));
+    for flags in [0, REMOTE, NDK_MR_FLAG_ALLOW_REMOTE_READ] {
+        memory.fill(1);
+        env.register(mr, memory.all(flags)).success();
+        memory.fill(2);
+        let bytes = memory.buffer.to_vec();
+        env.deregister(mr).success();
+        assert!(memory.buffer.to_vec() == bytes, "D5: deregistering undid the owner's writes");
+    }
+    memory.fill(1);
+    env.register(mr, memory.all(REMOTE)).success();
+    memory.fill(2);
+    let bytes = memory.buffer.to_vec();
+    env.close(mr).success();
+    assert!(memory.buffer.to_vec() == bytes, "D5: closing undid the owner's writes");
 }

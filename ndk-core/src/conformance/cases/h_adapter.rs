@@ -17,6 +17,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("H5", "nothing_open", nothing_open),
@@ -110,8 +111,12 @@ fn waits_for_callbacks(env: &mut Env) {
         // A safe consumer that closes has nothing left to ask, and a table alone may answer as it likes; what is to come
         // last is seen all the same.
         env.until_adapter_closes(adapter);
+    } else {
+        // Decides nothing of a close that waits; one that does not has time to return.
+        thread::sleep(Duration::from_millis(20));
     }
     env.register_and_note(mr, &log);
+    assert!(!lock(&log).contains(&"adapter"), "H5: a region is open");
     env.close_and_note(mr, pd, &log);
     assert!(closing.join().is_ok());
     let log = lock(&log);

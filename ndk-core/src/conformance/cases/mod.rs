@@ -5,6 +5,7 @@ mod a_arguments;
 mod b;
 mod b_executors;
 mod b_panics;
+mod b_waits;
 mod c;
 mod c_chain;
 mod c_data;
@@ -41,6 +42,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         a::CASES,
         a_arguments::CASES,
         b::CASES,
+        b_waits::CASES,
         b_panics::CASES,
         b_executors::CASES,
         c::CASES,

@@ -1,0 +1,175 @@
+//! Sections D to F.
+
+use super::Defect;
+
+pub(super) const ALL: &[Defect] = &[
+    Defect::table(
+        "D1",
+        "twice",
+        "second_deregistration_succeeds",
+        "deregistering once more succeeds",
+    ),
+    Defect::table(
+        "D1",
+        "fast_region",
+        "fast_region_cannot_deregister",
+        "Deregister on a region for fast registration is NOT_SUPPORTED",
+    ),
+    Defect::rust(
+        "D2",
+        "until_closed",
+        "closed_window_is_remembered",
+        "a window that was closed keeps its region busy",
+    ),
+    Defect::rust(
+        "D3",
+        "against_a_writer",
+        "deregistration_is_late_under_load",
+        "a region that peers are busy with is deregistered after its completion",
+    ),
+    Defect::rust(
+        "D4",
+        "stale_token_of_a_closed_region",
+        "token_is_of_the_place",
+        "a closed region's token reaches the next region in its place",
+    ),
+    Defect::rust(
+        "D4",
+        "token_distance",
+        "token_returns_too_soon",
+        "a token is issued again after 60,000 registrations",
+    ),
+    Defect::rust(
+        "D5",
+        "bytes_stay",
+        "deregister_changes_a_byte",
+        "Deregister changes the first byte",
+    ),
+    Defect::rust(
+        "D5",
+        "owner_writes_stay",
+        "deregister_copies_back",
+        "Deregister puts back the first byte that was registered",
+    ),
+    Defect::rust(
+        "E1",
+        "life_of_a_token",
+        "ninth_reading_differs",
+        "the remote token changes once it was read often",
+    ),
+    Defect::table(
+        "E1",
+        "while_pending",
+        "token_comes_before_its_registration",
+        "there is a local token while the registration is pending",
+    ),
+    Defect::rust(
+        "E2",
+        "no_two_alike",
+        "late_region_shares_a_token",
+        "with more than 400 regions registered, the next has the tokens of the first",
+    ),
+    Defect::rust(
+        "E3",
+        "two_keys",
+        "local_token_names_remotely",
+        "a local token is a remote key too, which is not declared",
+    ),
+    Defect::rust(
+        "E4",
+        "over_the_rounds",
+        "token_changes_in_a_late_round",
+        "the remote token changes in the sixth fast registration, which is not declared",
+    ),
+    Defect::rust("E5", "counter", "tokens_count", "tokens count"),
+    Defect::rust(
+        "E5",
+        "linear_congruence",
+        "tokens_are_a_linear_congruence",
+        "tokens come from a linear congruence",
+    ),
+    Defect::rust(
+        "E5",
+        "xorshift",
+        "tokens_are_a_shift_register",
+        "tokens come from a shift register",
+    ),
+    Defect::rust(
+        "E5",
+        "fixed_index_bits",
+        "tokens_show_the_place",
+        "bits of a token are the region's number",
+    ),
+    Defect::rust(
+        "E5",
+        "step_per_region",
+        "tokens_count_uses",
+        "a region's tokens count its registrations",
+    ),
+    Defect::rust(
+        "E5",
+        "related_domains",
+        "domains_go_side_by_side",
+        "the tokens of domains go side by side",
+    ),
+    Defect::rust(
+        "E5",
+        "balance_of_bits",
+        "a_bit_is_mostly_set",
+        "a bit of the tokens is mostly set",
+    ),
+    Defect::rust(
+        "E6",
+        "privileged_token",
+        "privileged_token_names_remotely",
+        "a peer reaches every region by a privileged token",
+    ),
+    Defect::rust(
+        "F1",
+        "bounds",
+        "long_access_ends_one_late",
+        "an access of more than a page may end one byte beyond the region",
+    ),
+    Defect::rust(
+        "F2",
+        "wraps",
+        "access_that_wraps_starts_over",
+        "an access that wraps is carried out",
+    ),
+    Defect::rust(
+        "F3",
+        "zero_length",
+        "empty_access_is_refused",
+        "an access of zero length is refused",
+    ),
+    Defect::rust(
+        "F4",
+        "remote",
+        "read_sink_opens_for_writing",
+        "a read sink for remote reads can be written by peers",
+    ),
+    Defect::rust(
+        "F4",
+        "sink_of_receive",
+        "remote_read_takes_messages",
+        "a region for remote reads can be the sink of a receive",
+    ),
+    Defect::rust(
+        "F5",
+        "other_domain",
+        "third_domain_is_the_first",
+        "the third domain's regions are the first domain's",
+    ),
+    Defect::rust(
+        "F6",
+        "flushed_invalidate",
+        "flushed_invalidation_succeeds",
+        "an invalidation that was flushed says that it was carried out",
+    ),
+    Defect::rust(
+        "F6",
+        "both_ends",
+        "flushed_send_is_a_violation",
+        "a send that was flushed is ACCESS_VIOLATION",
+    ),
+];

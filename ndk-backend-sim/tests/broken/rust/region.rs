@@ -1,0 +1,82 @@
+//! A region of the layer's.
+
+use super::notes::{Note, Registered};
+use super::{Kill, layer};
+use futures_lite::future::block_on;
+use ndk_core::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
+use ndk_core::mdl::MdlView;
+use ndk_core::{Access, LocalToken, MrProvider, RemoteToken, Result};
+use std::sync::Arc;
+
+/// A region under the layer.
+pub(crate) struct BrokenMr<M> {
+    pub(super) inner: Arc<M>,
+    pub(super) note: Note,
+}
+
+impl<M: MrProvider> BrokenMr<M> {
+    /// The backend's tokens: local, remote.
+    fn tokens(&self) -> (u32, u32) {
+        let local = self.inner.local_token().map_or(0, LocalToken::get);
+        (local, self.inner.remote_token().map_or(0, RemoteToken::get))
+    }
+
+    fn kill(&self) -> Kill {
+        let inner = self.inner.clone();
+        Box::new(move || {
+            block_on(inner.deregister()).expect("the simulator deregisters what is registered");
+        })
+    }
+}
+
+impl<M: MrProvider> MrProvider for BrokenMr<M> {
+    async fn register(&self, memory: MdlView<'_>, mut access: Access) -> Result<()> {
+        layer().register(&self.note, &memory, &mut access)?;
+        self.inner.register(memory, access).await?;
+        let (local, remote) = self.tokens();
+        self.note.begin(Registered { local, remote, ..Registered::over(&memory, access) });
+        layer().registered(&self.note, &memory);
+        Ok(())
+    }
+
+    async fn deregister(&self) -> Result<()> {
+        if layer().deregister(&self.note, self.kill())? {
+            self.inner.deregister().await?;
+        }
+        if let Some(was) = self.note.end() {
+            layer().deregistered(&self.note, &was);
+        }
+        Ok(())
+    }
+
+    async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
+        layer().initialise(&self.note, remote)?;
+        self.inner.initialize_fast_register(pages, remote).await?;
+        self.note.end();
+        Ok(())
+    }
+
+    async fn close(&self) {
+        if layer().close(&self.note) {
+            self.inner.close().await;
+        } else {
+            // Closed for the framework, and there still for the device.
+            std::mem::forget(self.inner.clone());
+        }
+        if let Some(was) = self.note.end() {
+            layer().deregistered(&self.note, &was);
+        }
+    }
+
+    fn local_token(&self) -> Option<LocalToken> {
+        layer().local_token(&self.note, self.inner.local_token())
+    }
+
+    fn remote_token(&self) -> Option<RemoteToken> {
+        layer().remote_token(&self.note, self.inner.remote_token())
+    }
+
+    fn query_extension(&self, id: &GUID, version: NDK_VERSION) -> Result<NDK_EXTENSION_INTERFACE> {
+        self.inner.query_extension(id, version)
+    }
+}
