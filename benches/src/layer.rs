@@ -127,6 +127,11 @@ impl<A: AdapterProvider> AdapterProvider for Layer<A> {
         Ok(LayerMr { below: self.below.create_mr(pd, kind).await?, yields: self.yields })
     }
 
+    fn create_mr_at_once(&self, pd: &A::Pd, kind: RegionKind) -> Option<Result<Self::Mr>> {
+        let made = self.below.create_mr_at_once(pd, kind)?;
+        Some(made.map(|below| LayerMr { below, yields: self.yields }))
+    }
+
     fn cancel(&self, region: &Self::Mr) {
         self.below.cancel(&region.below);
     }

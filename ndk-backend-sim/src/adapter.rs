@@ -124,6 +124,17 @@ impl SimAdapter {
     }
 }
 
+impl SimAdapter {
+    #[inline]
+    fn make_region(&self, pd: &SimPd, kind: RegionKind) -> Result<SimRegion> {
+        if kind == RegionKind::FastRegister && self.device.shape.fast_registration.is_none() {
+            let cause = "this device has no fast registration";
+            return Err(Error::new(ErrorKind::NotSupported, cause));
+        }
+        SimRegion::new(self.device.clone(), pd.number, kind)
+    }
+}
+
 impl AdapterProvider for SimAdapter {
     type Pd = SimPd;
     type Mr = SimRegion;
@@ -161,16 +172,12 @@ impl AdapterProvider for SimAdapter {
     }
 
     async fn create_mr(&self, pd: &SimPd, kind: RegionKind) -> Result<SimRegion> {
-        if self.device.plans(Operation::CreateMr) {
-            self.device.pace(Operation::CreateMr, None).await?;
-        }
-        if kind == RegionKind::FastRegister && self.capabilities().fast_registration.is_none() {
-            return Err(Error::new(
-                ErrorKind::NotSupported,
-                "this device has no fast registration",
-            ));
-        }
-        SimRegion::new(self.device.clone(), pd.number, kind)
+        self.device.pace(Operation::CreateMr, None).await?;
+        self.make_region(pd, kind)
+    }
+
+    fn create_mr_at_once(&self, pd: &SimPd, kind: RegionKind) -> Option<Result<SimRegion>> {
+        (!self.device.plans(Operation::CreateMr)).then(|| self.make_region(pd, kind))
     }
 
     async fn create_qp(&self, pd: &SimPd, depths: QueueDepths) -> Result<SimQueuePair> {

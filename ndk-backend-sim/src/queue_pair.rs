@@ -314,11 +314,11 @@ impl QpProvider for SimQueuePair {
         shared.post(Work::new(id, request, shared)?)
     }
 
-    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+    fn write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
         self.shared.carry_out_at_once::<true>(local, remote)
     }
 
-    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+    fn read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
         self.shared.carry_out_at_once::<false>(local, remote)
     }
 

@@ -294,12 +294,12 @@ impl<Q: QpProvider> QpProvider for PlainQp<Q> {
         self.0.poll_completion(cx)
     }
 
-    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
-        self.0.write_now(local, remote)
+    fn write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.write_at_once(local, remote)
     }
 
-    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
-        self.0.read_now(local, remote)
+    fn read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.read_at_once(local, remote)
     }
 
     fn flush(&self) {

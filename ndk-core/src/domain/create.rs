@@ -3,7 +3,7 @@
 use super::{Child, DomainRef};
 use crate::abi::{NDK_FN_CREATE_COMPLETION, NDK_MR, PVOID, STATUS_SUCCESS};
 use crate::completion::CreateCompletion;
-use crate::contain::contain;
+use crate::contain::{Panicked, contain, panicked};
 use crate::dispatch;
 use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
@@ -69,9 +69,17 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         unsafe { self.check_open()? };
         adapter.check_device()?;
         domain.enter()?;
-        // The future borrows adapter and domain; the reference taken above keeps both until `created` is through.
-        let make = || adapter.provider().create_mr(&domain.provider, kind);
-        let (key, origin) = (adapter.key(), adapter.origin());
+        // The backend's work borrows adapter and domain; the reference taken above keeps both until `created` is through.
+        let (provider, origin) = (adapter.provider(), adapter.origin());
+        let at_once = || provider.create_mr_at_once(&domain.provider, kind);
+        let made = contain("create region", "a new request", at_once)
+            .unwrap_or_else(|Panicked| Some(Err(panicked())));
+        if let Some(made) = made {
+            // SAFETY: the reference passes on; `out` as the caller promised.
+            return Ok(unsafe { self.deliver(kind, origin, made, out) });
+        }
+        let make = || provider.create_mr(&domain.provider, kind);
+        let key = adapter.key();
         let started = job::start("create region", make, move |result: Result<Result<A::Mr>>| {
             // SAFETY: the reference taken above.
             let result = unsafe { self.created(kind, origin, result.and_then(|made| made)) };
@@ -89,25 +97,40 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         });
         match started {
             Started::Ready(result) => {
-                // SAFETY: the request's reference, which is the region's now or is let go after its last use; `out` as
-                // the caller promised.
-                let result = unsafe {
-                    let result = self.created(kind, origin, result.and_then(|made| made));
-                    match &result {
-                        Ok(region) => out.write(region.as_ndk().as_ptr()),
-                        Err(error) => {
-                            self.log_failure(error);
-                            self.release();
-                        }
-                    }
-                    result
-                };
-                Ok(result.map(|_| Progress::Done))
+                // SAFETY: as above.
+                Ok(unsafe { self.deliver(kind, origin, result.and_then(|made| made), out) })
             }
             Started::Pending(task) => {
                 // SAFETY: the request's own reference, which its task lets go.
                 unsafe { Domain::spawn(self.0, task) };
                 Ok(Ok(Progress::Pending))
+            }
+        }
+    }
+
+    /// A creation ends in its entry.
+    ///
+    /// # Safety
+    /// The caller's reference to the domain, which the region takes over or this call lets go; `out` may be written.
+    unsafe fn deliver(
+        self,
+        kind: RegionKind,
+        origin: u64,
+        made: Result<A::Mr>,
+        out: *mut *mut NDK_MR,
+    ) -> Result<Progress> {
+        // SAFETY: the caller's promises.
+        unsafe {
+            match self.created(kind, origin, made) {
+                Ok(region) => {
+                    out.write(region.as_ndk().as_ptr());
+                    Ok(Progress::Done)
+                }
+                Err(error) => {
+                    self.log_failure(&error);
+                    self.release();
+                    Err(error)
+                }
             }
         }
     }

@@ -86,6 +86,17 @@ pub trait AdapterProvider: Send + Sync + Sized + 'static {
         kind: RegionKind,
     ) -> impl Future<Output = Result<Self::Mr>> + Send;
 
+    /// As [`create_mr`](Self::create_mr), without waiting. The framework asks this first, and spares the future where it
+    /// gets an answer; `None` where the creation has to wait, or in an implementation that leaves this out.
+    ///
+    /// # Errors
+    /// As for `create_mr`.
+    #[inline]
+    fn create_mr_at_once(&self, pd: &Self::Pd, kind: RegionKind) -> Option<Result<Self::Mr>> {
+        let _ = (pd, kind);
+        None
+    }
+
     /// Asks that what is pending on `region` ends soon, with CANCELLED or a status of its own (H2). A request that
     /// cannot be cancelled is waited for. It may come between two polls, or just before the first poll of a request
     /// that was accepted already: a backend remembers it for the region.

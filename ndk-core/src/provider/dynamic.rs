@@ -178,6 +178,8 @@ pub trait DynAdapterProvider: Send + Sync {
     async fn dyn_close_pd(&self, pd: &BoxedPd);
     /// [`AdapterProvider::create_mr`].
     async fn dyn_create_mr(&self, pd: &BoxedPd, kind: RegionKind) -> Result<BoxedRegion>;
+    /// [`AdapterProvider::create_mr_at_once`].
+    fn dyn_create_mr_at_once(&self, pd: &BoxedPd, kind: RegionKind) -> Option<Result<BoxedRegion>>;
     /// [`AdapterProvider::cancel`].
     fn dyn_cancel(&self, region: &BoxedRegion);
     /// [`AdapterProvider::privileged_token`].
@@ -243,6 +245,12 @@ impl<A: AdapterProvider> DynAdapterProvider for A {
     async fn dyn_create_mr(&self, pd: &BoxedPd, kind: RegionKind) -> Result<BoxedRegion> {
         let pd = pd.downcast_ref().ok_or_else(foreign_object)?;
         Ok(BoxedRegion(Box::new(self.create_mr(pd, kind).await?)))
+    }
+
+    fn dyn_create_mr_at_once(&self, pd: &BoxedPd, kind: RegionKind) -> Option<Result<BoxedRegion>> {
+        // A foreign domain is refused by the future.
+        let made = self.create_mr_at_once(pd.downcast_ref()?, kind)?;
+        Some(made.map(|region| BoxedRegion(Box::new(region))))
     }
 
     async fn dyn_create_qp(&self, pd: &BoxedPd, depths: QueueDepths) -> Result<BoxedQueuePair> {
@@ -340,6 +348,10 @@ impl AdapterProvider for BoxedAdapter {
 
     async fn create_mr(&self, pd: &BoxedPd, kind: RegionKind) -> Result<BoxedRegion> {
         self.0.dyn_create_mr(pd, kind).await
+    }
+
+    fn create_mr_at_once(&self, pd: &BoxedPd, kind: RegionKind) -> Option<Result<BoxedRegion>> {
+        self.0.dyn_create_mr_at_once(pd, kind)
     }
 
     async fn create_qp(&self, pd: &BoxedPd, depths: QueueDepths) -> Result<BoxedQueuePair> {

@@ -61,8 +61,8 @@ pub(super) trait DynQp: Send + Sync {
         request: WorkRequest<'_, BoxedRegion, BoxedWindow>,
     ) -> Result<()>;
     fn dyn_poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion>;
-    fn dyn_write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool;
-    fn dyn_read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool;
+    fn dyn_write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool;
+    fn dyn_read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool;
     fn dyn_flush(&self);
     fn dyn_numbered(&self, id: u64);
     async fn dyn_close(&self);
@@ -120,12 +120,12 @@ impl<Q: QpProvider> DynQp for Q {
         self.poll_completion(cx)
     }
 
-    fn dyn_write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
-        self.write_now(local, remote)
+    fn dyn_write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.write_at_once(local, remote)
     }
 
-    fn dyn_read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
-        self.read_now(local, remote)
+    fn dyn_read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.read_at_once(local, remote)
     }
 
     fn dyn_flush(&self) {
@@ -164,12 +164,12 @@ impl QpProvider for BoxedQueuePair {
         self.0.dyn_poll_completion(cx)
     }
 
-    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
-        self.0.dyn_write_now(local, remote)
+    fn write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.dyn_write_at_once(local, remote)
     }
 
-    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
-        self.0.dyn_read_now(local, remote)
+    fn read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        self.0.dyn_read_at_once(local, remote)
     }
 
     fn flush(&self) {

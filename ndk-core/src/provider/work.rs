@@ -242,13 +242,13 @@ pub trait QpProvider: Send + Sync + Sized + 'static {
     /// Carries a write out before it returns, where that can be with success, and where no completion but of receives is
     /// left to be polled, and no such request in flight: so that the completion, which the framework makes, comes in the
     /// order of the posting. False where not; then nothing has happened, and the request is posted.
-    fn write_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+    fn write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
         let _ = (local, remote);
         false
     }
 
-    /// As [`write_now`](Self::write_now), of a read.
-    fn read_now(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+    /// As [`write_at_once`](Self::write_at_once), of a read.
+    fn read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
         let _ = (local, remote);
         false
     }

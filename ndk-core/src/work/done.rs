@@ -1,4 +1,4 @@
-//! Requests that were complete when their posting returned (`QpProvider::write_now`), and whose completions nobody has
+//! Requests that were complete when their posting returned (`QpProvider::write_at_once`), and whose completions nobody has
 //! polled: a ring of fixed entries, which takes no lock.
 //!
 //! An entry's *turn* says whose it is: at a push's number it is free for that push, one above it holds what that push

@@ -39,9 +39,9 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// # Errors
     /// As for [`send`](Self::send).
     pub fn read(&self, context: u64, local: &[Sge], remote: RemoteAddress) -> Result<()> {
-        let now = |provider: &A::Qp| provider.read_now(local, remote);
+        let at_once = |provider: &A::Qp| provider.read_at_once(local, remote);
         let request = WorkRequest::Read { local, remote };
-        self.post_access(context, local, Elements::Read, now, request)
+        self.post_access(context, local, Elements::Read, at_once, request)
     }
 
     /// Posts a remote write.
@@ -49,19 +49,19 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// # Errors
     /// As for [`send`](Self::send).
     pub fn write(&self, context: u64, local: &[Sge], remote: RemoteAddress) -> Result<()> {
-        let now = |provider: &A::Qp| provider.write_now(local, remote);
+        let at_once = |provider: &A::Qp| provider.write_at_once(local, remote);
         let request = WorkRequest::Write { local, remote };
-        self.post_access(context, local, Elements::Initiator, now, request)
+        self.post_access(context, local, Elements::Initiator, at_once, request)
     }
 
-    /// Posts an access to the peer's memory, unless it can be carried out now.
+    /// Posts an access to the peer's memory, unless it can be carried out at once.
     #[inline]
     fn post_access(
         &self,
         context: u64,
         local: &[Sge],
         kind: Elements,
-        now: impl FnOnce(&A::Qp) -> bool,
+        at_once: impl FnOnce(&A::Qp) -> bool,
         request: WorkRequest<'_, A::Mr, A::Window>,
     ) -> Result<()> {
         let adapter = self.domain().adapter();
@@ -70,7 +70,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             && !adapter.is_lost()
             && let Ok(length) = check::elements(local, kind, adapter.info())
         {
-            match contain("a work request", self.name(), || now(provider)) {
+            match contain("a work request", self.name(), || at_once(provider)) {
                 Ok(true) => {
                     posted.add_done(context, matches!(request, WorkRequest::Read { .. }), length);
                     return Ok(());

@@ -70,7 +70,7 @@ impl<P: Platform> Posted<P> {
         self.has(POISONED)
     }
 
-    /// Whether a request may be carried out now, and its completion be added with `add_done`.
+    /// Whether a request may be carried out at once, and its completion be added with `add_done`.
     #[inline]
     pub(super) fn takes_done(&self) -> bool {
         !self.has(POISONED | SPILLED)

@@ -1,10 +1,11 @@
 //! What a backend says at once, without a future: its answer counts as one that a future gives.
 
 use crate::backend::End;
-use crate::bench::{Bench, Calls, Region, close, requested};
+use crate::bench::{Bench, Calls, Region, close, created, requested};
 use ndk_core::abi::PAGE_SIZE;
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::{ErrorKind, Progress, RegionKind, Result};
+use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::Ordering;
 
 /// A region that is registered, or not, with what it is registered to.
@@ -117,4 +118,38 @@ fn b8_a_panic_instead_of_an_answer_poisons_the_region() {
         other.end();
         bench.end();
     }
+}
+
+#[test]
+fn a1_a_creation_at_once_is_delivered_by_the_entry_and_a_failure_leaves_nothing() {
+    let bench = Bench::new();
+    // What is made otherwise hangs: so each answer is one at once.
+    bench.control.create_region.set(End::Hang);
+    for end in [End::Succeed, End::Fail, End::Panic, End::Succeed] {
+        *bench.control.create_at_once.lock().unwrap() = Some(end);
+        let (mut out, calls) = (null_mut(), Calls::default());
+        // SAFETY: the domain is not closed, and the out pointer valid.
+        let made = unsafe {
+            bench.domain.create_mr(
+                RegionKind::Conventional,
+                Some(created),
+                calls.context(),
+                &mut out,
+            )
+        };
+        let refused = match end {
+            End::Fail => Some(ErrorKind::InsufficientResources),
+            End::Panic => Some(ErrorKind::Internal),
+            _ => None,
+        };
+        assert_eq!(kind(made), refused, "B6, B8");
+        assert_eq!(calls.take(), [], "A1, B1");
+        assert_eq!(out.is_null(), refused.is_some(), "A1");
+        if let Some(made) = NonNull::new(out) {
+            // SAFETY: it is a region of these types, and closed here only.
+            close(unsafe { Region::from_ndk(made) });
+        }
+    }
+    // The domain has no reference left but its own.
+    bench.end();
 }

@@ -90,6 +90,8 @@ impl Operation {
 pub(crate) struct Control {
     /// What registrations and deregistrations answer at once; `None` where they have no answer.
     pub(crate) at_once: Mutex<Option<End>>,
+    /// What creations of regions answer at once.
+    pub(crate) create_at_once: Mutex<Option<End>>,
     /// How often one was asked for without an answer at once.
     pub(crate) waited: AtomicUsize,
     pub(crate) initialise: Operation,
@@ -267,11 +269,11 @@ impl QpProvider for Part {
         self.0.completions.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn write_now(&self, _local: &[Sge], _remote: RemoteAddress) -> bool {
+    fn write_at_once(&self, _local: &[Sge], _remote: RemoteAddress) -> bool {
         self.0.carry_out_now()
     }
 
-    fn read_now(&self, _local: &[Sge], _remote: RemoteAddress) -> bool {
+    fn read_at_once(&self, _local: &[Sge], _remote: RemoteAddress) -> bool {
         self.0.carry_out_now()
     }
 
@@ -374,6 +376,11 @@ impl AdapterProvider for Hooked {
     async fn create_mr(&self, (): &(), _kind: RegionKind) -> Result<Part> {
         self.0.create_region.run().await?;
         Ok(Part(self.0.clone()))
+    }
+
+    fn create_mr_at_once(&self, (): &(), _kind: RegionKind) -> Option<Result<Part>> {
+        let end = *self.0.create_at_once.lock().unwrap();
+        end.and_then(End::at_once).map(|made| made.map(|()| Part(self.0.clone())))
     }
 
     async fn create_qp(&self, (): &(), _depths: QueueDepths) -> Result<Part> {
