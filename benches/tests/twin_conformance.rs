@@ -1,14 +1,16 @@
-//! The conformance kit on the hand-written table, which stands behind the bridge from foreign tables: a reference that
-//! breaks the contract would be no reference.
+//! The conformance kit on the hand-written table, plain and under the verifier. The table stands behind the bridge from
+//! foreign tables: a reference that breaks the contract would be no reference.
 
 use ndk_benches::twin::Twin;
 use ndk_core::conformance::Kit;
 use ndk_core::foreign::ForeignAdapter;
+use ndk_core::verifier::{Policy, Verifier};
 use ndk_core::{
-    BaseAddress, Capabilities, FastRegistration, Refusal, Result, TokenReuse, TokenScope,
+    BaseAddress, Capabilities, FastRegistration, Party, Refusal, Result, TokenReuse, TokenScope,
 };
 use std::env;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 fn open(regions: u32) -> Result<ForeignAdapter> {
     let capabilities = Capabilities {
@@ -52,5 +54,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         };
     }
-    Kit::new(|| open(1 << 20)).region_limit(5, || open(5)).main()
+    let verifier = Verifier::new()
+        .policy(Policy::Count)
+        .backtraces(false)
+        // What pends waits for its case, however long that takes.
+        .limit(Duration::from_secs(3600));
+    let over = |regions| {
+        let verifier = verifier.clone();
+        move || Ok(verifier.verify(open(regions)?))
+    };
+    let plain = Kit::new(|| open(1 << 20)).region_limit(5, || open(5));
+    let verified = Kit::new(over(1 << 20)).named("verified").region_limit(5, over(5));
+    let outcome = ndk_core::conformance::main([plain, verified]);
+    // Of the consumer it finds what cases do wrong on purpose; of the table there is nothing to find.
+    if verifier.counts().provider > 0 {
+        let findings = verifier.findings().into_iter();
+        let wrong = findings.filter(|finding| finding.party == Party::Provider);
+        wrong.for_each(|finding| eprintln!("{finding}"));
+        return ExitCode::FAILURE;
+    }
+    outcome
 }

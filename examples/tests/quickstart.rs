@@ -28,6 +28,11 @@ fn run(backend: &str, more: &[&str]) -> String {
 fn it_succeeds_on_every_declared_shape() {
     for (backend, lines) in [
         ("sim", ["declares nothing that limits", "may only write: STATUS_ACCESS_VIOLATION"]),
+        // Whatever it does wrong would fail; that an old token is dead it shows on purpose.
+        (
+            "verify(policy=fail)+sim",
+            ["declares nothing that limits", "may only write: STATUS_ACCESS_VIOLATION"],
+        ),
         ("sim?keys=one", ["declares one key for both sides\n", "STATUS_ACCESS_VIOLATION"]),
         ("sim?rotate=true", ["declares tokens that rotate\n", "read them through it"]),
         ("sim?profile=rxe", ["no pages that lie apart", "read them through it"]),

@@ -77,6 +77,7 @@ NTSTATUS ndkmr_close(NDK_ADAPTER *adapter);
  *               as in 500ms, 5s or 2m; 30s. With policy=fail such a close is STATUS_DEVICE_BUSY, and
  *               can be called again.
  *   backtraces  true; false: does not keep where objects were created
+ *   contexts    own; shared: requests in progress may have one context together
  *
  * docs/verifier.md says what is found, and what cannot be. */
 

@@ -77,6 +77,7 @@ pub struct Verifier {
     policy: Policy,
     limit: Duration,
     backtraces: bool,
+    shared_contexts: bool,
     sink: Arc<Sink>,
 }
 
@@ -96,6 +97,7 @@ impl Verifier {
             policy: Policy::default(),
             limit: Self::DEFAULT_LIMIT,
             backtraces: true,
+            shared_contexts: false,
             sink: Arc::default(),
         }
     }
@@ -118,6 +120,13 @@ impl Verifier {
     #[must_use]
     pub fn backtraces(self, backtraces: bool) -> Self {
         Self { backtraces, ..self }
+    }
+
+    /// Whether requests in progress may share a context (V7): for a consumer to which one of them is as good as another,
+    /// such as one that counts completions.
+    #[must_use]
+    pub fn shared_contexts(self, shared_contexts: bool) -> Self {
+        Self { shared_contexts, ..self }
     }
 
     /// Puts the layer over an adapter, to be opened instead of it.

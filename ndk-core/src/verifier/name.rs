@@ -68,11 +68,17 @@ fn read(options: &str, base: &Verifier) -> Result<Verifier> {
         "backtraces",
         "false: does not keep where objects were created, which costs time and memory for each; true",
     )?;
+    let contexts = options.take_with(
+        "contexts",
+        "shared: requests in progress may have one context together, as where completions are only counted; own",
+        contexts,
+    )?;
     options.finish()?;
     let mut verifier = base.clone();
     verifier.policy = policy.unwrap_or(verifier.policy);
     verifier.limit = limit.unwrap_or(verifier.limit);
     verifier.backtraces = backtraces.unwrap_or(verifier.backtraces);
+    verifier.shared_contexts = contexts.unwrap_or(verifier.shared_contexts);
     Ok(verifier)
 }
 
@@ -82,6 +88,15 @@ fn policy(text: &str) -> Result<Policy, &'static str> {
         "count" => Ok(Policy::Count),
         "fail" => Ok(Policy::Fail),
         _ => Err("it is none of log, count and fail"),
+    }
+}
+
+/// Whether contexts may be shared.
+fn contexts(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "own" => Ok(false),
+        "shared" => Ok(true),
+        _ => Err("it is neither own nor shared"),
     }
 }
 
@@ -117,6 +132,7 @@ mod tests {
             (Duration::from_millis(250), "mlx:rxe0?address=10.0.0.1")
         );
         assert_eq!(split("verify()+sim").unwrap().1, "sim");
+        assert!(split("verify(contexts=shared)+sim").unwrap().0.shared_contexts);
         assert_eq!(split("verify(limit=2m)+a").unwrap().0.limit, Duration::from_secs(120));
         for other in ["sim", "verifying+sim", "verify", "verify?a=b", "sim?x=verify+sim"] {
             assert!(split(other).is_none(), "{other}");
@@ -139,6 +155,7 @@ mod tests {
             ("verify(policy=shout)+sim", "none of log, count and fail"),
             ("verify(limit=5)+sim", "none of ms, s and m"),
             ("verify(limit=s)+sim", "no whole number"),
+            ("verify(contexts=mine)+sim", "neither own nor shared"),
             ("verify+verify+sim", "given twice"),
             ("verify(policy=log)+verify(limit=1s)+sim", "given twice"),
         ] {
