@@ -115,6 +115,13 @@ pub(super) const ALL: &[Defect] = &[
     ),
     Defect::table(
         "B2",
+        "null_context",
+        "null_context_is_not_called",
+        "a registration with a null context pends, and does not call back",
+    )
+    .waits(),
+    Defect::table(
+        "B2",
         "many_pending",
         "crowd_is_called_twice",
         "with more than ten registrations pending, one calls back twice",
@@ -179,6 +186,12 @@ pub(super) const ALL: &[Defect] = &[
         "register",
         "poisoned_region_answers_questions",
         "QueryExtension of a poisoned region answers NOT_SUPPORTED",
+    ),
+    Defect::table(
+        "B8",
+        "register",
+        "poisoned_region_deregisters",
+        "Deregister of a poisoned region succeeds",
     ),
     Defect::table(
         "B9",

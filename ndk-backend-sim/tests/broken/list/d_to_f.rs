@@ -15,6 +15,12 @@ pub(super) const ALL: &[Defect] = &[
         "fast_region_cannot_deregister",
         "Deregister on a region for fast registration is NOT_SUPPORTED",
     ),
+    Defect::table(
+        "D2",
+        "until_invalidated",
+        "bound_region_deregisters",
+        "Deregister succeeds although a window is bound",
+    ),
     Defect::rust(
         "D2",
         "until_closed",

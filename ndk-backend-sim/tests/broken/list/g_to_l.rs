@@ -106,6 +106,12 @@ pub(super) const ALL: &[Defect] = &[
         "close_overtakes_requests",
         "the close completion comes while a request is pending",
     ),
+    Defect::table(
+        "H2",
+        "initialisations_queued",
+        "close_of_a_queue_is_called_twice",
+        "the close completion comes twice where initialisations wait for each other",
+    ),
     Defect::rust(
         "H3",
         "tokens_are_dead",

@@ -18,6 +18,7 @@ use ndk_core::mdl::MdlView;
 use ndk_core::{
     Access, Capabilities, LocalToken, RemoteToken, Result, Sge, WorkCompletion, WorkKind,
 };
+pub(crate) use notes::is_bound;
 use notes::{End, Note, Registered};
 use std::sync::OnceLock;
 

@@ -23,6 +23,8 @@ pub(crate) struct Registered {
     /// The backend's tokens.
     pub(crate) local: u32,
     pub(crate) remote: u32,
+    /// Whether a window was bound to it.
+    pub(crate) bound: bool,
     /// The queue pair that a fast registration was posted on.
     pub(crate) posted_on: usize,
 }
@@ -37,6 +39,7 @@ impl Registered {
             frame,
             local: 0,
             remote: 0,
+            bound: false,
             posted_on: 0,
         }
     }
@@ -76,6 +79,10 @@ impl Note {
         live.push(self.clone());
     }
 
+    pub(super) fn bind(&self) {
+        lock(&self.now).iter_mut().for_each(|registered| registered.bound = true);
+    }
+
     pub(super) fn end(&self) -> Option<Registered> {
         lock(&LIVE).retain(|note| note.number != self.number);
         lock(&self.now).take()
@@ -86,6 +93,11 @@ impl Note {
 pub(crate) fn live() -> Vec<(Note, Registered)> {
     let live = lock(&LIVE);
     live.iter().filter_map(|note| Some((note.clone(), note.registered()?))).collect()
+}
+
+/// Whether a window was bound to the live region of this local token.
+pub(crate) fn is_bound(local: u32) -> bool {
+    live().iter().any(|(_, registered)| registered.local == local && registered.bound)
 }
 
 /// The live region that a remote token names.

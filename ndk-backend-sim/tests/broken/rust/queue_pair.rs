@@ -131,6 +131,11 @@ impl<Q: QpProvider> QpProvider for BrokenQp<Q> {
         for hidden in after {
             self.post_hidden(at.expect("a region's request"), hidden)?;
         }
+        if changed.kind == WorkKind::Bind
+            && let Some(note) = &changed.region
+        {
+            note.bind();
+        }
         if changed.kind == WorkKind::Invalidate
             && let Some(region) = at
         {
@@ -148,6 +153,7 @@ impl<Q: QpProvider> QpProvider for BrokenQp<Q> {
                 frame: 0,
                 local,
                 remote,
+                bound: false,
                 posted_on,
             });
         }

@@ -12,6 +12,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
     Some(match name {
         "inline_failure_calls_back" => Box::new(InlineFailureCallsBack),
         "null_context_is_called_twice" => Box::new(NullContextIsCalledTwice),
+        "null_context_is_not_called" => Box::new(NullContextIsNotCalled),
         "crowd_is_called_twice" => Box::new(CrowdIsCalledTwice::default()),
         "early_end_is_returned" => Box::new(EarlyEndIsReturned::default()),
         "state_comes_after_the_callback" => Box::new(StateComesAfterTheCallback),
@@ -24,6 +25,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
             Box::new(ShortInitialisationChangesTheToken::default())
         }
         "poisoned_region_answers_questions" => Box::new(PoisonedRegionAnswersQuestions),
+        "poisoned_region_deregisters" => Box::new(PoisonedRegionDeregisters),
         "dropped_creation_is_short" => Box::new(DroppedCreationIsShort),
         _ => return None,
     })
@@ -33,6 +35,8 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
 struct InlineFailureCallsBack;
 /// Takes a null context for one that was not served yet.
 struct NullContextIsCalledTwice;
+/// Takes a null context for nobody.
+struct NullContextIsNotCalled;
 /// Loses count when many requests are pending.
 #[derive(Default)]
 struct CrowdIsCalledTwice(Arc<AtomicUsize>);
@@ -62,6 +66,8 @@ struct ShortRegistrationHasAToken(Arc<Notes<bool>>);
 struct ShortInitialisationChangesTheToken(Arc<Notes<bool>>);
 /// QueryExtension does not ask whether the region is poisoned.
 struct PoisonedRegionAnswersQuestions;
+/// Deregister of a poisoned region is nothing to do.
+struct PoisonedRegionDeregisters;
 /// A creation that the executor dropped ends with INSUFFICIENT_RESOURCES.
 struct DroppedCreationIsShort;
 
@@ -130,6 +136,23 @@ mod defects {
                 }
             };
             unsafe { done.instead(twice, |done| next::register(mr, memory, flags, done)) }
+        }
+    }
+
+    impl Hooks for NullContextIsNotCalled {
+        unsafe fn register(
+            &self,
+            mr: *mut NDK_MR,
+            memory: (*mut MDL, SIZE_T),
+            flags: ULONG,
+            done: Request,
+        ) -> NTSTATUS {
+            let then = |done: Request, status| unsafe {
+                if !done.context.is_null() {
+                    done.call(status);
+                }
+            };
+            unsafe { done.instead(then, |done| next::register(mr, memory, flags, done)) }
         }
     }
 
@@ -343,6 +366,13 @@ mod defects {
         ) -> NTSTATUS {
             let status = unsafe { next::query_mr(mr, id, version, out) };
             if status == STATUS_INTERNAL_ERROR { STATUS_NOT_SUPPORTED } else { status }
+        }
+    }
+
+    impl Hooks for PoisonedRegionDeregisters {
+        unsafe fn deregister(&self, mr: *mut NDK_MR, done: Request) -> NTSTATUS {
+            let status = unsafe { next::deregister(mr, done) };
+            if status == STATUS_INTERNAL_ERROR { STATUS_SUCCESS } else { status }
         }
     }
 

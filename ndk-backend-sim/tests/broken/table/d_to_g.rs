@@ -1,6 +1,7 @@
 //! Sections D to G, as far as the framework enforces them.
 
 use super::{Close, Hooks, Notes, Request, known, next};
+use crate::rust::is_bound;
 use ndk_core::abi::*;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
     Some(match name {
         "second_deregistration_succeeds" => Box::new(SecondDeregistrationSucceeds::default()),
         "fast_region_cannot_deregister" => Box::new(FastRegionCannotDeregister),
+        "bound_region_deregisters" => Box::new(BoundRegionDeregisters),
         "token_comes_before_its_registration" => {
             Box::new(TokenComesBeforeItsRegistration::default())
         }
@@ -27,6 +29,8 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
 struct SecondDeregistrationSucceeds(Notes<bool>);
 /// Another status for Deregister on a fast-register region that is not initialised.
 struct FastRegionCannotDeregister;
+/// Deregister says SUCCESS of a region that a window is bound to.
+struct BoundRegionDeregisters;
 /// While a registration is pending there is a token already.
 #[derive(Default)]
 struct TokenComesBeforeItsRegistration(Arc<Notes<bool>>);
@@ -81,6 +85,16 @@ mod defects {
                 let fresh = known(mr).fast && next::local_token(mr) == 0;
                 let state = status == STATUS_INVALID_DEVICE_STATE;
                 if fresh && state { STATUS_NOT_SUPPORTED } else { status }
+            }
+        }
+    }
+
+    impl Hooks for BoundRegionDeregisters {
+        unsafe fn deregister(&self, mr: *mut NDK_MR, done: Request) -> NTSTATUS {
+            unsafe {
+                let status = next::deregister(mr, done);
+                let bound = status == STATUS_DEVICE_BUSY && is_bound(next::local_token(mr));
+                if bound { STATUS_SUCCESS } else { status }
             }
         }
     }

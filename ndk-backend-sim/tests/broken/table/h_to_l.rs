@@ -9,6 +9,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
     Some(match name {
         "failed_region_does_not_close" => Box::new(FailedRegionDoesNotClose::default()),
         "close_overtakes_requests" => Box::new(CloseOvertakesRequests::default()),
+        "close_of_a_queue_is_called_twice" => Box::new(CloseOfAQueueIsCalledTwice::default()),
         "domain_overtakes_the_childs_callback" => Box::new(DomainOvertakesTheChild::default()),
         "domain_of_many_stays" => Box::new(DomainOfManyStays::default()),
         "closing_region_is_removed" => Box::new(ClosingRegionIsRemoved::default()),
@@ -26,6 +27,9 @@ struct FailedRegionDoesNotClose(Arc<Notes<bool>>);
 /// The close completion comes at once, whatever is pending.
 #[derive(Default)]
 struct CloseOvertakesRequests(Arc<Notes<usize>>);
+/// The close completion comes twice, where initialisations wait for each other.
+#[derive(Default)]
+struct CloseOfAQueueIsCalledTwice(Arc<Notes<usize>>);
 /// The close completion of a domain comes before that of its last region, where that one pends.
 #[derive(Default)]
 struct DomainOvertakesTheChild(Arc<Mutex<Domains>>);
@@ -171,6 +175,35 @@ mod defects {
                 }
                 status
             }
+        }
+    }
+
+    impl Hooks for CloseOfAQueueIsCalledTwice {
+        unsafe fn initialise(
+            &self,
+            mr: *mut NDK_MR,
+            pages: ULONG,
+            remote: BOOLEAN,
+            done: Request,
+        ) -> NTSTATUS {
+            let count = self.0.clone();
+            count.set(mr, count.get(mr) + 1);
+            let ended = move |_| count.set(mr, count.get(mr) - 1);
+            unsafe {
+                super::super::b::watch(done, ended, |done| {
+                    next::initialise(mr, pages, remote, done)
+                })
+            }
+        }
+        unsafe fn close_mr(&self, mr: *mut NDK_OBJECT_HEADER, done: Close) -> NTSTATUS {
+            let queued = self.0.get(mr) > 1;
+            let then = move |done: Close, ()| unsafe {
+                done.call(());
+                if queued {
+                    done.call(());
+                }
+            };
+            unsafe { done.instead(then, |done| next::close_mr(mr, done)) }
         }
     }
 
