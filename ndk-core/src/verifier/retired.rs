@@ -46,7 +46,7 @@ impl Retirees {
             self.0 = vec![[[0; 2]; WAYS]; SETS].into_boxed_slice();
         }
         let set = &mut self.0[place(retired.token)];
-        set.rotate_right(1);
+        set.copy_within(..WAYS - 1, 1);
         set[0] = retired.pack();
     }
 
