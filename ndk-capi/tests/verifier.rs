@@ -144,7 +144,11 @@ macro_rules! entry {
 
 /// A request's status, until its completion PENDING. Leaked, as a provider that is wrong may use it for longer.
 fn ticket() -> &'static AtomicI32 {
-    Box::leak(Box::new(AtomicI32::new(STATUS_PENDING)))
+    static TICKETS: Mutex<Vec<&'static AtomicI32>> = Mutex::new(Vec::new());
+    let ticket: &AtomicI32 = Box::leak(Box::new(AtomicI32::new(STATUS_PENDING)));
+    // For a leak checker to find.
+    TICKETS.lock().unwrap().push(ticket);
+    ticket
 }
 
 fn context(ticket: &'static AtomicI32) -> PVOID {

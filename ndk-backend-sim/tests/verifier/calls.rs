@@ -7,8 +7,8 @@ use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::verifier::Verifier;
 use ndk_core::{BoxedAdapter, DomainRef, Finding, Opened, Party, Std, ThreadPool};
 use std::ptr::{NonNull, addr_of, null_mut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,18 @@ macro_rules! entry {
 }
 pub(crate) use entry;
 
+/// Every ticket, so that a leak checker finds them.
+static TICKETS: Mutex<Vec<&'static Ticket>> = Mutex::new(Vec::new());
+
 /// A completion, and its context. It is leaked, since a wrong program may use it for longer than it should.
 pub(crate) struct Ticket(AtomicI32, AtomicPtr<NDK_OBJECT_HEADER>);
 
 impl Ticket {
     pub(crate) fn new() -> &'static Self {
         let object = AtomicPtr::new(null_mut());
-        Box::leak(Box::new(Self(AtomicI32::new(STATUS_PENDING), object)))
+        let ticket: &Self = Box::leak(Box::new(Self(AtomicI32::new(STATUS_PENDING), object)));
+        TICKETS.lock().unwrap().push(ticket);
+        ticket
     }
 
     pub(crate) fn context(&'static self) -> PVOID {

@@ -74,14 +74,19 @@ fn a_mistake_that_the_framework_lets_pass_fails_where_mistakes_fail() {
 
 #[test]
 fn a_registration_over_a_chain_that_was_changed_is_taken_back_where_mistakes_fail() {
-    let program = open("verify(policy=fail)+sim?latency=register:300ms");
+    let program = open("verify(policy=fail)+sim?latency=register:1s");
     let pd = program.domain();
     let (mr, mdl, ticket) = (region(pd, false), memory(100), Ticket::new());
     let status = register_with(mr, &mdl, 0, ticket);
     assert_eq!(status, STATUS_PENDING);
     // SAFETY: the simulator has read the chain when it waits.
     unsafe { (*mdl.as_ptr()).ByteCount -= 1 };
+    // The executor's thread takes this one first, and so reads what was written before it.
+    let (other, chain, after) = (region(pd, false), memory(100), Ticket::new());
+    let pending = register_with(other, &chain, 0, after);
     assert_eq!(ticket.wait(status), STATUS_INVALID_PARAMETER);
+    assert_eq!(after.wait(pending), STATUS_SUCCESS);
+    assert_eq!(close(other), STATUS_SUCCESS);
     program.consumer("V8", "/mr");
     assert_eq!(deregister(mr), STATUS_INVALID_DEVICE_STATE, "it is not registered");
     assert_eq!(close(mr), STATUS_SUCCESS);
