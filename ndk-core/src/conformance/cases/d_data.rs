@@ -19,6 +19,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("D3", "dead_when_completed", dead_when_completed).between().needs(wire),
     Case::new("D3", "against_a_writer", against_a_writer).between().needs(wire),
     Case::new("D3", "against_a_reader", against_a_reader).between().needs(wire),
+    Case::new("D3", "against_a_reader_of_few_bytes", against_a_reader_of_few_bytes)
+        .between()
+        .needs(wire),
     Case::new("D4", "new_memory_and_rights", new_memory_and_rights).needs(wire),
     Case::new("D4", "stale_token", stale_token).needs(never_soon),
     Case::new("D4", "stale_token_of_a_closed_region", stale_token_of_a_closed_region)
@@ -143,33 +146,41 @@ fn against_a_writer(env: &mut Env) {
     }
 }
 
-/// What the owner writes into its buffer after the completion is not to be read by the old token.
+/// Reads that no device answers in several packets.
+fn against_a_reader_of_few_bytes(env: &mut Env) {
+    reader::<128>(env);
+}
+
 fn against_a_reader(env: &mut Env) {
+    reader::<{ PAGE_SIZE / 2 }>(env);
+}
+
+/// What the owner writes into its buffer after the completion is not to be read by the old token.
+fn reader<const EACH: usize>(env: &mut Env) {
     const SECRET: u8 = 0xa7;
     const PUBLIC: u8 = 0x11;
     let mut net = Net::new(env);
-    let memory = env.memory(PAGE_SIZE / 2, 0);
+    let memory = env.memory(EACH, 0);
     for _ in 0..rounds(env) {
-        memory.buffer.write(0, &[PUBLIC; PAGE_SIZE / 2]).expect("it fits");
+        memory.buffer.write(0, &[PUBLIC; EACH]).expect("it fits");
         let target = env.register_in(net.owner, memory.clone(), ALL);
-        let part = |place| place * PAGE_SIZE / 2;
-        let elements =
-            (0..DEPTH).map(|place| net.scratch.element(part(place), PAGE_SIZE / 2)).collect();
+        let part = |place| place * EACH;
+        let elements = (0..DEPTH).map(|place| net.scratch.element(part(place), EACH)).collect();
         let (port, scratch) = (&*net.link.peer, &net.scratch.memory.buffer);
         let to = target.at(0);
         let busy = Busy { port, elements, to, writes: false, succeeded: AtomicUsize::new(0) };
         thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 busy.run(|completion, place| {
-                    let mut bytes = [0; PAGE_SIZE / 2];
+                    let mut bytes = [0; EACH];
                     scratch.read(part(place), &mut bytes).expect("it fits");
                     assert!(!bytes.contains(&SECRET), "D3: read after the completion");
-                    assert!(completion.result.is_err() || bytes == [PUBLIC; PAGE_SIZE / 2]);
+                    assert!(completion.result.is_err() || bytes == [PUBLIC; EACH]);
                 })
             });
             busy.is_under_way();
             env.deregister(target.mr).success();
-            memory.buffer.write(0, &[SECRET; PAGE_SIZE / 2]).expect("it fits");
+            memory.buffer.write(0, &[SECRET; EACH]).expect("it fits");
             in_order(&env.device, &reader.join().expect("the reader"));
         });
         let scratch = net.scratch.memory.buffer.to_vec();
