@@ -24,8 +24,8 @@ fn a_registration_makes_the_system_calls_of_the_raw_pair_and_no_others() {
 
 /// System calls by name: the difference that more pairs make, for each of them.
 fn calls_of_a_pair(whose: &str) -> BTreeMap<String, i64> {
-    const FEW: u32 = 20;
-    const MANY: u32 = 120;
+    const FEW: u32 = 10;
+    const MANY: u32 = 70;
     let (few, many) = (calls(whose, FEW), calls(whose, MANY));
     let each = |count: i64| (count as f64 / f64::from(MANY - FEW)).round() as i64;
     let more = many.iter().map(|(name, count)| (name, count - few.get(name).unwrap_or(&0)));

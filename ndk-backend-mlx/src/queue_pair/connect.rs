@@ -141,9 +141,9 @@ pub(super) fn make_ready(device: &Device, objects: &Objects) -> Result<()> {
     modify(device, objects, to, mask)
 }
 
-/// How many times 4.096 us * 2^n a request waits for its answer before it is sent again: 67 ms, six times. Seven would be
+/// How many times 4.096 us * 2^n a request waits for its answer before it is sent again: 268 ms, six times. Seven would be
 /// without end on Soft-RoCE.
-const TIMEOUT: u8 = 14;
+const TIMEOUT: u8 = 16;
 pub(super) const RETRIES: u8 = 6;
 /// A peer without a receive is given this many times 0.64 ms: a message that comes before its receive is posted is late
 /// by that, and one whose receive never comes is an error soon.

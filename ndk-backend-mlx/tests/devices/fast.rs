@@ -9,6 +9,7 @@ use ndk_core::{
     Access, AdapterProvider, ErrorKind, FastMemory, Mapping, MrProvider, QpProvider, QueueDepths,
     RegionKind, Sge, WorkRequest as R,
 };
+use std::iter;
 
 fn all_of<'a>(buffer: &Buffer, pages: &'a [u64]) -> FastMemory<'a> {
     let base = buffer.address() as u64;
@@ -16,7 +17,7 @@ fn all_of<'a>(buffer: &Buffer, pages: &'a [u64]) -> FastMemory<'a> {
 }
 
 /// A fast-registered region of `port`'s domain, with all remote rights.
-struct Fast {
+pub(crate) struct Fast {
     region: MlxRegion,
     buffer: Buffer,
     pages: Vec<u64>,
@@ -24,7 +25,7 @@ struct Fast {
 }
 
 impl Fast {
-    fn new(adapter: &MlxAdapter, domain: &MlxPd) -> Self {
+    pub(crate) fn new(adapter: &MlxAdapter, domain: &MlxPd) -> Self {
         let buffer = Buffer::new(3 * 4096).unwrap();
         let mdl = Mdl::builder().buffer(&buffer).build().unwrap();
         let (mapping, pages) = map(adapter, &mdl);
@@ -33,12 +34,12 @@ impl Fast {
         Self { region, buffer, pages, mapping }
     }
 
-    fn register(&self, base: u64) -> Request<'_> {
+    pub(crate) fn register(&self, base: u64) -> Request<'_> {
         let memory = FastMemory { base, ..all_of(&self.buffer, &self.pages) };
         R::FastRegister { region: &self.region, memory, access: ALL | Access::REMOTE_READ }
     }
 
-    fn close(self, adapter: &MlxAdapter) {
+    pub(crate) fn close(self, adapter: &MlxAdapter) {
         block_on(self.region.close());
         adapter.release_mapping(self.mapping);
     }
@@ -136,15 +137,21 @@ fn many_queue_pairs_use_one_region_by_turns() {
 }
 
 #[test]
-fn a_flush_while_registrations_wait_ends_each_once() {
+fn a_connection_that_ends_while_registrations_wait_ends_each_once() {
     let Some(name) = device("NDK_VERBS_DEVICE") else { return };
-    for _ in 0..10 {
+    for round in 0..10 {
         let (adapter, domains, [owner, peer]) = two_domains(&name);
         let fast: Vec<Fast> = (0..8).map(|_| Fast::new(&adapter, &domains[0])).collect();
         for (context, fast) in fast.iter().enumerate() {
             post(&owner, context as u64, fast.register(0x1000)).unwrap();
         }
-        owner.flush();
+        let peer = if round % 2 == 0 {
+            owner.flush();
+            Some(peer)
+        } else {
+            close([peer]);
+            None
+        };
         let mut flushed = false;
         for context in 0..8 {
             let done = completion(&owner);
@@ -153,7 +160,7 @@ fn a_flush_while_registrations_wait_ends_each_once() {
             let expected = if flushed { Err(ErrorKind::Cancelled) } else { Ok(()) };
             assert_eq!(done.result, expected);
         }
-        close([owner, peer]);
+        close(iter::once(owner).chain(peer));
         fast.into_iter().for_each(|fast| fast.close(&adapter));
         domains.iter().for_each(|domain| close_pd(&adapter, domain));
     }

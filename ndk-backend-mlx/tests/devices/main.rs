@@ -1,5 +1,6 @@
 //! What the conformance kit does not ask of a backend over real devices.
 
+mod close;
 #[path = "../common/mod.rs"]
 mod common;
 mod connect;
