@@ -252,16 +252,18 @@ impl Device {
     /// Retires the tokens of a region, of which the local one has this number: they count as one (D4). This is a
     /// sequentially consistent fence.
     #[inline(always)]
-    pub(crate) fn retire_keys(&self, domain: u32, number: u32, keys: Keys) {
+    pub(crate) fn retire_keys(&self, domain: u32, number: u32, keys: impl Fn() -> Keys) {
         self.tokens.remove_number(domain as usize, number);
         if self.rotates
-            && let Some(remote) = Token::new(keys.remote)
+            && let Some(remote) = Token::new(keys().remote)
             && self.number(remote) != number
         {
             self.tokens.remove_second(remote);
         }
-        let two = keys.remote != 0 && keys.remote != keys.local;
-        self.issued.give_back(|| 1 + u64::from(two));
+        self.issued.give_back(|| {
+            let Keys { local, remote } = keys();
+            1 + u64::from(remote != 0 && remote != local)
+        });
     }
 
     /// What a token is in the table.
@@ -269,10 +271,10 @@ impl Device {
         self.tokens.number(token.get())
     }
 
-    /// Asks the processor for what the retirement of this number and the next issue from this supply will write.
+    /// Asks the processor for what the next issue from this supply will write.
     #[inline(always)]
-    pub(crate) fn prefetch_keys(&self, number: u32, supply: &Supply) {
-        self.tokens.prefetch(number, supply);
+    pub(crate) fn prefetch_keys(&self, supply: &Supply) {
+        self.tokens.prefetch(supply);
     }
 
     /// Another token for the same record, which differs in its low 8 bits (E4); the old one leads there still.

@@ -271,7 +271,7 @@ impl Records {
     }
 }
 
-/// A record that is used often.
+/// A record that is used often, by its address.
 #[derive(Debug)]
 pub(crate) struct Handle {
     record: NonNull<Record>,

@@ -127,16 +127,15 @@ impl SimRegion {
     #[inline(always)] // a call would save and restore as many registers as there are
     fn stop(&self) -> bool {
         let number = self.number.load(Ordering::Relaxed);
-        self.device.prefetch_keys(number, &self.supply);
+        self.device.prefetch_keys(&self.supply);
         if number == 0 {
             // Nothing is retired, so that there is no fence but this.
             self.record.kill();
         } else {
             self.record.kill_before_fence();
-            let keys = self.given_out();
+            self.device.retire_keys(self.domain, number, || self.given_out());
             self.number.store(0, Ordering::Relaxed);
             self.give_out(Keys::default(), false);
-            self.device.retire_keys(self.domain, number, keys);
         }
         self.device.hazards.is_busy(self.index)
     }

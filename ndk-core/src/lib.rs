@@ -32,6 +32,7 @@ mod job;
 mod mapping;
 pub mod mdl;
 mod platform;
+mod prefetch;
 mod provider;
 mod region;
 mod sync;

@@ -95,11 +95,11 @@ impl Supply {
         self.left.load(Ordering::Relaxed) == 0
     }
 
-    /// The value that comes next, and is not to be told to anybody; of an empty supply, none that will come.
+    /// The two values that come next, and are not to be told to anybody; where there are fewer, some that will not come.
     #[inline(always)]
-    pub(super) fn peek(&self) -> u32 {
+    pub(super) fn peek(&self) -> [u32; 2] {
         let left = self.left.load(Ordering::Relaxed) as usize;
-        self.values[left.wrapping_sub(1) % SUPPLY].load(Ordering::Relaxed)
+        [1, 2].map(|ahead| self.values[left.wrapping_sub(ahead) % SUPPLY].load(Ordering::Relaxed))
     }
 
     #[inline(always)]

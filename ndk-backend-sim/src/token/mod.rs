@@ -269,12 +269,11 @@ impl TokenTable {
         Err(Full)
     }
 
-    /// Asks the processor for the slots that a removal of this number and the next insert from this supply will write.
+    /// Asks the processor for the slots that the next insert from this supply will try first.
     #[inline(always)]
-    pub fn prefetch(&self, number: u32, supply: &Supply) {
+    pub fn prefetch(&self, supply: &Supply) {
         let mask = self.slots.mask();
-        self.slots.prefetch(number, mask);
-        self.slots.prefetch(supply.peek() >> 1, mask);
+        supply.peek().into_iter().for_each(|value| self.slots.prefetch(value >> 1, mask));
     }
 
     /// Makes a live token dead, and the one it shares its number with, and gives the index they stood for, or `None` if they

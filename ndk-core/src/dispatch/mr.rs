@@ -76,8 +76,9 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         unsafe {
+            RegionRef::<A, P>::prefetch_at(mr);
             let Some(region) = Self::region(mr, "NdkRegisterMr") else { return BAD_OBJECT };
-            to_status(region.register(mdl, length, flags, completion, context))
+            region.register_and(mdl, length, flags, completion, context, to_status)
         }
     }
 
@@ -88,8 +89,9 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     ) -> NTSTATUS {
         // SAFETY: as above.
         unsafe {
+            RegionRef::<A, P>::prefetch_at(mr);
             let Some(region) = Self::region(mr, "NdkDeregisterMr") else { return BAD_OBJECT };
-            to_status(region.deregister(completion, context))
+            region.deregister_and(completion, context, to_status)
         }
     }
 

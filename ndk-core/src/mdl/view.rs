@@ -203,7 +203,7 @@ impl<'a> MdlView<'a> {
     ///
     /// # Panics
     /// `into` does not have `page_count` places.
-    #[inline]
+    #[inline(always)]
     pub fn copy_frames(&self, into: &mut [usize]) {
         assert_eq!(into.len(), self.page_count(), "one place for each page");
         // SAFETY: `new` was promised the chain, and an element with bytes has a frame.
@@ -212,8 +212,13 @@ impl<'a> MdlView<'a> {
         match into {
             // SAFETY: as above.
             [one] if bytes > 0 => *one = unsafe { first.read() },
-            _ => self.frames().copy_to(into),
+            _ => self.copy_many(into),
         }
+    }
+
+    #[inline(never)]
+    fn copy_many(&self, into: &mut [usize]) {
+        self.frames().copy_to(into);
     }
 }
 

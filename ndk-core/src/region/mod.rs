@@ -24,6 +24,7 @@ use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mdl::MdlView;
 use crate::platform::Platform;
+use crate::prefetch::prefetch;
 use crate::provider::{AdapterProvider, MrProvider, RegionKind};
 use crate::sync::{AtomicU64, CShared, Cell, Mutex};
 use alloc::collections::VecDeque;
@@ -166,6 +167,15 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.0.as_ref() }
     }
 
+    /// Asks for what a request uses of the region that is at this address, if one is. Of the first line too an entry knows
+    /// nothing yet when it begins, and the lines come at the same time.
+    #[inline(always)]
+    pub(crate) fn prefetch_at(mr: *const NDK_MR) {
+        let start: *const u8 = mr.cast();
+        // As far as a backend's fields that come first are likely to reach, wherever in its line the region begins.
+        [64, 128, 160].into_iter().for_each(|offset| prefetch(start.wrapping_add(offset)));
+    }
+
     /// To let a reference go by.
     fn word(self) -> *const Word {
         // SAFETY: a field of the allocation that the pointer is of; nothing is read.
@@ -215,23 +225,45 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         context: PVOID,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
+        unsafe { self.register_and(mdl, length, flags, routine, context, |outcome| outcome) }
+    }
+
+    /// As `register`; gives what `tell` makes of the outcome.
+    ///
+    /// # Safety
+    /// As for `register`.
+    #[inline(always)]
+    pub(crate) unsafe fn register_and<R>(
+        self,
+        mdl: *const MDL,
+        length: usize,
+        flags: ULONG,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+        tell: impl Fn(Result<Progress>) -> R,
+    ) -> R {
+        // SAFETY: the caller's promises.
         unsafe {
-            let done = self.accept("register", Op::Register, routine, context)?;
             // Each failure has its own way out, so that a success builds no result on the way.
+            let done = match self.accept("register", Op::Register, routine, context) {
+                Ok(done) => done,
+                Err(error) => return tell(Err(error)),
+            };
             let access = match Access::from_flags(flags) {
                 Ok(access) => access,
-                Err(error) => return self.fail_arguments(Op::Register, error),
+                Err(error) => return tell(self.fail_arguments(Op::Register, error)),
             };
             // The request's future, which gets the view, ends before the request does.
             let memory = match MdlView::new(mdl, length) {
                 Ok(memory) => memory,
-                Err(error) => return self.fail_arguments(Op::Register, error),
+                Err(error) => return tell(self.fail_arguments(Op::Register, error)),
             };
             if length > self.adapter().info().MaxRegistrationSize {
-                return self.fail_arguments(Op::Register, above_the_largest());
+                return tell(self.fail_arguments(Op::Register, above_the_largest()));
             }
             let at_once = |region: &A::Mr| region.register_at_once(memory, access);
-            self.start(Op::Register, done, at_once, move |region| region.register(memory, access))
+            let make = move |region: &'static A::Mr| region.register(memory, access);
+            self.start(Op::Register, done, at_once, make, tell)
         }
     }
 
@@ -250,10 +282,28 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         context: PVOID,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
+        unsafe { self.deregister_and(routine, context, |outcome| outcome) }
+    }
+
+    /// As `deregister`; gives what `tell` makes of the outcome.
+    ///
+    /// # Safety
+    /// As for `deregister`.
+    #[inline(always)]
+    pub(crate) unsafe fn deregister_and<R>(
+        self,
+        routine: Option<NDK_FN_REQUEST_COMPLETION>,
+        context: PVOID,
+        tell: impl Fn(Result<Progress>) -> R,
+    ) -> R {
+        // SAFETY: the caller's promises.
         unsafe {
-            let done = self.accept("deregister", Op::Deregister, routine, context)?;
+            let done = match self.accept("deregister", Op::Deregister, routine, context) {
+                Ok(done) => done,
+                Err(error) => return tell(Err(error)),
+            };
             let at_once = MrProvider::deregister_at_once;
-            self.start(Op::Deregister, done, at_once, |region| region.deregister())
+            self.start(Op::Deregister, done, at_once, |region| region.deregister(), tell)
         }
     }
 

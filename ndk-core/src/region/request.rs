@@ -139,18 +139,20 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
     }
 
-    /// Runs the operation that was claimed: at once where the backend can, else as a future.
+    /// Runs the operation that was claimed: at once where the backend can, else as a future. Gives what `tell` makes of the
+    /// outcome.
     ///
     /// # Safety
     /// The caller has claimed `op`; what `make` captures is valid until the request is over.
-    #[inline]
-    pub(super) unsafe fn start<F>(
+    #[inline(always)]
+    pub(super) unsafe fn start<F, R>(
         self,
         op: Op,
         done: RequestCompletion,
         at_once: impl FnOnce(&A::Mr) -> Option<Outcome>,
         make: impl FnOnce(&'static A::Mr) -> F,
-    ) -> Result<Progress>
+        tell: impl Fn(Result<Progress>) -> R,
+    ) -> R
     where
         F: Future<Output = Outcome>,
     {
@@ -174,10 +176,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             match tried {
                 Ok(Polled::Done) => {
                     self.let_go(op, true);
-                    Ok(Progress::Done)
+                    tell(Ok(Progress::Done))
                 }
-                Ok(Polled::Pending) => self.start_future(op, done, make),
-                _ => self.fail_inline(op, failure.unwrap_or_else(|| self.poison())),
+                Ok(Polled::Pending) => tell(self.start_future(op, done, make)),
+                _ => tell(self.fail_inline(op, failure.unwrap_or_else(|| self.poison()))),
             }
         }
     }
