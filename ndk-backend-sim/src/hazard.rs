@@ -2,8 +2,8 @@
 //!
 //! A queue pair publishes a record's index, then checks that the record is still live, then moves bytes, then
 //! withdraws the index. A deregistration kills the record, then looks whether anybody has published its index. Between its
-//! two steps an access has a sequentially consistent fence, and the accesses of a deregistration are sequentially consistent
-//! themselves: so either the access sees the record dead, or the deregistration sees the hazard. Nothing is counted on the
+//! two steps an access has a sequentially consistent fence, and so has a deregistration, be it that of the token's
+//! retirement: so either the access sees the record dead, or the deregistration sees the hazard. Nothing is counted on the
 //! region, so that peers do not fight over its cache line.
 //!
 //! A fence takes as long as a short copy. So the short way of a request leaves its hazards *standing*, and the next

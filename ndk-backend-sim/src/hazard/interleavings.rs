@@ -65,8 +65,8 @@ impl Model {
 
     /// As `SimRegion::deregister` has it; the memory is its owner's again at the end.
     fn deregister(&self) {
-        self.record.kill();
-        // Loom has no order of accesses that are sequentially consistent, but of such fences.
+        self.record.kill_before_fence();
+        // That of the token's removal. Loom has no order of accesses that are sequentially consistent, but of such fences.
         fence(Ordering::SeqCst);
         while self.place.hazard.load(Ordering::SeqCst) == INDEX + 1 && self.place.is_at_work(INDEX)
         {
