@@ -79,39 +79,79 @@ impl Draws {
 }
 
 /// Values that were drawn and not used yet. It belongs to one region, whose operations take turns; a table's own.
-#[derive(Debug, Default)]
+///
+/// It has two halves, of which each is drawn when the other is begun: so the slots of its values can be fetched from memory
+/// long before they are used.
+#[derive(Debug)]
 #[repr(C)]
 pub struct Supply {
+    /// How many are left until it starts from its end; at the start of a half it is that half's turn to be drawn.
     left: AtomicU32,
     values: [AtomicU32; SUPPLY],
 }
 
 /// A power of two, so that a remainder is always in bounds.
-const SUPPLY: usize = 8;
+const SUPPLY: usize = 16;
+const HALF: usize = SUPPLY / 2;
+/// What is left of a supply that was never drawn.
+const NEW: u32 = 2 * SUPPLY as u32;
+
+impl Default for Supply {
+    fn default() -> Self {
+        Self { left: AtomicU32::new(NEW), values: Default::default() }
+    }
+}
 
 impl Supply {
+    /// Whether values have to be drawn before the next is taken.
     #[inline(always)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == 0
+    pub(super) fn is_due(&self) -> bool {
+        (self.left.load(Ordering::Relaxed) as usize).is_multiple_of(HALF)
     }
 
-    /// The two values that come next, and are not to be told to anybody; where there are fewer, some that will not come.
+    /// The value that comes next, and is not to be told to anybody; where values are due, one that was used.
     #[inline(always)]
-    pub(super) fn peek(&self) -> [u32; 2] {
+    pub(super) fn peek(&self) -> u32 {
         let left = self.left.load(Ordering::Relaxed) as usize;
-        [1, 2].map(|ahead| self.values[left.wrapping_sub(ahead) % SUPPLY].load(Ordering::Relaxed))
+        self.values[left.wrapping_sub(1) % SUPPLY].load(Ordering::Relaxed)
     }
 
+    /// The next value, unless values are due.
     #[inline(always)]
     pub(super) fn take(&self) -> Option<u32> {
-        let left = self.left.load(Ordering::Relaxed).checked_sub(1)?;
-        self.left.store(left, Ordering::Relaxed);
-        Some(self.values[left as usize % SUPPLY].load(Ordering::Relaxed))
+        if self.is_due() { None } else { Some(self.next(self.left.load(Ordering::Relaxed))) }
     }
 
-    pub(super) fn refill(&self, draws: &mut Draws) {
-        let drawn = draws.take::<SUPPLY>();
-        self.values.iter().zip(drawn).for_each(|(to, value)| to.store(value, Ordering::Relaxed));
-        self.left.store(SUPPLY as u32, Ordering::Relaxed);
+    #[inline(always)]
+    fn next(&self, left: u32) -> u32 {
+        self.left.store(left - 1, Ordering::Relaxed);
+        self.values[(left as usize - 1) % SUPPLY].load(Ordering::Relaxed)
+    }
+
+    /// Draws the half that was used up, and takes the next value, which is of the other one. Gives it with those drawn.
+    pub(super) fn draw(&self, draws: &mut Draws) -> (u32, [u32; HALF]) {
+        let fill = |at: usize, draws: &mut Draws| {
+            let drawn = draws.take::<HALF>();
+            let to = self.values.iter().skip(at).zip(drawn);
+            to.for_each(|(to, value)| to.store(value, Ordering::Relaxed));
+            drawn
+        };
+        let half = HALF as u32;
+        match self.left.load(Ordering::Relaxed) {
+            NEW => {
+                fill(HALF, draws);
+                let drawn = fill(0, draws);
+                (self.next(2 * half), drawn)
+            }
+            // The upper half was used up.
+            left if left == half => {
+                let drawn = fill(HALF, draws);
+                (self.next(half), drawn)
+            }
+            _ => {
+                let drawn = fill(0, draws);
+                (self.next(2 * half), drawn)
+            }
+        }
     }
 }

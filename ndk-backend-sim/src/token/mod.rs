@@ -42,7 +42,8 @@ pub use draw::Supply;
 use epoch::Epochs;
 use fence::fence_after_exchange;
 use growth::Growth;
-use slots::Slots;
+use slot::Reuse;
+use slots::{Mask, Slots};
 
 /// What a peer presents to reach a region.
 pub type Token = NonZeroU32;
@@ -211,15 +212,23 @@ impl TokenTable {
         }
         let reuse = self.epochs.reuse();
         for _ in 0..PATIENCE {
-            // Made before its slot is taken, which nothing that comes after it can begin before.
-            let issued = self.issued(supply.take()?);
-            let Issued { number, .. } = issued;
-            let word = slot::live(number, index);
-            if number != 0 && self.slots.take_unless_doubled(number, mask, reuse, word) {
-                return Some(issued);
+            let issued = self.try_value(supply.take()?, index, mask, reuse);
+            if issued.is_some() {
+                return issued;
             }
         }
         None
+    }
+
+    /// Takes the slot of a value, if it is free.
+    #[inline(always)]
+    fn try_value(&self, value: u32, index: u32, mask: Mask, reuse: Reuse) -> Option<Issued> {
+        // Made before its slot is taken, which nothing that comes after it can begin before.
+        let issued = self.issued(value);
+        let Issued { number, .. } = issued;
+        let word = slot::live(number, index);
+        let taken = number != 0 && self.slots.take_unless_doubled(number, mask, reuse, word);
+        taken.then_some(issued)
     }
 
     #[inline(always)]
@@ -230,9 +239,13 @@ impl TokenTable {
 
     #[inline(never)]
     fn insert_further(&self, shard: usize, index: u32, supply: &Supply) -> Result<Issued, Full> {
-        if supply.is_empty() {
-            supply.refill(&mut self.shards[shard % SHARDS].0.lock());
-            if let Some(issued) = self.insert_next(index, supply) {
+        // Before the question whether tokens move, as everywhere.
+        let mask = self.slots.mask();
+        if supply.is_due() && !self.growth.is_moving() {
+            let (value, drawn) = supply.draw(&mut self.shards[shard % SHARDS].0.lock());
+            drawn.into_iter().for_each(|value| self.slots.prefetch(value >> 1, mask));
+            let issued = self.try_value(value, index, mask, self.epochs.reuse());
+            if let Some(issued) = issued.or_else(|| self.insert_next(index, supply)) {
                 return Ok(issued);
             }
         }
@@ -269,11 +282,10 @@ impl TokenTable {
         Err(Full)
     }
 
-    /// Asks the processor for the slots that the next insert from this supply will try first.
+    /// Asks the processor for the slot that the next insert from this supply will try first.
     #[inline(always)]
     pub fn prefetch(&self, supply: &Supply) {
-        let mask = self.slots.mask();
-        supply.peek().into_iter().for_each(|value| self.slots.prefetch(value >> 1, mask));
+        self.slots.prefetch(supply.peek() >> 1, self.slots.mask());
     }
 
     /// Makes a live token dead, and the one it shares its number with, and gives the index they stood for, or `None` if they

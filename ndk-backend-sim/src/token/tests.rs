@@ -196,3 +196,59 @@ fn a_removed_token_does_not_come_back_by_rotation() {
         assert_ne!(token, neighbour);
     }
 }
+
+#[test]
+fn a_supply_gives_values_that_were_drawn_and_each_once() {
+    let supply = Supply::default();
+    let mut draws = Draws::from_seed(1).into_iter().next().unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..10_000 {
+        let value = if supply.is_due() { None } else { Some(supply.peek()) };
+        match supply.take() {
+            Some(next) => {
+                assert_eq!(value, Some(next), "what was told is what comes");
+                taken.push(next);
+            }
+            None => taken.push(supply.draw(&mut draws).0),
+        }
+    }
+    let mut again = Draws::from_seed(1).into_iter().next().unwrap();
+    let drawn: HashSet<u32> = (0..10_100).map(|_| again.draw()).collect();
+    let distinct: HashSet<u32> = taken.iter().copied().collect();
+    assert!(distinct.len() == taken.len() && distinct.is_subset(&drawn));
+}
+
+#[test]
+fn threads_that_insert_from_supplies_while_the_table_grows_lose_no_token() {
+    const EACH: u32 = 40_000;
+    let table = table();
+    let issued: Vec<(Issued, u32)> = thread::scope(|scope| {
+        let threads = [0, 1, 2, 3].map(|part| {
+            let table = &table;
+            scope.spawn(move || {
+                let supply = Supply::default();
+                let mut live = Vec::new();
+                for index in (0..EACH).map(|index| part * EACH + index) {
+                    let issued = table.insert_two(part as usize, index, &supply).unwrap();
+                    if index % 3 == 0 {
+                        let removed = table.remove_number(part as usize, issued.number);
+                        assert_eq!(removed, Some(index));
+                    } else {
+                        live.push((issued, index));
+                    }
+                }
+                live
+            })
+        });
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(table.slots.mask().slots() > 1 << 16, "it has grown");
+    let numbers: HashSet<u32> = issued.iter().map(|(issued, _)| issued.number).collect();
+    assert_eq!((numbers.len(), table.live()), (issued.len(), issued.len()));
+    for (Issued { number, tokens }, index) in issued {
+        assert!(tokens[0] != tokens[1]);
+        for token in tokens {
+            assert_eq!((table.number(token), table.lookup(token)), (number, Some(index)));
+        }
+    }
+}
