@@ -20,13 +20,17 @@ fn ends_in_nothing(_start: usize, _end: usize) -> bool {
     false
 }
 
-/// Whether the bytes from `start` to `end` are not all in mappings that follow each other.
+/// Whether the bytes from `start` to `end` are not all in mappings that may be read and follow each other.
 #[cfg(any(target_os = "linux", test))]
 fn ends_outside(maps: &str, start: usize, end: usize) -> bool {
     let mut next = start;
     for line in maps.lines() {
-        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
-        let Some((from, to)) = range else { continue };
+        let Some((range, rest)) = line.split_once(' ') else { continue };
+        let Some((from, to)) = range.split_once('-') else { continue };
+        // What nobody may read is kept free by an allocator or a sanitizer, and no memory.
+        if !rest.starts_with('r') {
+            continue;
+        }
         let parse = |number| usize::from_str_radix(number, 16);
         let (Ok(from), Ok(to)) = (parse(from), parse(to)) else { continue };
         if (from..to).contains(&next) {
@@ -46,7 +50,8 @@ mod tests {
 
     #[test]
     fn a_buffer_ends_where_its_mappings_do() {
-        let maps = "1000-3000 rw-p 00000000 00:00 0\n3000-4000 r--p\n6000-7000 rw-p\nffff [x]\n";
+        let maps = "1000-3000 rw-p 00000000 00:00 0\n3000-4000 r--p\n\
+                    6000-7000 rw-p\n7000-9000 ---p\nffff [x]\n";
         assert!(!ends_outside(maps, 0x1000, 0x4000), "two that follow each other");
         assert!(!ends_outside(maps, 0x2fff, 0x3000));
         assert!(ends_outside(maps, 0x1000, 0x4001), "a hole");
