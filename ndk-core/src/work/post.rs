@@ -65,11 +65,10 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         request: WorkRequest<'_, A::Mr, A::Window>,
     ) -> Result<()> {
         let adapter = self.domain().adapter();
+        let length = check::elements(local, kind, adapter.info())
+            .inspect_err(|error| self.log_refusal(error))?;
         let Inner { posted, provider, .. } = self.inner();
-        if posted.takes_done()
-            && !adapter.is_lost()
-            && let Ok(length) = check::elements(local, kind, adapter.info())
-        {
+        if posted.takes_done() && !adapter.is_lost() {
             match contain("a work request", self.name(), || at_once(provider)) {
                 Ok(true) => {
                     posted.add_done(context, matches!(request, WorkRequest::Read { .. }), length);
@@ -79,7 +78,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 Err(Panicked) => return Err(self.posting_panicked()),
             }
         }
-        self.post_data(context, local, kind, request)
+        self.post(WorkId { context, tag: 0 }, request).inspect_err(|error| self.log_refusal(error))
     }
 
     #[cold]
