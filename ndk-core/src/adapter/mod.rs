@@ -1,7 +1,7 @@
 //! The adapter: an opened device of a backend, from which everything else is made.
 
 mod opened;
-mod watched;
+pub(crate) mod watched;
 
 use crate::abi::{
     NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_FN_CREATE_COMPLETION, NDK_PD, NDK_VERSION, PVOID,

@@ -11,8 +11,8 @@ use alloc::sync::Arc;
 use core::fmt::Display;
 use core::ptr::NonNull;
 
-/// So many closed objects are kept; then the oldest goes.
-const MOST_KEPT: usize = 16_384;
+/// So many closed objects are kept; then the oldest goes. What a watch knows of them can go with their memory.
+pub(crate) const MOST_KEPT: usize = 16_384;
 
 /// The memory of a closed object, in the state of one that is being closed for ever.
 pub(crate) struct Kept {

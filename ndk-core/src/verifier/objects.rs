@@ -3,12 +3,11 @@
 
 use super::origin::Origin;
 use super::spread::Table;
+use crate::adapter::watched::MOST_KEPT;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-/// So many closed objects stay known.
-const MOST_CLOSED: usize = 16_384;
 /// So many creations are remembered that have not ended.
 const MOST_CREATING: usize = 1_024;
 
@@ -46,7 +45,7 @@ impl Objects {
 
     pub(super) fn closed(&mut self, id: u64) {
         self.closed.push_back(id);
-        if self.closed.len() > MOST_CLOSED
+        if self.closed.len() > MOST_KEPT
             && let Some(oldest) = self.closed.pop_front()
         {
             self.known.remove(&oldest);
