@@ -1,7 +1,7 @@
 //! Section A: the object and its table.
 
 use super::entries::table;
-use super::{Close, Create, Hooks, Notes, Request, known, next};
+use super::{Close, Create, Hooks, Notes, Pages, Question, Registration, Request, known, next};
 use ndk_core::abi::*;
 use std::ptr::{addr_of, addr_of_mut, dangling, null, null_mut, without_provenance_mut};
 
@@ -140,53 +140,35 @@ mod defects {
     }
 
     impl Hooks for RegisterWritesTheBlock {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             unsafe {
                 if known(mr).serial != 0 {
                     addr_of_mut!((*mr).Header.NdkReserved.rf[0])
-                        .write(without_provenance_mut(memory.1));
+                        .write(without_provenance_mut(asked.length));
                 }
-                next::register(mr, memory, flags, done)
+                next::register(mr, asked, done)
             }
         }
     }
 
     impl Hooks for RegisterReadsDispatch {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             unsafe {
                 let own: *const NDK_MR_DISPATCH = table();
                 if !mr.is_null() && addr_of!((*mr).Dispatch).read() != own {
                     return STATUS_INVALID_PARAMETER;
                 }
-                next::register(mr, memory, flags, done)
+                next::register(mr, asked, done)
             }
         }
     }
 
     impl Hooks for FastRegionHasEveryExtension {
-        unsafe fn query_mr(
-            &self,
-            mr: *mut NDK_OBJECT_HEADER,
-            id: *mut GUID,
-            version: NDK_VERSION,
-            out: *mut NDK_EXTENSION_INTERFACE,
-        ) -> NTSTATUS {
+        unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
             unsafe {
-                let status = next::query_mr(mr, id, version, out);
+                let status = next::query_mr(mr, asked);
                 if status == STATUS_NOT_SUPPORTED && known(mr).fast {
-                    (*out).Dispatch = dangling();
+                    (*asked.out).Dispatch = dangling();
                     return STATUS_SUCCESS;
                 }
                 status
@@ -195,17 +177,11 @@ mod defects {
     }
 
     impl Hooks for UnknownExtensionIsStored {
-        unsafe fn query_mr(
-            &self,
-            mr: *mut NDK_OBJECT_HEADER,
-            id: *mut GUID,
-            version: NDK_VERSION,
-            out: *mut NDK_EXTENSION_INTERFACE,
-        ) -> NTSTATUS {
+        unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
             unsafe {
-                let status = next::query_mr(mr, id, version, out);
+                let status = next::query_mr(mr, asked);
                 if status == STATUS_NOT_SUPPORTED {
-                    (*out).Dispatch = null();
+                    (*asked.out).Dispatch = null();
                 }
                 status
             }
@@ -213,25 +189,13 @@ mod defects {
     }
 
     impl Hooks for QuestionTakesTheToken {
-        unsafe fn query_mr(
-            &self,
-            mr: *mut NDK_OBJECT_HEADER,
-            id: *mut GUID,
-            version: NDK_VERSION,
-            out: *mut NDK_EXTENSION_INTERFACE,
-        ) -> NTSTATUS {
+        unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
             self.0.set(mr, true);
-            unsafe { next::query_mr(mr, id, version, out) }
+            unsafe { next::query_mr(mr, asked) }
         }
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             self.0.set(mr, false);
-            unsafe { next::register(mr, memory, flags, done) }
+            unsafe { next::register(mr, asked, done) }
         }
         unsafe fn local_token(&self, mr: *mut NDK_MR) -> UINT32 {
             if self.0.get(mr) { 0 } else { unsafe { next::local_token(mr) } }
@@ -239,24 +203,12 @@ mod defects {
     }
 
     impl Hooks for QuestionWaitsForRequests {
-        unsafe fn query_mr(
-            &self,
-            mr: *mut NDK_OBJECT_HEADER,
-            id: *mut GUID,
-            version: NDK_VERSION,
-            out: *mut NDK_EXTENSION_INTERFACE,
-        ) -> NTSTATUS {
-            let status = unsafe { next::query_mr(mr, id, version, out) };
+        unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
+            let status = unsafe { next::query_mr(mr, asked) };
             let busy = self.0.get(mr) && status == STATUS_NOT_SUPPORTED;
             if busy { STATUS_DEVICE_BUSY } else { status }
         }
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
             self.0.set(mr, true);
             let pending = self.0.clone();
             unsafe {
@@ -265,7 +217,7 @@ mod defects {
                         pending.set(mr, false);
                         done.call(status);
                     },
-                    |done| next::initialise(mr, pages, remote, done),
+                    |done| next::initialise(mr, asked, done),
                 );
                 if status != STATUS_PENDING {
                     self.0.set(mr, false);
@@ -285,18 +237,12 @@ mod defects {
     }
 
     impl Hooks for DomainIsTakenForARegion {
-        unsafe fn query_mr(
-            &self,
-            mr: *mut NDK_OBJECT_HEADER,
-            id: *mut GUID,
-            version: NDK_VERSION,
-            out: *mut NDK_EXTENSION_INTERFACE,
-        ) -> NTSTATUS {
+        unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
             unsafe {
                 if !mr.is_null() && addr_of!((*mr).ObjectType).read() == NdkObjectTypePd {
                     return STATUS_NOT_SUPPORTED;
                 }
-                next::query_mr(mr, id, version, out)
+                next::query_mr(mr, asked)
             }
         }
     }
@@ -308,15 +254,9 @@ mod defects {
     }
 
     impl Hooks for NullCompletionIsTaken {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let routine = done.routine.or(Some(nobody));
-            unsafe { next::register(mr, memory, flags, Request { routine, ..done }) }
+            unsafe { next::register(mr, asked, Request { routine, ..done }) }
         }
     }
 

@@ -1,6 +1,6 @@
 //! Section B: how requests complete.
 
-use super::{Close, Create, Hooks, Notes, Request, lock, next};
+use super::{Close, Create, Hooks, Notes, Pages, Question, Registration, Request, lock, next};
 use ndk_core::abi::*;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -104,15 +104,9 @@ mod defects {
     use super::*;
 
     impl Hooks for InlineFailureCallsBack {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             unsafe {
-                let status = next::register(mr, memory, flags, done);
+                let status = next::register(mr, asked, done);
                 if status == STATUS_NOT_SUPPORTED {
                     done.call(status);
                 }
@@ -122,48 +116,30 @@ mod defects {
     }
 
     impl Hooks for NullContextIsCalledTwice {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let twice = |done: Request, status| unsafe {
                 done.call(status);
                 if done.context.is_null() {
                     done.call(status);
                 }
             };
-            unsafe { done.instead(twice, |done| next::register(mr, memory, flags, done)) }
+            unsafe { done.instead(twice, |done| next::register(mr, asked, done)) }
         }
     }
 
     impl Hooks for NullContextIsNotCalled {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let then = |done: Request, status| unsafe {
                 if !done.context.is_null() {
                     done.call(status);
                 }
             };
-            unsafe { done.instead(then, |done| next::register(mr, memory, flags, done)) }
+            unsafe { done.instead(then, |done| next::register(mr, asked, done)) }
         }
     }
 
     impl Hooks for CrowdIsCalledTwice {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             self.0.fetch_add(1, Ordering::SeqCst);
             let crowd = self.0.clone();
             let twice = move |done: Request, status| unsafe {
@@ -174,7 +150,7 @@ mod defects {
                 }
             };
             unsafe {
-                let status = done.instead(twice, |done| next::register(mr, memory, flags, done));
+                let status = done.instead(twice, |done| next::register(mr, asked, done));
                 if status != STATUS_PENDING {
                     self.0.fetch_sub(1, Ordering::SeqCst);
                 }
@@ -205,14 +181,8 @@ mod defects {
     }
 
     impl Hooks for EarlyEndIsReturned {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            unsafe { self.enter(mr, done, |done| next::register(mr, memory, flags, done)) }
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            unsafe { self.enter(mr, done, |done| next::register(mr, asked, done)) }
         }
         unsafe fn deregister(&self, mr: *mut NDK_MR, done: Request) -> NTSTATUS {
             unsafe { self.enter(mr, done, |done| next::deregister(mr, done)) }
@@ -220,19 +190,13 @@ mod defects {
     }
 
     impl Hooks for StateComesAfterTheCallback {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let then = |done: Request, status| {
                 INSIDE.set(true);
                 unsafe { done.call(status) };
                 INSIDE.set(false);
             };
-            unsafe { done.instead(then, |done| next::register(mr, memory, flags, done)) }
+            unsafe { done.instead(then, |done| next::register(mr, asked, done)) }
         }
         unsafe fn remote_token(&self, mr: *mut NDK_MR) -> UINT32 {
             if INSIDE.get() { 0 } else { unsafe { next::remote_token(mr) } }
@@ -255,15 +219,9 @@ mod defects {
     }
 
     impl Hooks for DeregisterWaits {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            self.0.set(mr, flags == 0);
-            unsafe { next::register(mr, memory, flags, done) }
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            self.0.set(mr, asked.flags == 0);
+            unsafe { next::register(mr, asked, done) }
         }
         unsafe fn local_token(&self, mr: *mut NDK_MR) -> UINT32 {
             self.0.set(mr, false);
@@ -291,13 +249,7 @@ mod defects {
     }
 
     impl Hooks for ThirdShortageSticks {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             if self.0.get(mr) == 3 {
                 return STATUS_INVALID_DEVICE_STATE;
             }
@@ -306,7 +258,7 @@ mod defects {
                 let short = status == STATUS_INSUFFICIENT_RESOURCES;
                 count.set(mr, if short { count.get(mr) + 1 } else { 0 });
             };
-            unsafe { watch(done, ended, |done| next::register(mr, memory, flags, done)) }
+            unsafe { watch(done, ended, |done| next::register(mr, asked, done)) }
         }
     }
 
@@ -322,16 +274,10 @@ mod defects {
     }
 
     impl Hooks for ShortRegistrationHasAToken {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let short = self.0.clone();
             let ended = move |status| short.set(mr, status == STATUS_INSUFFICIENT_RESOURCES);
-            unsafe { watch(done, ended, |done| next::register(mr, memory, flags, done)) }
+            unsafe { watch(done, ended, |done| next::register(mr, asked, done)) }
         }
         unsafe fn local_token(&self, mr: *mut NDK_MR) -> UINT32 {
             if self.0.get(mr) { 0x77 } else { unsafe { next::local_token(mr) } }
@@ -339,16 +285,10 @@ mod defects {
     }
 
     impl Hooks for ShortInitialisationChangesTheToken {
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
             let short = self.0.clone();
             let ended = move |status| short.set(mr, status == STATUS_INSUFFICIENT_RESOURCES);
-            unsafe { watch(done, ended, |done| next::initialise(mr, pages, remote, done)) }
+            unsafe { watch(done, ended, |done| next::initialise(mr, asked, done)) }
         }
         unsafe fn remote_token(&self, mr: *mut NDK_MR) -> UINT32 {
             let token = unsafe { next::remote_token(mr) };
@@ -357,14 +297,8 @@ mod defects {
     }
 
     impl Hooks for PoisonedRegionAnswersQuestions {
-        unsafe fn query_mr(
-            &self,
-            mr: *mut NDK_OBJECT_HEADER,
-            id: *mut GUID,
-            version: NDK_VERSION,
-            out: *mut NDK_EXTENSION_INTERFACE,
-        ) -> NTSTATUS {
-            let status = unsafe { next::query_mr(mr, id, version, out) };
+        unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
+            let status = unsafe { next::query_mr(mr, asked) };
             if status == STATUS_INTERNAL_ERROR { STATUS_NOT_SUPPORTED } else { status }
         }
     }

@@ -1,16 +1,16 @@
 //! Section C: what a registration takes.
 
-use super::{Hooks, Notes, Request, known, next};
+use super::{Hooks, Notes, Registration, Request, known, next};
 use ndk_core::abi::*;
 use std::ptr::{addr_of, addr_of_mut};
 use std::sync::Arc;
 
 pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
-    let taken: fn(Arguments) -> Result<Arguments, NTSTATUS> = match name {
-        "unknown_flag_is_dropped" => |it| Ok(Arguments { flags: it.flags & !0x10, ..it }),
+    let taken: fn(Registration) -> Result<Registration, NTSTATUS> = match name {
+        "unknown_flag_is_dropped" => |it| Ok(Registration { flags: it.flags & !0x10, ..it }),
         "lone_remote_write_is_completed" => |it| {
             let lone = it.flags & 0x5 == 0x4;
-            Ok(Arguments { flags: it.flags | ULONG::from(lone), ..it })
+            Ok(Registration { flags: it.flags | ULONG::from(lone), ..it })
         },
         "cut_page_is_refused" => |it| {
             let cut = it.elements().iter().skip(1).any(|element| element.offset != 0);
@@ -19,7 +19,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
         "chain_ends_at_a_hole" => |it| {
             let whole = it.before_hole();
             let cut = whole > 0 && whole < it.bytes();
-            Ok(Arguments { length: if cut { it.length.min(whole) } else { it.length }, ..it })
+            Ok(Registration { length: if cut { it.length.min(whole) } else { it.length }, ..it })
         },
         "hole_beyond_is_refused" => |it| {
             let whole = it.before_hole() == it.bytes();
@@ -27,11 +27,14 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
         },
         "length_ends_with_the_chain" => |it| {
             let ends = !it.is_endless();
-            Ok(Arguments { length: if ends { it.length.min(it.bytes()) } else { it.length }, ..it })
+            Ok(Registration {
+                length: if ends { it.length.min(it.bytes()) } else { it.length },
+                ..it
+            })
         },
         "length_zero_is_a_byte" => |it| {
             let lone = matches!(it.flags, 0x2 | 0x5);
-            Ok(Arguments { length: if lone { it.length.max(1) } else { it.length }, ..it })
+            Ok(Registration { length: if lone { it.length.max(1) } else { it.length }, ..it })
         },
         "null_chain_is_a_violation" => |it| {
             if it.mdl.is_null() { Err(STATUS_ACCESS_VIOLATION) } else { Ok(it) }
@@ -40,13 +43,13 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
             let base = it.elements().first().map_or(0, |element| element.base());
             let length =
                 if it.mdl.is_null() { it.length } else { it.length.min(usize::MAX - base) };
-            Ok(Arguments { length, ..it })
+            Ok(Registration { length, ..it })
         },
         "length_ends_with_the_limit" => |it| {
             // The limit that the kit shows of every adapter.
             const MOST: usize = 1 << 20;
             let above = it.length == MOST + 1;
-            Ok(Arguments { length: if above { MOST } else { it.length }, ..it })
+            Ok(Registration { length: if above { MOST } else { it.length }, ..it })
         },
         "partial_chain_is_refused" => |it| {
             let partial = it.elements().iter().any(|element| element.flags == MDL_PARTIAL);
@@ -66,14 +69,6 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
     Some(Box::new(Taken(taken)))
 }
 
-/// The arguments of a registration.
-#[derive(Clone, Copy)]
-struct Arguments {
-    mdl: *mut MDL,
-    length: usize,
-    flags: ULONG,
-}
-
 /// An MDL's fields.
 struct Element {
     start: usize,
@@ -91,7 +86,7 @@ impl Element {
 /// No case's chain has more elements.
 const MOST_ELEMENTS: usize = 64;
 
-impl Arguments {
+impl Registration {
     fn walk(&self) -> impl Iterator<Item = *mut MDL> {
         let there = |mdl: *mut MDL| (!mdl.is_null()).then_some(mdl);
         // SAFETY: an MDL of the consumer's chain, which it keeps during the call.
@@ -136,7 +131,7 @@ impl Arguments {
 }
 
 /// Takes the arguments for others, or refuses them.
-struct Taken(fn(Arguments) -> Result<Arguments, NTSTATUS>);
+struct Taken(fn(Registration) -> Result<Registration, NTSTATUS>);
 /// Another status for Register on a fast-register region that is not initialised.
 struct FastRegionCannotRegister;
 /// Register on a registered region is refused, and its remote token is 0 from then on.
@@ -157,32 +152,18 @@ mod defects {
     use super::*;
 
     impl Hooks for Taken {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            (mdl, length): (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            match self.0(Arguments { mdl, length, flags }) {
-                Ok(Arguments { mdl, length, flags }) => unsafe {
-                    next::register(mr, (mdl, length), flags, done)
-                },
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            match self.0(asked) {
+                Ok(taken) => unsafe { next::register(mr, taken, done) },
                 Err(status) => status,
             }
         }
     }
 
     impl Hooks for FastRegionCannotRegister {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             unsafe {
-                let status = next::register(mr, memory, flags, done);
+                let status = next::register(mr, asked, done);
                 let fresh = known(mr).fast && next::local_token(mr) == 0;
                 let state = status == STATUS_INVALID_DEVICE_STATE;
                 if fresh && state { STATUS_NOT_SUPPORTED } else { status }
@@ -191,14 +172,8 @@ mod defects {
     }
 
     impl Hooks for RefusedRegistrationTakesTheToken {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            let status = unsafe { next::register(mr, memory, flags, done) };
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            let status = unsafe { next::register(mr, asked, done) };
             self.0.set(mr, status == STATUS_INVALID_DEVICE_STATE && !known(mr).fast);
             status
         }
@@ -208,13 +183,7 @@ mod defects {
     }
 
     impl Hooks for PendingRegistrationIsBusy {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let was_pending = self.0.get(mr);
             let pending = self.0.clone();
             let then = move |done: Request, status| {
@@ -222,8 +191,7 @@ mod defects {
                 unsafe { done.call(status) };
             };
             self.0.set(mr, true);
-            let status =
-                unsafe { done.instead(then, |done| next::register(mr, memory, flags, done)) };
+            let status = unsafe { done.instead(then, |done| next::register(mr, asked, done)) };
             if status != STATUS_PENDING {
                 self.0.set(mr, was_pending);
             }
@@ -241,21 +209,14 @@ mod defects {
     }
 
     impl Hooks for UnlockedChainIsLocked {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            let chain: Vec<_> =
-                Arguments { mdl: memory.0, length: memory.1, flags }.walk().collect();
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            let chain: Vec<_> = asked.walk().collect();
             let place = |mdl: *mut MDL| unsafe { addr_of_mut!((*mdl).MdlFlags) };
             // Put back behind the call, so that the consumer finds its chain as it was.
             let before: Vec<_> = chain.iter().map(|&mdl| unsafe { place(mdl).read() }).collect();
             unsafe {
                 chain.iter().for_each(|&mdl| place(mdl).write(MDL_PAGES_LOCKED));
-                let status = next::register(mr, memory, flags, done);
+                let status = next::register(mr, asked, done);
                 chain.iter().zip(before).for_each(|(&mdl, flags)| place(mdl).write(flags));
                 status
             }
@@ -263,18 +224,12 @@ mod defects {
     }
 
     impl Hooks for ChainIsReadAfterwards {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             unsafe {
-                let status = next::register(mr, memory, flags, done);
+                let status = next::register(mr, asked, done);
                 if status >= 0 && known(mr).serial != 0 {
-                    let count = addr_of!((*memory.0).ByteCount).read();
-                    self.0.set(mr, (memory.0.expose_provenance(), count));
+                    let count = addr_of!((*asked.mdl).ByteCount).read();
+                    self.0.set(mr, (asked.mdl.expose_provenance(), count));
                 }
                 status
             }

@@ -1,6 +1,6 @@
 //! Sections D to G, as far as the framework enforces them.
 
-use super::{Close, Hooks, Notes, Request, known, next};
+use super::{Close, Hooks, Notes, Pages, Registration, Request, known, next};
 use crate::rust::is_bound;
 use ndk_core::abi::*;
 use std::sync::Arc;
@@ -54,15 +54,9 @@ mod defects {
     use super::*;
 
     impl Hooks for SecondDeregistrationSucceeds {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             self.0.set(mr, false);
-            unsafe { next::register(mr, memory, flags, done) }
+            unsafe { next::register(mr, asked, done) }
         }
         unsafe fn deregister(&self, mr: *mut NDK_MR, done: Request) -> NTSTATUS {
             let status = unsafe { next::deregister(mr, done) };
@@ -100,13 +94,7 @@ mod defects {
     }
 
     impl Hooks for TokenComesBeforeItsRegistration {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let pending = self.0.clone();
             let then = move |done: Request, status| {
                 pending.set(mr, false);
@@ -114,8 +102,7 @@ mod defects {
             };
             let before = self.0.get(mr);
             self.0.set(mr, true);
-            let status =
-                unsafe { done.instead(then, |done| next::register(mr, memory, flags, done)) };
+            let status = unsafe { done.instead(then, |done| next::register(mr, asked, done)) };
             if status != STATUS_PENDING {
                 self.0.set(mr, before);
             }
@@ -131,25 +118,13 @@ mod defects {
     }
 
     impl Hooks for RefusedInitialisationTakesTheToken {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             self.0.set(mr, false);
-            unsafe { next::register(mr, memory, flags, done) }
+            unsafe { next::register(mr, asked, done) }
         }
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
             unsafe {
-                let status = next::initialise(mr, pages, remote, done);
+                let status = next::initialise(mr, asked, done);
                 let registered = !known(mr).fast && next::local_token(mr) != 0;
                 self.0.set(mr, registered && status == STATUS_INVALID_DEVICE_STATE);
                 status
@@ -161,45 +136,28 @@ mod defects {
     }
 
     impl Hooks for PageLimitIsAParameter {
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
-            let status = unsafe { next::initialise(mr, pages, remote, done) };
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
+            let status = unsafe { next::initialise(mr, asked, done) };
             let limit = status == STATUS_IMPLEMENTATION_LIMIT;
             if limit { STATUS_INVALID_PARAMETER } else { status }
         }
     }
 
     impl Hooks for MostPagesAndOneAreTaken {
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
             unsafe {
-                let status = next::initialise(mr, pages, remote, done);
+                let status = next::initialise(mr, asked, done);
                 if status != STATUS_IMPLEMENTATION_LIMIT {
                     return status;
                 }
-                next::initialise(mr, pages.saturating_sub(1), remote, done)
+                let fewer = asked.count.saturating_sub(1);
+                next::initialise(mr, Pages { count: fewer, ..asked }, done)
             }
         }
     }
 
     impl Hooks for FirstOfParallelDecides {
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
             let first = self.0.get(mr);
             let pending = self.0.clone();
             let then = move |done: Request, status| {
@@ -207,11 +165,10 @@ mod defects {
                 unsafe { done.call(status) };
             };
             if first.is_none() {
-                self.0.set(mr, Some(remote));
+                self.0.set(mr, Some(asked.remote));
             }
-            let remote = first.unwrap_or(remote);
-            let status =
-                unsafe { done.instead(then, |done| next::initialise(mr, pages, remote, done)) };
+            let asked = Pages { remote: first.unwrap_or(asked.remote), ..asked };
+            let status = unsafe { done.instead(then, |done| next::initialise(mr, asked, done)) };
             if status != STATUS_PENDING {
                 self.0.set(mr, first);
             }
@@ -220,14 +177,8 @@ mod defects {
     }
 
     impl Hooks for ValidRegionIsBusy {
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
-            let status = unsafe { next::initialise(mr, pages, remote, done) };
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
+            let status = unsafe { next::initialise(mr, asked, done) };
             let closing = self.0.get(mr) || !known(mr).fast;
             let busy = status == STATUS_INVALID_DEVICE_STATE && !closing;
             if busy { STATUS_DEVICE_BUSY } else { status }

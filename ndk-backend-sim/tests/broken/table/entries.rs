@@ -1,7 +1,7 @@
 //! The layer's C entries: each is the hook of the same name.
 
 use super::completion::Done;
-use super::{hooks, next};
+use super::{Pages, Question, Registration, hooks, next};
 use ndk_core::abi::*;
 use std::ptr::addr_of_mut;
 use std::sync::OnceLock;
@@ -115,7 +115,7 @@ mod system {
         version: NDK_VERSION,
         out: *mut NDK_EXTENSION_INTERFACE,
     ) -> NTSTATUS {
-        unsafe { hooks().query_pd(pd, id, version, out) }
+        unsafe { hooks().query_pd(pd, Question { id, version, out }) }
     }
 
     pub(super) unsafe extern "system" fn create_mr(
@@ -142,7 +142,7 @@ mod system {
         version: NDK_VERSION,
         out: *mut NDK_EXTENSION_INTERFACE,
     ) -> NTSTATUS {
-        unsafe { hooks().query_mr(mr, id, version, out) }
+        unsafe { hooks().query_mr(mr, Question { id, version, out }) }
     }
 
     pub(super) unsafe extern "system" fn register(
@@ -153,7 +153,8 @@ mod system {
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
     ) -> NTSTATUS {
-        unsafe { hooks().register(mr, (mdl, length), flags, Done { routine, context }) }
+        let asked = Registration { mdl, length, flags };
+        unsafe { hooks().register(mr, asked, Done { routine, context }) }
     }
 
     pub(super) unsafe extern "system" fn deregister(
@@ -171,7 +172,8 @@ mod system {
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
     ) -> NTSTATUS {
-        unsafe { hooks().initialise(mr, pages, remote, Done { routine, context }) }
+        let asked = Pages { count: pages, remote };
+        unsafe { hooks().initialise(mr, asked, Done { routine, context }) }
     }
 
     pub(super) unsafe extern "system" fn local_token(mr: *mut NDK_MR) -> UINT32 {

@@ -1,6 +1,6 @@
 //! Sections H and L, as far as the framework enforces them.
 
-use super::{Close, Create, Hooks, Notes, Request, known, lock, next};
+use super::{Close, Create, Hooks, Notes, Pages, Registration, Request, known, lock, next};
 use ndk_core::abi::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -115,18 +115,10 @@ mod defects {
     use super::*;
 
     impl Hooks for FailedRegionDoesNotClose {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let short = self.0.clone();
             let ended = move |status| short.set(mr, status == STATUS_INSUFFICIENT_RESOURCES);
-            unsafe {
-                super::super::b::watch(done, ended, |done| next::register(mr, memory, flags, done))
-            }
+            unsafe { super::super::b::watch(done, ended, |done| next::register(mr, asked, done)) }
         }
         unsafe fn close_mr(&self, mr: *mut NDK_OBJECT_HEADER, done: Close) -> NTSTATUS {
             if self.0.get(mr) {
@@ -152,14 +144,8 @@ mod defects {
     }
 
     impl Hooks for CloseOvertakesRequests {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            unsafe { self.enter(mr, done, |done| next::register(mr, memory, flags, done)) }
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            unsafe { self.enter(mr, done, |done| next::register(mr, asked, done)) }
         }
         unsafe fn deregister(&self, mr: *mut NDK_MR, done: Request) -> NTSTATUS {
             unsafe { self.enter(mr, done, |done| next::deregister(mr, done)) }
@@ -179,21 +165,11 @@ mod defects {
     }
 
     impl Hooks for CloseOfAQueueIsCalledTwice {
-        unsafe fn initialise(
-            &self,
-            mr: *mut NDK_MR,
-            pages: ULONG,
-            remote: BOOLEAN,
-            done: Request,
-        ) -> NTSTATUS {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
             let count = self.0.clone();
             count.set(mr, count.get(mr) + 1);
             let ended = move |_| count.set(mr, count.get(mr) - 1);
-            unsafe {
-                super::super::b::watch(done, ended, |done| {
-                    next::initialise(mr, pages, remote, done)
-                })
-            }
+            unsafe { super::super::b::watch(done, ended, |done| next::initialise(mr, asked, done)) }
         }
         unsafe fn close_mr(&self, mr: *mut NDK_OBJECT_HEADER, done: Close) -> NTSTATUS {
             let queued = self.0.get(mr) > 1;
@@ -308,14 +284,8 @@ mod defects {
     }
 
     impl Hooks for LostDeviceCancels {
-        unsafe fn register(
-            &self,
-            mr: *mut NDK_MR,
-            memory: (*mut MDL, SIZE_T),
-            flags: ULONG,
-            done: Request,
-        ) -> NTSTATUS {
-            let status = unsafe { next::register(mr, memory, flags, done) };
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            let status = unsafe { next::register(mr, asked, done) };
             if status == STATUS_DEVICE_REMOVED { STATUS_CANCELLED } else { status }
         }
     }

@@ -17,6 +17,29 @@ use std::collections::HashMap;
 use std::ptr::addr_of;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+/// What is to be registered.
+#[derive(Clone, Copy)]
+pub(crate) struct Registration {
+    pub(crate) mdl: *mut MDL,
+    pub(crate) length: SIZE_T,
+    pub(crate) flags: ULONG,
+}
+
+/// What a region is initialised for.
+#[derive(Clone, Copy)]
+pub(crate) struct Pages {
+    pub(crate) count: ULONG,
+    pub(crate) remote: BOOLEAN,
+}
+
+/// Which extension is asked for, and where it goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) id: *mut GUID,
+    pub(crate) version: NDK_VERSION,
+    pub(crate) out: *mut NDK_EXTENSION_INTERFACE,
+}
+
 /// The entries of a layer. What a defect does not change goes to the framework.
 ///
 /// # Safety
@@ -51,14 +74,8 @@ pub(crate) trait Hooks: Send + Sync {
     unsafe fn close_pd(&self, pd: *mut NDK_OBJECT_HEADER, done: Close) -> NTSTATUS {
         unsafe { next::close_pd(pd, done) }
     }
-    unsafe fn query_pd(
-        &self,
-        pd: *mut NDK_OBJECT_HEADER,
-        id: *mut GUID,
-        version: NDK_VERSION,
-        out: *mut NDK_EXTENSION_INTERFACE,
-    ) -> NTSTATUS {
-        unsafe { next::query_pd(pd, id, version, out) }
+    unsafe fn query_pd(&self, pd: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
+        unsafe { next::query_pd(pd, asked) }
     }
     unsafe fn create_mr(
         &self,
@@ -72,35 +89,17 @@ pub(crate) trait Hooks: Send + Sync {
     unsafe fn close_mr(&self, mr: *mut NDK_OBJECT_HEADER, done: Close) -> NTSTATUS {
         unsafe { next::close_mr(mr, done) }
     }
-    unsafe fn query_mr(
-        &self,
-        mr: *mut NDK_OBJECT_HEADER,
-        id: *mut GUID,
-        version: NDK_VERSION,
-        out: *mut NDK_EXTENSION_INTERFACE,
-    ) -> NTSTATUS {
-        unsafe { next::query_mr(mr, id, version, out) }
+    unsafe fn query_mr(&self, mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
+        unsafe { next::query_mr(mr, asked) }
     }
-    unsafe fn register(
-        &self,
-        mr: *mut NDK_MR,
-        memory: (*mut MDL, SIZE_T),
-        flags: ULONG,
-        done: Request,
-    ) -> NTSTATUS {
-        unsafe { next::register(mr, memory, flags, done) }
+    unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+        unsafe { next::register(mr, asked, done) }
     }
     unsafe fn deregister(&self, mr: *mut NDK_MR, done: Request) -> NTSTATUS {
         unsafe { next::deregister(mr, done) }
     }
-    unsafe fn initialise(
-        &self,
-        mr: *mut NDK_MR,
-        pages: ULONG,
-        remote: BOOLEAN,
-        done: Request,
-    ) -> NTSTATUS {
-        unsafe { next::initialise(mr, pages, remote, done) }
+    unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
+        unsafe { next::initialise(mr, asked, done) }
     }
     unsafe fn local_token(&self, mr: *mut NDK_MR) -> UINT32 {
         unsafe { next::local_token(mr) }

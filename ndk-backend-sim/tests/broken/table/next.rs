@@ -1,7 +1,7 @@
 //! The framework's own tables, and the entries of them that a layer calls.
 
 use super::completion::{Close, Create, Request};
-use super::{adopt, serial};
+use super::{Pages, Question, Registration, adopt, serial};
 use ndk_core::abi::*;
 use std::sync::OnceLock;
 
@@ -79,13 +79,8 @@ mod entries {
         unsafe { call!(PD, NdkClosePd(pd, done.routine, done.context)) }
     }
 
-    pub(crate) unsafe fn query_pd(
-        pd: *mut NDK_OBJECT_HEADER,
-        id: *mut GUID,
-        version: NDK_VERSION,
-        out: *mut NDK_EXTENSION_INTERFACE,
-    ) -> NTSTATUS {
-        unsafe { call!(PD, NdkQueryExtension(pd, id, version, out)) }
+    pub(crate) unsafe fn query_pd(pd: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
+        unsafe { call!(PD, NdkQueryExtension(pd, asked.id, asked.version, asked.out)) }
     }
 
     pub(crate) unsafe fn build_mapping(
@@ -105,21 +100,12 @@ mod entries {
         unsafe { call!(MR, NdkCloseMr(mr, done.routine, done.context)) }
     }
 
-    pub(crate) unsafe fn query_mr(
-        mr: *mut NDK_OBJECT_HEADER,
-        id: *mut GUID,
-        version: NDK_VERSION,
-        out: *mut NDK_EXTENSION_INTERFACE,
-    ) -> NTSTATUS {
-        unsafe { call!(MR, NdkQueryExtension(mr, id, version, out)) }
+    pub(crate) unsafe fn query_mr(mr: *mut NDK_OBJECT_HEADER, asked: Question) -> NTSTATUS {
+        unsafe { call!(MR, NdkQueryExtension(mr, asked.id, asked.version, asked.out)) }
     }
 
-    pub(crate) unsafe fn register(
-        mr: *mut NDK_MR,
-        (mdl, length): (*mut MDL, SIZE_T),
-        flags: ULONG,
-        done: Request,
-    ) -> NTSTATUS {
+    pub(crate) unsafe fn register(mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+        let Registration { mdl, length, flags } = asked;
         unsafe { call!(MR, NdkRegisterMr(mr, mdl, length, flags, done.routine, done.context)) }
     }
 
@@ -127,13 +113,8 @@ mod entries {
         unsafe { call!(MR, NdkDeregisterMr(mr, done.routine, done.context)) }
     }
 
-    pub(crate) unsafe fn initialise(
-        mr: *mut NDK_MR,
-        pages: ULONG,
-        remote: BOOLEAN,
-        done: Request,
-    ) -> NTSTATUS {
-        let Request { routine, context } = done;
+    pub(crate) unsafe fn initialise(mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
+        let (Pages { count: pages, remote }, Request { routine, context }) = (asked, done);
         unsafe { call!(MR, NdkInitializeFastRegisterMr(mr, pages, remote, routine, context)) }
     }
 
