@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The adapter: opening and closing it, its attributes, and logical addresses. */
+/* The adapter: opening and closing it, its attributes, and its table. */
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "soft.h"
 
@@ -16,7 +16,7 @@
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct soft_adapter *open_adapters;
 
-static struct soft_adapter *adapter_of(NDK_ADAPTER *ndk)
+struct soft_adapter *soft_adapter_of(NDK_ADAPTER *ndk)
 {
     bool is_adapter = ndk && ndk->Header.ObjectType == NdkObjectTypeAdapter;
 
@@ -30,23 +30,13 @@ NTSTATUS NTAPI soft_no_extension(NDK_OBJECT_HEADER *object, GUID *id, NDK_VERSIO
     return object && id && out ? STATUS_NOT_SUPPORTED : STATUS_INVALID_PARAMETER;
 }
 
-/* ---- Domains and mappings -------------------------------------------------------------------- */
-
-static struct soft_job job_of(struct soft_adapter *adapter, ULONG operation, PVOID context)
-{
-    struct soft_job job = {0};
-
-    job.operation = operation;
-    job.adapter = adapter;
-    job.context = context;
-    return job;
-}
+/* ---- The table ------------------------------------------------------------------------------- */
 
 static NTSTATUS NTAPI create_pd(NDK_ADAPTER *ndk, NDK_FN_CREATE_COMPLETION done, PVOID context,
                                 NDK_PD **out)
 {
-    struct soft_adapter *adapter = adapter_of(ndk);
-    struct soft_job job;
+    struct soft_adapter *adapter = soft_adapter_of(ndk);
+    struct soft_job job = {0};
     NTSTATUS status = STATUS_SUCCESS;
 
     if (!adapter || !done || !out)
@@ -60,86 +50,21 @@ static NTSTATUS NTAPI create_pd(NDK_ADAPTER *ndk, NDK_FN_CREATE_COMPLETION done,
         pthread_mutex_unlock(&adapter->lock);
         return status;
     }
-    job = job_of(adapter, NDK_CONFORMANCE_CREATE_PD, context);
+    job.operation = NDK_CONFORMANCE_CREATE_PD;
+    job.adapter = adapter;
     job.done.create = done;
+    job.context = context;
     status = soft_start(&job, false);
     if (status == STATUS_SUCCESS)
         *out = (NDK_PD *)job.made;
     return status;
 }
 
-NTSTATUS soft_adapter_perform(struct soft_job *job)
-{
-    struct soft_adapter *adapter = job->adapter;
-    NDK_LOGICAL_ADDRESS_MAPPING *lam = job->of.mapping.lam;
-    ULONG page;
-
-    if (job->status != STATUS_SUCCESS)
-        return job->status;
-    lam->AdapterContext = NULL;
-    lam->AdapterPageCount = job->of.mapping.pages;
-    for (page = 0; page < job->of.mapping.pages; page++)
-        lam->AdapterPageArray[page].QuadPart = (int64_t)(adapter->next_page++ << PAGE_SHIFT);
-    adapter->next_page++; /* The next mapping is not adjacent to this one. */
-    *job->of.mapping.first = job->of.mapping.offset;
-    return STATUS_SUCCESS;
-}
-
-static NTSTATUS NTAPI build_lam(NDK_ADAPTER *ndk, MDL *mdl, SIZE_T length,
-                                NDK_FN_REQUEST_COMPLETION done, PVOID context,
-                                NDK_LOGICAL_ADDRESS_MAPPING *lam, ULONG *size, ULONG *first)
-{
-    struct soft_adapter *adapter = adapter_of(ndk);
-    struct soft_job job;
-    SIZE_T needed;
-    ULONG pages, room;
-    NTSTATUS status;
-    bool pends;
-
-    if (!adapter || !size || !first)
-        return STATUS_INVALID_PARAMETER;
-    status = soft_check_chain(mdl, length, &pages);
-    if (status != STATUS_SUCCESS)
-        return status;
-    needed = sizeof *lam + (pages - 1) * sizeof(NDK_LOGICAL_ADDRESS);
-    room = lam ? *size : 0;
-    if (room < needed) {
-        *size = (ULONG)needed;
-        return STATUS_BUFFER_TOO_SMALL;
-    }
-    pthread_mutex_lock(&adapter->lock);
-    pends = adapter->pace != NDK_CONFORMANCE_BY_ITSELF ||
-            (adapter->held >> NDK_CONFORMANCE_BUILD_LAM & 1);
-    if (adapter->is_lost)
-        status = STATUS_DEVICE_REMOVED;
-    else if (pends && !done)
-        status = STATUS_INVALID_PARAMETER; /* By itself it is inline, and needs none [L6]. */
-    if (status != STATUS_SUCCESS) {
-        pthread_mutex_unlock(&adapter->lock);
-        return status;
-    }
-    job = job_of(adapter, NDK_CONFORMANCE_BUILD_LAM, context);
-    job.done.request = done;
-    job.of.mapping.lam = lam;
-    job.of.mapping.first = first;
-    job.of.mapping.pages = pages;
-    job.of.mapping.offset = mdl->ByteOffset;
-    return soft_start(&job, false);
-}
-
-/* Nothing stands behind a mapping. */
-static void NTAPI release_lam(NDK_ADAPTER *ndk, NDK_LOGICAL_ADDRESS_MAPPING *lam)
-{
-    (void)ndk, (void)lam;
-}
-
-/* ---- The rest of the table ------------------------------------------------------------------- */
-
 static NTSTATUS NTAPI query_info(NDK_ADAPTER *ndk, NDK_ADAPTER_INFO *info, ULONG *size)
 {
     ULONG room;
 
-    if (!adapter_of(ndk) || !size)
+    if (!soft_adapter_of(ndk) || !size)
         return STATUS_INVALID_PARAMETER;
     room = info ? *size : 0;
     *size = sizeof *info;
@@ -156,7 +81,7 @@ static NTSTATUS NTAPI query_info(NDK_ADAPTER *ndk, NDK_ADAPTER_INFO *info, ULONG
 
 static NTSTATUS there_is_none(NDK_ADAPTER *ndk)
 {
-    return adapter_of(ndk) ? STATUS_NOT_SUPPORTED : STATUS_INVALID_PARAMETER;
+    return soft_adapter_of(ndk) ? STATUS_NOT_SUPPORTED : STATUS_INVALID_PARAMETER;
 }
 
 static NTSTATUS NTAPI create_cq(NDK_ADAPTER *ndk, ULONG depth,
@@ -200,8 +125,8 @@ static const NDK_ADAPTER_DISPATCH adapter_table = {
     .NdkCreateSharedEndpoint = create_endpoint,
     .NdkCreateConnector = create_connector,
     .NdkCreateListener = create_listener,
-    .NdkBuildLAM = build_lam,
-    .NdkReleaseLAM = release_lam,
+    .NdkBuildLAM = soft_build_lam,
+    .NdkReleaseLAM = soft_release_lam,
 };
 
 /* ---- Opening and closing --------------------------------------------------------------------- */
@@ -320,6 +245,7 @@ NTSTATUS NTAPI soft_close(NDK_ADAPTER *ndk)
         link = &(*link)->next;
     *link = adapter->next;
     pthread_mutex_unlock(&open_lock);
+    soft_forget_mappings(adapter);
     pthread_cond_destroy(&adapter->work);
     pthread_cond_destroy(&adapter->changed);
     pthread_mutex_destroy(&adapter->lock);

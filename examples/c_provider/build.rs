@@ -1,8 +1,18 @@
 //! Builds the provider as its author would.
 
 fn main() {
-    const SOURCES: [&str; 7] =
-        ["adapter.c", "chain.c", "domain.c", "hooks.c", "job.c", "region.c", "token.c"];
+    const SOURCES: [&str; 10] = [
+        "access.c",
+        "adapter.c",
+        "chain.c",
+        "domain.c",
+        "fast.c",
+        "hooks.c",
+        "job.c",
+        "mapping.c",
+        "region.c",
+        "token.c",
+    ];
     const HEADERS: &str = "../../ndk-capi/include";
     println!("cargo:rerun-if-changed=soft.h");
     println!("cargo:rerun-if-changed={HEADERS}");

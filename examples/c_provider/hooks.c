@@ -94,4 +94,7 @@ const NDK_CONFORMANCE_PROVIDER soft_provider = {
     .Lose = lose,
     .LimitRegions = limit_regions,
     .Objects = objects,
+    .Access = soft_access,
+    .FastRegister = soft_fast_register,
+    .Invalidate = soft_invalidate,
 };

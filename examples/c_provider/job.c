@@ -53,7 +53,7 @@ static NTSTATUS perform(struct soft_job *job)
     case NDK_CONFORMANCE_CLOSE_PD:
         return soft_domain_perform(job);
     case NDK_CONFORMANCE_BUILD_LAM:
-        return soft_adapter_perform(job);
+        return soft_mapping_perform(job);
     default:
         return soft_region_perform(job);
     }

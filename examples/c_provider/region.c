@@ -4,14 +4,29 @@
 
 #include <stdlib.h>
 
-#define REMOTE (NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE)
-
 /* The region, or null for what is none [A6]. The table that the object carries is never read [A4]. */
 static struct soft_region *region_of(NDK_OBJECT_HEADER *object)
 {
     bool is_region = object && object->ObjectType == NdkObjectTypeMr;
 
     return is_region ? (struct soft_region *)object : NULL;
+}
+
+bool soft_are_flags(ULONG flags)
+{
+    return !(flags & ~0xFu) && (!(flags & 0x4) || (flags & 0x1));
+}
+
+bool soft_is_remote(ULONG flags)
+{
+    const ULONG remote = NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
+
+    return flags & remote & ~NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
+}
+
+bool soft_is_in_use(const struct soft_region *region)
+{
+    return region->is_reachable || region->memory.accesses;
 }
 
 static struct soft_job job_of(struct soft_region *region, ULONG operation, PVOID context)
@@ -40,12 +55,20 @@ static NTSTATUS draw_tokens(struct soft_region *region, bool is_remote)
     return STATUS_SUCCESS;
 }
 
+void soft_shut(struct soft_region *region)
+{
+    region->is_reachable = false;
+    while (region->memory.accesses)
+        pthread_cond_wait(&region->adapter->changed, &region->adapter->lock);
+}
+
 static void end_registration(struct soft_region *region)
 {
     region->is_live = false;
     region->local = region->remote = 0;
-    free(region->frames);
-    region->frames = NULL;
+    soft_shut(region);
+    free(region->memory.frames);
+    region->memory.frames = NULL;
 }
 
 static NTSTATUS register_memory(struct soft_job *job)
@@ -57,17 +80,18 @@ static NTSTATUS register_memory(struct soft_job *job)
 
     if (!frames)
         return STATUS_INSUFFICIENT_RESOURCES;
-    status = draw_tokens(region, job->of.memory.flags & REMOTE & ~NDK_MR_FLAG_ALLOW_LOCAL_WRITE);
+    status = draw_tokens(region, soft_is_remote(job->of.memory.flags));
     if (status != STATUS_SUCCESS) {
         free(frames);
         return status;
     }
     soft_copy_frames(mdl, job->of.memory.length, frames); /* The chain is not needed any more [C15]. */
-    region->frames = frames;
+    region->memory.frames = frames;
+    region->memory.base = (uintptr_t)mdl->StartVa + mdl->ByteOffset;
+    region->memory.length = job->of.memory.length;
     region->pages = job->of.memory.pages;
-    region->base = (uintptr_t)mdl->StartVa + mdl->ByteOffset;
-    region->length = job->of.memory.length;
-    region->is_live = true;
+    region->flags = job->of.memory.flags;
+    region->is_live = region->is_reachable = true;
     return STATUS_SUCCESS;
 }
 
@@ -84,8 +108,8 @@ static NTSTATUS initialize(struct soft_job *job)
         free(frames);
         return status;
     }
-    free(region->frames);
-    region->frames = frames;
+    free(region->memory.frames);
+    region->memory.frames = frames;
     region->pages = job->of.fast_memory.pages;
     region->is_live = true;
     return STATUS_SUCCESS;
@@ -107,9 +131,22 @@ static NTSTATUS create(struct soft_job *job)
     region->adapter = adapter;
     region->domain = job->domain;
     region->is_fast = job->of.fast;
+    region->next = adapter->all;
+    adapter->all = region;
     adapter->regions++;
     job->made = &region->ndk.Header;
     return STATUS_SUCCESS;
+}
+
+static void destroy(struct soft_region *region)
+{
+    struct soft_region **link = &region->adapter->all;
+
+    while (*link != region)
+        link = &(*link)->next;
+    *link = region->next;
+    region->adapter->regions--;
+    free(region);
 }
 
 NTSTATUS soft_region_perform(struct soft_job *job)
@@ -122,16 +159,15 @@ NTSTATUS soft_region_perform(struct soft_job *job)
         return status == STATUS_SUCCESS ? create(job) : status;
     case NDK_CONFORMANCE_CLOSE_MR:
         end_registration(region);
-        job->adapter->regions--;
-        free(region);
+        destroy(region);
         return STATUS_SUCCESS;
     case NDK_CONFORMANCE_REGISTER:
         region->is_busy = false;
         return status == STATUS_SUCCESS ? register_memory(job) : status;
     case NDK_CONFORMANCE_DEREGISTER:
-        region->is_busy = false;
         if (status == STATUS_SUCCESS)
             end_registration(region);
+        region->is_busy = false;
         return status;
     default: /* Initialisation; the last one that succeeds decides [G3]. */
         region->initialising--;
@@ -162,17 +198,19 @@ static NTSTATUS may_start(struct soft_region *region, ULONG operation)
         fits = fits && !region->is_fast && region->is_live;
         break;
     default:
-        fits = fits && region->is_fast;
+        fits = fits && region->is_fast && !soft_is_in_use(region);
     }
     if (!fits)
         return STATUS_INVALID_DEVICE_STATE;
     return region->adapter->is_lost ? STATUS_DEVICE_REMOVED : STATUS_SUCCESS;
 }
 
-/* Whether a request for so many pages takes the thread, where the provider decides. */
+/* Whether a request for so many pages takes the thread, where the provider decides: also one that would have
+ * to wait for accesses, since no entry blocks [B5]. */
 static bool is_slow(const struct soft_region *region, ULONG pages)
 {
-    return region->adapter->pace == NDK_CONFORMANCE_BY_ITSELF && pages > SOFT_AT_ONCE;
+    return region->adapter->pace == NDK_CONFORMANCE_BY_ITSELF &&
+           (pages > SOFT_AT_ONCE || region->memory.accesses);
 }
 
 static NTSTATUS refuse(struct soft_region *region, NTSTATUS status)
@@ -193,7 +231,7 @@ static NTSTATUS NTAPI register_mr(NDK_MR *mr, MDL *mdl, SIZE_T length, ULONG fla
     pthread_mutex_lock(&region->adapter->lock);
     job = job_of(region, NDK_CONFORMANCE_REGISTER, context);
     status = may_start(region, job.operation);
-    if (status == STATUS_SUCCESS && ((flags & ~0xFu) || ((flags & 0x4) && !(flags & 0x1))))
+    if (status == STATUS_SUCCESS && !soft_are_flags(flags))
         status = STATUS_INVALID_PARAMETER; /* [C1] */
     if (status == STATUS_SUCCESS)
         status = soft_check_chain(mdl, length, &job.of.memory.pages);
@@ -306,7 +344,7 @@ static NTSTATUS NTAPI close_mr(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
     job = job_of(region, NDK_CONFORMANCE_CLOSE_MR, context);
     job.done.close = done;
     if (region->requests == 0)
-        return soft_start(&job, false);
+        return soft_start(&job, is_slow(region, 0));
     region->close = job;
     region->is_waiting = true;
     soft_cancel(region);

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * A small provider in C: memory regions without a device. It keeps the whole contract of NDK's regions,
- * as far as that can be seen without queue pairs; the letters and numbers in brackets are its rules.
+ * A small provider in C: memory regions, and a data path in software in place of a device. It keeps the
+ * whole contract of NDK's regions but for queue pairs and windows, of which there are none; the letters
+ * and numbers in brackets are its rules.
  *
  * - chain.c: what an MDL chain may look like, and its page-frame numbers.
  * - token.c: tokens that nobody can guess.
  * - region.c, domain.c, adapter.c: the objects and their tables.
+ * - mapping.c: logical addresses.
+ * - access.c, fast.c: what a queue pair would carry out: accesses, and fast registrations.
  * - job.c: requests that pend, and the thread that finishes them.
  * - hooks.c: what the conformance kit may ask for.
  *
- * One lock for each adapter guards everything below it. No completion is called under it.
+ * One lock for each adapter guards everything below it. No completion is called under it, and no byte of
+ * a consumer's is copied.
  */
 #ifndef SOFT_H
 #define SOFT_H
@@ -27,6 +31,7 @@
 
 struct soft_adapter;
 struct soft_domain;
+struct soft_mapping;
 struct soft_region;
 
 /* A request, from its entry to the return of its completion. */
@@ -59,12 +64,26 @@ struct soft_job {
             bool remote;
         } fast_memory; /* Initialisation. */
         struct {
+            MDL *mdl;
+            SIZE_T length;
             NDK_LOGICAL_ADDRESS_MAPPING *lam;
             ULONG *first;
             ULONG pages;
-            ULONG offset;
         } mapping;
     } of;
+};
+
+/* Memory as a device has it. */
+struct soft_memory {
+    uintptr_t *frames;
+    UINT64 base, length; /* The address of the first byte, and how many there are. */
+    ULONG accesses;      /* At work: none of all this may change. */
+    bool is_released;    /* A mapping, that the last access frees. */
+};
+
+struct soft_mapping {
+    struct soft_memory memory;
+    struct soft_mapping *next;
 };
 
 struct soft_adapter {
@@ -81,7 +100,9 @@ struct soft_adapter {
     ULONG regions, domains; /* That are not freed. */
     ULONG limit;           /* Of the regions. */
     bool is_lost;
-    UINT64 next_page; /* Logical addresses are never used twice [L1]. */
+    struct soft_region *all;       /* The regions. */
+    struct soft_mapping *mappings; /* That are not released. */
+    UINT64 next_page;              /* Of the next mapping. */
     uint16_t key[22]; /* Of the tokens. */
     UINT32 tokens;    /* That were drawn. */
     /* By the kit's hooks. */
@@ -103,15 +124,17 @@ struct soft_region {
     NDK_MR ndk;
     struct soft_adapter *adapter;
     struct soft_domain *domain;
+    struct soft_region *next;
     bool is_fast, is_live; /* Live: registered or initialised. */
+    bool is_reachable;     /* Accesses may begin: registered, conventionally or by a request. */
     bool is_busy;          /* Register or Deregister is in progress. */
     ULONG initialising;
     ULONG requests; /* In progress, until their completions have returned. */
     bool is_closing, is_waiting;
     UINT32 local, remote;
-    uintptr_t *frames; /* The pages of the registration, as a device would have them. */
-    ULONG pages;
-    uint64_t base, length;
+    ULONG flags; /* Of the registration. */
+    ULONG pages; /* For which there is room among the frames. */
+    struct soft_memory memory;
     struct soft_job close;
 };
 
@@ -134,6 +157,47 @@ bool soft_make_key(struct soft_adapter *adapter);
 /* Draws a token that this adapter has never had; false after 2^32 - 1 of them. */
 bool soft_draw_token(struct soft_adapter *adapter, UINT32 *token);
 
+/* ---- region.c -------------------------------------------------------------------------------- */
+
+/* Whether these are flags at all [C1], and whether a peer's right is among them. */
+bool soft_are_flags(ULONG flags);
+bool soft_is_remote(ULONG flags);
+/* Whether the region can be reached, or an access is still at work. The lock is held; likewise below. */
+bool soft_is_in_use(const struct soft_region *region);
+/* No access begins any more, and those at work are over when it returns [D3]. */
+void soft_shut(struct soft_region *region);
+
+/* ---- mapping.c ------------------------------------------------------------------------------- */
+
+/* The mapping that has all these bytes, or null. The lock is held; likewise for the next two. */
+struct soft_memory *soft_find_mapping(struct soft_adapter *adapter, UINT64 address, UINT64 length);
+void soft_free_mapping(struct soft_memory *memory);
+/* Those that nobody released. */
+void soft_forget_mappings(struct soft_adapter *adapter);
+NTSTATUS NTAPI soft_build_lam(NDK_ADAPTER *ndk, MDL *mdl, SIZE_T length,
+                              NDK_FN_REQUEST_COMPLETION done, PVOID context,
+                              NDK_LOGICAL_ADDRESS_MAPPING *lam, ULONG *size, ULONG *first);
+void NTAPI soft_release_lam(NDK_ADAPTER *ndk, NDK_LOGICAL_ADDRESS_MAPPING *lam);
+
+/* ---- access.c -------------------------------------------------------------------------------- */
+
+/* Whether all these bytes are the memory's [F1, F2]. */
+bool soft_is_inside(const struct soft_memory *memory, UINT64 address, UINT64 length);
+/* The region of the domain that a peer's token reaches, or null. The lock is held. */
+struct soft_region *soft_find_remote(struct soft_domain *domain, UINT32 token);
+/* One access, as NDK_CONFORMANCE_PROVIDER has it. */
+NTSTATUS NTAPI soft_access(NDK_PD *pd, ULONG access, UINT32 token, UINT64 address, ULONG length,
+                           PVOID bytes);
+
+/* ---- fast.c: as NDK_CONFORMANCE_PROVIDER has them --------------------------------------------- */
+
+NTSTATUS NTAPI soft_fast_register(NDK_PD *pd, NDK_MR *mr, ULONG pages,
+                                  const NDK_LOGICAL_ADDRESS *addresses, ULONG fbo, SIZE_T length,
+                                  PVOID base, ULONG flags);
+NTSTATUS NTAPI soft_invalidate(NDK_PD *pd, NDK_OBJECT_HEADER *object);
+/* By a peer's send. */
+NTSTATUS soft_invalidate_token(struct soft_domain *domain, UINT32 token);
+
 /* ---- job.c ----------------------------------------------------------------------------------- */
 
 /* Does a request at once, or lets it pend, and gives what its entry returns. The lock is held, and
@@ -155,12 +219,14 @@ void *soft_thread(void *adapter);
  * that it has from then on. */
 NTSTATUS soft_region_perform(struct soft_job *job);
 NTSTATUS soft_domain_perform(struct soft_job *job);
-NTSTATUS soft_adapter_perform(struct soft_job *job);
+NTSTATUS soft_mapping_perform(struct soft_job *job);
 /* The completion of a request has returned: whoever waits for that may go on. */
 void soft_region_rests(struct soft_region *region);
 void soft_domain_rests(struct soft_domain *domain);
 void soft_adapter_rests(struct soft_adapter *adapter);
 
+/* The adapter, or null for what is none [A6]. */
+struct soft_adapter *soft_adapter_of(NDK_ADAPTER *ndk);
 /* The entry of an object's table that finds no extension [A5]. */
 NTSTATUS NTAPI soft_no_extension(NDK_OBJECT_HEADER *object, GUID *id, NDK_VERSION version,
                                  NDK_EXTENSION_INTERFACE *out);

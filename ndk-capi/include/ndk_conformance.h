@@ -4,7 +4,8 @@
  *
  * The kit calls the entries of the tables, and nothing of its own is between. Open and Close are
  * needed. The hooks after them may be null: a case that needs one that is not there is left out, and
- * counted with that reason. A program around the kit is three lines of Rust, see ndk_core's
+ * counted with that reason. New hooks are added at the end, so that a provider's source, which names
+ * its members, stays as it is. A program around the kit is three lines of Rust, see ndk_core's
  * conformance::Kit::table and examples/c_provider.
  */
 #ifndef NDK_CONFORMANCE_H
@@ -31,6 +32,15 @@ extern "C" {
 #define NDK_CONFORMANCE_BY_ITSELF 0 /* inline or not, as the provider does by itself; the start */
 #define NDK_CONFORMANCE_PENDING 1   /* every one pends, and completes inside a call of Run */
 #define NDK_CONFORMANCE_EARLY 2     /* every one pends, its callback before the entry has returned */
+
+/* Accesses to the memory of a domain. A peer's, by a remote token: */
+#define NDK_CONFORMANCE_READ 0
+#define NDK_CONFORMANCE_WRITE 1
+#define NDK_CONFORMANCE_INVALIDATE 2 /* Its send ends a fast registration (G9). No bytes, no address. */
+/* The domain's own, by a local token, or at a logical address by the privileged one: */
+#define NDK_CONFORMANCE_SOURCE 3       /* A send or a write takes the bytes. */
+#define NDK_CONFORMANCE_READ_SINK 4    /* A read brings them. */
+#define NDK_CONFORMANCE_RECEIVE_SINK 5 /* A message of the peer's brings them. */
 
 typedef struct NDK_CONFORMANCE_PROVIDER {
     /* Opens an adapter for this version (contract A8), as the provider's OpenNDKAdapterHandler. Several may
@@ -59,6 +69,22 @@ typedef struct NDK_CONFORMANCE_PROVIDER {
     void(NTAPI *LimitRegions)(NDK_ADAPTER *adapter, ULONG regions);
     /* How many domains and regions there are that are not freed. With Run only. */
     ULONG(NTAPI *Objects)(NDK_ADAPTER *adapter);
+
+    /* Carries out one access and returns when it is over, with what its work request comes to:
+     * STATUS_SUCCESS once the bytes are where they go to, STATUS_ACCESS_VIOLATION where it is refused (F);
+     * where it cannot even be posted, STATUS_INVALID_PARAMETER (L2) or STATUS_DEVICE_REMOVED (H8). What is
+     * read comes into `bytes`, which nothing else changes; what is written is there. Several at a time, on
+     * several threads, also while the registration ends (D3). How is the provider's affair: by two queue
+     * pairs of its own, connected anew after a refusal, or by what its device is made of in software. */
+    NTSTATUS(NTAPI *Access)(NDK_PD *domain, ULONG access, UINT32 token, UINT64 address, ULONG length,
+                            PVOID bytes);
+    /* NdkFastRegister on a connected queue pair of that domain, and its completion: gives the status of
+     * whichever refuses it. The memory is what a mapping of BuildLAM has. With Access only, as the next. */
+    NTSTATUS(NTAPI *FastRegister)(NDK_PD *domain, NDK_MR *mr, ULONG pages,
+                                  const NDK_LOGICAL_ADDRESS *addresses, ULONG fbo, SIZE_T length,
+                                  PVOID base, ULONG flags);
+    /* NdkInvalidate, likewise: of a region. */
+    NTSTATUS(NTAPI *Invalidate)(NDK_PD *domain, NDK_OBJECT_HEADER *object);
 } NDK_CONFORMANCE_PROVIDER;
 
 #ifdef __cplusplus

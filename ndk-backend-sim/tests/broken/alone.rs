@@ -12,17 +12,7 @@ use std::thread;
 
 /// A provider whose adapter closes before what was made from it.
 pub(crate) fn kit() -> Result<Kit> {
-    let provider = TableProvider {
-        open,
-        close: close_early,
-        pace: None,
-        run: None,
-        hold: None,
-        fail: None,
-        lose: None,
-        limit_regions: None,
-        objects: None,
-    };
+    let provider = TableProvider::new(open, close_early);
     let declared = SimAdapter::new(Config::default())?.capabilities();
     // SAFETY: the functions are of those types, and the tables are the framework's.
     Ok(unsafe { Kit::table(&provider, declared) })

@@ -124,8 +124,10 @@ pub(super) struct Device {
     pub(super) inline: bool,
     /// Whether mapping does.
     pub(super) inline_mappings: bool,
-    /// Whether queue pairs can be made.
+    /// Whether queue pairs can be made, or those that stand in for a table's.
     pub(super) queue_pairs: bool,
+    /// Whether they take fast registrations.
+    pub(super) fast_requests: bool,
     /// Whether the kit was given a second adapter to connect this one to.
     pub(super) peer: bool,
     /// Whether domains have a privileged token.

@@ -23,6 +23,11 @@ pub(super) const NO_PACE: &str = "the provider gives the kit no hooks to make re
 const NO_HOLD: &str = "the provider gives the kit no hooks to hold operations";
 const NO_FAULT: &str = "the provider gives the kit no hook to make an operation fail";
 const NO_LOSS: &str = "the provider gives the kit no hook to lose the device";
+/// Why nothing reaches for memory.
+pub(super) const NO_ACCESS: &str = "the provider gives the kit no hook to access memory";
+/// Why no fast registration is posted.
+pub(super) const NO_FAST_REGISTRATION: &str =
+    "the provider gives the kit no hooks for fast registration";
 /// Why nothing panics.
 pub(super) const NO_PANIC: &str = "code in C does not panic";
 /// Why an executor cannot misbehave.

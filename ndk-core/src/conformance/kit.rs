@@ -77,8 +77,10 @@ impl Kit {
     }
 
     /// A kit for a provider that has tables and nothing of this crate, in C for the most part: the cases call its entries,
-    /// directly and through the safe consumer. What they want of it besides they ask by the hooks of [`TableProvider`]; a case that needs one
-    /// that is not there is left out. So is what a table alone cannot be asked for: work requests, panics, executors.
+    /// directly and through the safe consumer. What they want of it besides they ask by the hooks of [`TableProvider`]; a
+    /// case that needs one that is not there is left out. Accesses and fast registrations are among them: queue pairs of
+    /// the kit's own stand in for the provider's, and call a hook for each. Left out is what a table alone cannot be
+    /// asked for: what becomes of queue pairs themselves, panics, executors.
     ///
     /// `capabilities` is what the device declares (section K of the contract).
     ///

@@ -21,7 +21,7 @@
 //!   something in another way (section K), the case expects that.
 //!
 //! A provider that has tables and nothing of this crate, in C for example, has a kit of its own ([`Kit::table`]), whose
-//! cases call its entries, directly and through the safe consumer.
+//! cases call its entries, directly and through the safe consumer. Accesses go through its hooks, where it has them.
 //!
 //! A case that hangs, because a call of the provider's does not return, fails after a minute or two, and the others go on.
 //! At its end a run says how many tests were left out for which reason. `--junit FILE` writes it for CI systems too:
@@ -58,6 +58,7 @@ mod route;
 mod rules;
 mod run;
 mod session;
+mod stand_in;
 mod table;
 mod tables;
 mod ticket;
@@ -67,4 +68,4 @@ pub use current::case_in_progress;
 pub use kit::{Kit, main};
 pub use plan::Planned;
 pub use rules::{Coverage, Rule, rules};
-pub use tables::TableProvider;
+pub use tables::{AccessHook, FastRegisterHook, TableProvider};

@@ -145,6 +145,7 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
         inline_mappings: true,
         mappings: false,
         queue_pairs: false,
+        fast_requests: kit.opener.fast_registers(),
         peer: kit.peer.is_some(),
         privileged_token: false,
         table_alone: kit.opener.is_table_alone(),

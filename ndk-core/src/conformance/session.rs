@@ -63,6 +63,10 @@ pub(super) trait Opener: Send + Sync {
     fn paces(&self) -> bool {
         true
     }
+    /// Whether its queue pairs, if it has any, take fast registrations.
+    fn fast_registers(&self) -> bool {
+        true
+    }
 }
 
 /// A close that was refused, with the session as it was.
@@ -248,5 +252,9 @@ impl Opener for Layered {
 
     fn paces(&self) -> bool {
         self.opener.paces()
+    }
+
+    fn fast_registers(&self) -> bool {
+        self.opener.fast_registers()
     }
 }

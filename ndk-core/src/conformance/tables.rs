@@ -1,7 +1,8 @@
 //! A provider that has tables and nothing of this crate: what it hands to the kit, and how the kit opens it.
 //!
-//! Two routes lead there: the entries themselves, with nothing of the framework between, and the safe consumer over them. What the kit does to a backend through the
-//! traits it asks of the provider here, by hooks; a provider may have any of them or none.
+//! Two routes lead there: the entries themselves, with nothing of the framework between, and the safe consumer over them.
+//! What the kit does to a backend through the traits it asks of the provider here, by hooks; a provider may have any of
+//! them or none.
 
 use super::case::RouteKind;
 use super::consumer::Consumer;
@@ -9,13 +10,16 @@ use super::hooks::Hooks;
 use super::port::{Port, Waiting, Window};
 use super::route::{Adapter, Pd, Raw, Route};
 use super::session::{Opener, Path, Refused, Session, Setup};
+use super::stand_in::StandIn;
 use super::table::{Table, entry};
 use crate::abi::{
-    BOOLEAN, NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_VERSION, NTSTATUS, STATUS_SUCCESS, ULONG,
+    BOOLEAN, NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_LOGICAL_ADDRESS, NDK_MR, NDK_OBJECT_HEADER, NDK_PD,
+    NDK_VERSION, NTSTATUS, PVOID, SIZE_T, STATUS_SUCCESS, UINT32, UINT64, ULONG,
 };
 use crate::capabilities::Capabilities;
 use crate::consumer;
 use crate::error::{Error, ErrorKind, Result};
+use std::future::ready;
 use std::mem::MaybeUninit;
 use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::{Arc, mpsc};
@@ -45,6 +49,52 @@ pub struct TableProvider {
     pub limit_regions: Option<unsafe extern "system" fn(*mut NDK_ADAPTER, ULONG)>,
     /// Counts domains and regions.
     pub objects: Option<unsafe extern "system" fn(*mut NDK_ADAPTER) -> ULONG>,
+    /// Carries out an access.
+    pub access: Option<AccessHook>,
+    /// Fast-registers a region.
+    pub fast_register: Option<FastRegisterHook>,
+    /// Ends a fast registration.
+    pub invalidate:
+        Option<unsafe extern "system" fn(*mut NDK_PD, *mut NDK_OBJECT_HEADER) -> NTSTATUS>,
+}
+
+/// The type of [`TableProvider::access`]: domain, `NDK_CONFORMANCE_READ` and so on, token, address, length, bytes.
+pub type AccessHook =
+    unsafe extern "system" fn(*mut NDK_PD, ULONG, UINT32, UINT64, ULONG, PVOID) -> NTSTATUS;
+
+/// The type of [`TableProvider::fast_register`]: domain, region, and the arguments of `NdkFastRegister`.
+pub type FastRegisterHook = unsafe extern "system" fn(
+    *mut NDK_PD,
+    *mut NDK_MR,
+    ULONG,
+    *const NDK_LOGICAL_ADDRESS,
+    ULONG,
+    SIZE_T,
+    PVOID,
+    ULONG,
+) -> NTSTATUS;
+
+impl TableProvider {
+    /// A provider without hooks.
+    pub const fn new(
+        open: unsafe extern "system" fn(NDK_VERSION, *mut *mut NDK_ADAPTER) -> NTSTATUS,
+        close: unsafe extern "system" fn(*mut NDK_ADAPTER) -> NTSTATUS,
+    ) -> Self {
+        Self {
+            open,
+            close,
+            pace: None,
+            run: None,
+            hold: None,
+            fail: None,
+            lose: None,
+            limit_regions: None,
+            objects: None,
+            access: None,
+            fast_register: None,
+            invalidate: None,
+        }
+    }
 }
 
 /// The longest that a close may take of an adapter with nothing open. It ends a hang; no passing case waits for a time.
@@ -113,13 +163,25 @@ impl Opener for Tables {
     fn paces(&self) -> bool {
         self.provider.pace.is_some() && self.provider.run.is_some()
     }
+
+    fn fast_registers(&self) -> bool {
+        self.provider.fast_register.is_some() && self.provider.invalidate.is_some()
+    }
 }
 
-/// Why a case finds no queue pair here.
-const NO_PORTS: &str = "the kit works queue pairs through the traits only";
+/// A queue pair that stands in for the provider's.
+///
+/// # Safety
+/// The domain is the provider's, and not closed while a case uses the queue pair.
+unsafe fn port(provider: TableProvider, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+    let without = || Error::new(ErrorKind::NotSupported, "the provider has no hook Access");
+    // SAFETY: the caller's promise.
+    let stand_in = || unsafe { Box::new(StandIn::new(provider, pd)) as Box<dyn Port> };
+    Box::pin(ready(provider.access.map(|_| stand_in()).ok_or_else(without)))
+}
 
-fn no_port<T: 'static>() -> Waiting<'static, Result<T>> {
-    Box::pin(async { Err(Error::new(ErrorKind::NotSupported, NO_PORTS)) })
+fn no_window() -> Waiting<'static, Result<Box<dyn Window>>> {
+    Box::pin(ready(Err(Error::new(ErrorKind::NotSupported, "the hooks know no windows"))))
 }
 
 /// Closes an adapter with nothing open, which is not to wait.
@@ -163,12 +225,13 @@ impl Session for Bare {
         self.capabilities
     }
 
-    unsafe fn create_port(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
-        no_port()
+    unsafe fn create_port(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+        // SAFETY: the caller's promise.
+        unsafe { port(self.provider, pd) }
     }
 
     unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
-        no_port()
+        no_window()
     }
 
     fn try_close(self: Box<Self>) -> Result<(), Refused> {
@@ -187,12 +250,13 @@ impl Session for Bare {
 struct Safe {
     consumer: Consumer,
     adapter: Adapter,
+    provider: TableProvider,
     capabilities: Capabilities,
 }
 
 impl Safe {
     fn new(consumer: Consumer, bare: Bare) -> Self {
-        let (adapter, capabilities) = (bare.adapter, bare.capabilities);
+        let (adapter, provider, capabilities) = (bare.adapter, bare.provider, bare.capabilities);
         let ndk = NonNull::new(adapter.0).expect("checked when it was opened");
         let close = move || {
             let status = bare.close_here();
@@ -201,7 +265,7 @@ impl Safe {
         // SAFETY: the adapter is open, and its owner is moved into what closes it; whether it keeps the contract is what
         // is tried, on the promise of whoever made the kit.
         consumer.0.put_adapter(unsafe { consumer::Adapter::from_ndk(ndk, close) });
-        Self { consumer, adapter, capabilities }
+        Self { consumer, adapter, provider, capabilities }
     }
 }
 
@@ -218,12 +282,13 @@ impl Session for Safe {
         self.capabilities
     }
 
-    unsafe fn create_port(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
-        no_port()
+    unsafe fn create_port(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Port>>> {
+        // SAFETY: the caller's promise.
+        unsafe { port(self.provider, pd) }
     }
 
     unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
-        no_port()
+        no_window()
     }
 
     fn try_close(self: Box<Self>) -> Result<(), Refused> {

@@ -3,7 +3,7 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, fast_wire, next_context, wire};
+use super::super::net::{Net, Registered, fast_wire, next_context, own_fast_wire, own_wire, wire};
 use super::super::port::Port;
 use super::fast::{Fast, post, read_write};
 use crate::abi::*;
@@ -22,12 +22,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("F5", "requests_on_other_domain", requests_on_other_domain)
         .between()
         .needs(fast_wire),
-    Case::new("F6", "both_ends", both_ends).between().needs(wire),
-    Case::new("F6", "requests_behind", requests_behind).between().needs(wire),
-    Case::new("F6", "other_connections", other_connections).between().needs(wire),
+    Case::new("F6", "both_ends", both_ends).between().needs(own_wire),
+    Case::new("F6", "requests_behind", requests_behind).between().needs(own_wire),
+    Case::new("F6", "other_connections", other_connections).between().needs(own_wire),
     Case::new("F6", "loss_of_connection", loss_of_connection).between().needs(loses_connection),
-    Case::new("F6", "flushed_invalidate", flushed_invalidate).between().needs(fast_wire),
-    Case::new("F6", "close_after_flush", close_after_flush).between().needs(fast_wire),
+    Case::new("F6", "flushed_invalidate", flushed_invalidate).between().needs(own_fast_wire),
+    Case::new("F6", "close_after_flush", close_after_flush).between().needs(own_fast_wire),
 ];
 
 pub(super) const ALL: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
@@ -35,7 +35,7 @@ pub(super) const ALL: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_
 fn loses_connection(device: &Device) -> Option<&'static str> {
     let by_completion = device.capabilities.refusal == Refusal::Completion;
     let reason = by_completion.then_some("a refusal is a completion on this device (K1)");
-    wire(device).or(reason)
+    own_wire(device).or(reason)
 }
 
 /// Memory in the middle of a buffer, so that what lies around it can be watched.

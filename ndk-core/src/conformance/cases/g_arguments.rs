@@ -3,7 +3,7 @@
 use super::super::case::Case;
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, fast_wire, next_context};
+use super::super::net::{Net, fast_wire, next_context, own_fast_wire};
 use super::fast::{Fast, post, read_write};
 use crate::abi::*;
 use crate::access::Access;
@@ -19,7 +19,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("G4", "most_pages", most_pages).needs(fast_wire),
     Case::new("G5", "remote_rights", remote_rights).needs(fast_wire),
     Case::new("G5", "local_rights", local_rights).needs(fast_wire),
-    Case::new("G6", "not_connected", not_connected).needs(fast_wire),
+    Case::new("G6", "not_connected", not_connected).needs(own_fast_wire),
 ];
 
 const PAGE: u64 = PAGE_SIZE as u64;

@@ -4,7 +4,7 @@ use super::super::case::{Case, Device};
 use super::super::control::Step;
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, fast_wire, next_context};
+use super::super::net::{Net, Registered, fast_wire, next_context, own_fast_wire};
 use super::super::outcome::Status;
 use super::fast::{Fast, post, read_write};
 use crate::abi::*;
@@ -23,12 +23,12 @@ pub(super) const CASES: &[Case] = &[
     Case::new("G7", "rights_of_the_round", rights_of_the_round).needs(fast_wire),
     Case::new("G8", "reaches_nothing", reaches_nothing).needs(fast_wire),
     Case::new("G8", "nothing_valid", nothing_valid).needs(fast_wire),
-    Case::new("G8", "posted_in_order", posted_in_order).needs(fast_wire),
+    Case::new("G8", "posted_in_order", posted_in_order).needs(own_fast_wire),
     Case::new("G9", "send_and_invalidate", send_and_invalidate).between().needs(fast_wire),
     Case::new("G9", "unknown_token", unknown_token).between().needs(fast_wire),
-    Case::new("G10", "initialised_again", initialised_again).needs(fast_wire),
-    Case::new("G10", "closed", closed).needs(fast_wire),
-    Case::new("G11", "queue_pairs", queue_pairs).needs(fast_wire),
+    Case::new("G10", "initialised_again", initialised_again).needs(own_fast_wire),
+    Case::new("G10", "closed", closed).needs(own_fast_wire),
+    Case::new("G11", "queue_pairs", queue_pairs).needs(own_fast_wire),
 ];
 
 /// On which queue pairs the token of a fast registration works.

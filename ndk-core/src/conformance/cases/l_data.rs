@@ -3,7 +3,7 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, element, fast_wire, next_context, wire};
+use super::super::net::{Net, element, fast_wire, next_context, queue_pairs, wire};
 use super::super::route::Pd;
 use super::f::ALL;
 use super::fast::{Mapped, read_write};
@@ -16,7 +16,7 @@ use crate::provider::{FastMemory, Sge, WorkKind};
 pub(super) const CASES: &[Case] = &[
     Case::new("L1", "opaque", opaque).needs(fast_wire),
     Case::new("L1", "not_reused_in_use", not_reused_in_use).needs(fast_wire),
-    Case::new("L1", "not_reused_while_posted", not_reused_while_posted).needs(privileged),
+    Case::new("L1", "not_reused_while_posted", not_reused_while_posted).needs(posts_and_keeps),
     Case::new("L2", "elements", elements).needs(privileged),
     Case::new("L2", "pages", pages).needs(fast_wire),
     Case::new("L3", "whole_pages", whole_pages).needs(privileged),
@@ -31,6 +31,11 @@ pub(super) const CASES: &[Case] = &[
 fn privileged(device: &Device) -> Option<&'static str> {
     let mappings = super::super::case::mappings(device);
     wire(device).or_else(|| has_privileged_token(device)).or(mappings)
+}
+
+/// As `privileged`, with receives that the device keeps.
+fn posts_and_keeps(device: &Device) -> Option<&'static str> {
+    queue_pairs(device).or_else(|| privileged(device))
 }
 
 /// Memory whose first byte is inside a page, with more of its buffer around it.
