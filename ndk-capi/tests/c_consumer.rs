@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Link, Workbench, check};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -101,19 +102,12 @@ fn the_consumer_is_clean_under_address_sanitizer_with_the_static_library() {
 
 /// Consumers of `ndk_mr.h` on the provider in C: what they open is its adapter, and nothing of this project is between.
 fn on_the_provider_in_c(program: &str, consumer: &[&str], flags: &[&str]) -> String {
-    const SOURCES: [&str; 8] = [
-        "adapter.c",
-        "by_name.c",
-        "chain.c",
-        "domain.c",
-        "hooks.c",
-        "job.c",
-        "region.c",
-        "token.c",
-    ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/c_provider");
     let consumer = consumer.iter().map(|name| example(name));
-    let sources: Vec<_> = consumer.chain(SOURCES.map(|name| folder.join(name))).collect();
+    let files = fs::read_dir(&folder).expect("the provider's folder");
+    let files = files.map(|file| file.expect("a file of the provider's").path());
+    let provider = files.filter(|path| path.extension().is_some_and(|extension| extension == "c"));
+    let sources: Vec<_> = consumer.chain(provider).collect();
     let include = format!("-I{}", folder.display());
     let replaced = ["-Dndkmr_open=soft_open_by_name", "-Dndkmr_close=soft_close_any", &include];
     let flags: Vec<_> = replaced.iter().chain(flags).copied().collect();
