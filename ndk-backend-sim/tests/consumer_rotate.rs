@@ -1,5 +1,8 @@
 //! A safe consumer on an adapter whose fast-registration tokens rotate: it goes on by reading the token again (E4).
+#[path = "common/mod.rs"]
+mod common;
 
+use common::{Over, Tested, Under};
 use futures_lite::future::block_on;
 use ndk_backend_sim::{Config, SimAdapter};
 use ndk_core::abi::NDK_VERSION;
@@ -11,12 +14,12 @@ use ndk_core::{
 };
 use std::sync::Arc;
 
-type Queue = QueuePair<SimAdapter, Std>;
+type Queue = QueuePair<Tested, Std>;
 
 const REFUSED: Result<(), ErrorKind> = Err(ErrorKind::AccessViolation);
 
 /// Two queue pairs of one domain, connected to each other.
-fn connect(domain: DomainRef<SimAdapter, Std>) -> (Queue, Queue) {
+fn connect(domain: DomainRef<Tested, Std>) -> (Queue, Queue) {
     // SAFETY: the domain is not closed before the queue pairs are.
     let make = || block_on(unsafe { domain.create_qp(QueueDepths::default()) }).unwrap();
     let (here, there) = (make(), make());
@@ -33,13 +36,15 @@ fn e4_the_safe_consumer_survives_rotation_by_reading_the_token_again() {
     let sim = SimAdapter::new(Config { plan, ..Config::default() }).unwrap();
     let executor = Arc::new(ThreadPool::new(1).unwrap());
     let version = NDK_VERSION { Major: 2, Minor: 0 };
+    let under = Under::new();
+    let sim = under.over(sim);
     let adapter: Adapter = Opened::<_, Std>::new(sim, executor, version).unwrap().into();
     let declared = adapter.capabilities().unwrap().fast_registration.unwrap();
     assert!(declared.rotating, "K1: a consumer can know");
 
     let domain = adapter.create_domain_blocking().unwrap();
     // SAFETY: the domain is open, and this framework made it for these types.
-    let raw: DomainRef<SimAdapter, Std> = unsafe { DomainRef::from_ndk(domain.as_ndk()) };
+    let raw: DomainRef<Tested, Std> = unsafe { DomainRef::from_ndk(domain.as_ndk()) };
     let scratch = Buffer::new(64).unwrap();
     let sink = domain.create_region_blocking().unwrap();
     let sink = sink.register_blocking(Mdl::new(&scratch).unwrap(), Access::LOCAL_WRITE).unwrap();

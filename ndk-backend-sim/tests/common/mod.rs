@@ -3,14 +3,17 @@
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod executor;
+mod layer;
 mod mapping;
 mod memory;
 mod net;
+mod on_purpose;
 mod queue_pair;
 mod random;
 mod ticket;
 
 pub(crate) use executor::Pump;
+pub(crate) use layer::{Over, Tested, Under};
 pub(crate) use mapping::{Lam, privileged};
 pub(crate) use memory::{Memory, Shape};
 pub(crate) use net::Net;
@@ -38,15 +41,18 @@ pub(crate) use entry;
 
 /// An opened adapter.
 pub(crate) struct Host {
-    opened: Opened<SimAdapter, Std>,
+    opened: Opened<Tested, Std>,
     pub(crate) pump: Pump,
+    /// Dropped after the adapter.
+    _under: Under,
 }
 
 impl Host {
     pub(crate) fn new(config: Config, pump: &Pump) -> Self {
         let sim = SimAdapter::new(config).expect("an adapter");
-        let opened = Opened::new(sim, pump.executor(), VERSION).expect("an open adapter");
-        Self { opened, pump: pump.clone() }
+        let under = Under::new();
+        let opened = Opened::new(under.over(sim), pump.executor(), VERSION);
+        Self { opened: opened.expect("an open adapter"), pump: pump.clone(), _under: under }
     }
 
     /// Two adapters of one profile that reach each other, driven by one thread.
@@ -79,7 +85,7 @@ impl Host {
     }
 
     pub(crate) fn sim(&self) -> &SimAdapter {
-        self.opened.provider()
+        Under::sim(self.opened.provider())
     }
 
     pub(crate) fn raw(&self) -> NonNull<NDK_ADAPTER> {
@@ -132,7 +138,7 @@ pub(crate) struct Pd {
 }
 
 impl Pd {
-    pub(crate) fn domain(&self) -> DomainRef<SimAdapter, Std> {
+    pub(crate) fn domain(&self) -> DomainRef<Tested, Std> {
         // SAFETY: the framework gave it out for these types, and it is not closed.
         unsafe { DomainRef::from_ndk(self.raw) }
     }
@@ -204,7 +210,7 @@ pub(crate) struct Mr {
 }
 
 impl Mr {
-    pub(crate) fn region(&self) -> RegionRef<SimAdapter, Std> {
+    pub(crate) fn region(&self) -> RegionRef<Tested, Std> {
         // SAFETY: the framework gave it out for these types, and it is not closed.
         unsafe { RegionRef::from_ndk(self.raw) }
     }

@@ -1,7 +1,6 @@
 //! Queue pairs and windows of the framework, and what is asked of them.
 
-use super::{Mr, Pd, Pump};
-use ndk_backend_sim::SimAdapter;
+use super::{Mr, Pd, Pump, Tested};
 use ndk_core::{
     Access, ErrorKind, FastMemory, LocalToken, MemoryWindow, QueueDepths, QueuePair, RemoteAddress,
     RemoteToken, Result, Sge, Std, WorkCompletion,
@@ -12,19 +11,19 @@ use std::task::{Context, Waker};
 
 /// A queue pair, with what makes its requests go on.
 pub(crate) struct Qp {
-    inner: QueuePair<SimAdapter, Std>,
+    inner: QueuePair<Tested, Std>,
     pump: Pump,
 }
 
 impl Deref for Qp {
-    type Target = QueuePair<SimAdapter, Std>;
+    type Target = QueuePair<Tested, Std>;
 
     fn deref(&self) -> &Self::Target {
         &self.inner
     }
 }
 
-pub(crate) type Window = MemoryWindow<SimAdapter, Std>;
+pub(crate) type Window = MemoryWindow<Tested, Std>;
 
 pub(crate) fn sge(token: LocalToken, address: u64, length: u32) -> Sge {
     Sge { address, length, token }

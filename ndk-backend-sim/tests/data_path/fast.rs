@@ -1,6 +1,6 @@
 //! Fast registration: a mapping built through the C table, registered and invalidated by work requests (G, L).
 
-use crate::common::{Host, Lam, Memory, Mr, Net, Shape, connect, privileged, sge};
+use super::common::{Host, Lam, Memory, Mr, Net, Shape, connect, privileged, sge};
 use ndk_backend_sim::Miss;
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, RemoteAddress, RemoteToken};
@@ -316,7 +316,7 @@ fn l3_l5_elements_with_the_privileged_token_reach_whole_pages_of_one_mapping() {
 #[test]
 fn g6_nothing_is_posted_before_the_connection() {
     let fast = Fast::new();
-    let idle = crate::common::Qp::new(&fast.net.there);
+    let idle = super::common::Qp::new(&fast.net.there);
     let lam = fast.lam.as_ref().unwrap();
     let error = idle.fast_register(&fast.mr, lam.memory(PAGE), all()).unwrap_err();
     assert_eq!((error.kind(), error.rule_id()), (ErrorKind::ConnectionInvalid, "G6"));
@@ -353,7 +353,7 @@ fn g5_remote_rights_need_an_initialisation_with_remote_access() {
 fn the_same_pages_are_registered_fast_and_conventionally_with_rights_of_their_own() {
     let (a, b) = Host::pair(&ndk_backend_sim::Profile::default());
     let pd = a.pd();
-    let qp = crate::common::loopback(&pd);
+    let qp = super::common::loopback(&pd);
     let memory = Memory::scattered(LENGTH);
     let bytes = memory.fill(0x44);
     let (lam, fast) = (a.map(&memory), pd.fast_mr(3, true));

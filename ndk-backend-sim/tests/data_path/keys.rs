@@ -1,6 +1,6 @@
 //! The tokens of a region: one for each side, or one key for both (E3), and those that rotate (E4).
 
-use crate::common::{Lam, Memory, Mr, Net, sge};
+use super::common::{Lam, Memory, Mr, Net, sge};
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Miss, Profile, SimAdapter};
 use ndk_core::abi::*;

@@ -1,6 +1,6 @@
 //! Bytes that arrive: reads, writes, sends, over every shape of memory.
 
-use crate::common::{Memory, Net, loopback, sge};
+use super::common::{Memory, Net, loopback, sge};
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, RemoteAddress};
 

@@ -1,6 +1,6 @@
 //! The declared shapes of other devices, seen in what their data path does (K1, K2).
 
-use crate::common::{Memory, Mr, Net, Shape, connect, loopback, sge, window};
+use super::common::{Memory, Mr, Net, Shape, connect, loopback, sge, window};
 use ndk_backend_sim::Profile;
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, Refusal, RemoteToken};

@@ -1,6 +1,6 @@
 //! Random regions and random requests, compared with arrays of bytes.
 
-use crate::common::{Lam, Memory, Mr, Net, Pd, Qp, Random, Shape, privileged, sge};
+use super::common::{Lam, Memory, Mr, Net, Pd, Qp, Random, Shape, privileged, sge};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, LocalToken, RemoteAddress, Sge};
 
@@ -43,7 +43,7 @@ fn memory(random: &mut Random) -> Memory {
 
 impl Side {
     /// Some regions of a domain, registered in either way; what is posted for it goes to `qp`.
-    fn new(random: &mut Random, host: &crate::common::Host, pd: &Pd, qp: &Qp) -> Self {
+    fn new(random: &mut Random, host: &super::common::Host, pd: &Pd, qp: &Qp) -> Self {
         let area = |_| {
             let memory = memory(random);
             let (salt, flags) = (random.next() as u8, *random.pick(&FLAGS));
@@ -262,14 +262,16 @@ fn whatever_is_asked_the_bytes_are_those_of_a_model() {
                 compare(&there, &around[1]);
             }
         }
-        let mut regions = Vec::new();
+        let (mut regions, mut memory) = (Vec::new(), Vec::new());
         for (host, side) in [(&net.a, here), (&net.b, there)] {
             for area in side.areas {
                 host.release(area.lam);
                 regions.push(area.mr);
+                memory.push(area.memory);
             }
         }
         net.finish(regions);
+        drop(memory);
     }
     println!("{done} requests moved bytes, {refused} were refused");
     assert!(done > 1000 && refused > 200, "{done} {refused}: both kinds are there");

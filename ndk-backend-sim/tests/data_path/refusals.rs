@@ -1,6 +1,6 @@
 //! Accesses that are refused: with which status, what of the bytes, and what it does to the connection (F1 to F6).
 
-use crate::common::{Memory, Mr, Net, privileged, sge};
+use super::common::{Memory, Mr, Net, privileged, sge};
 use ndk_backend_sim::Miss;
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, LocalToken, RemoteAddress, RemoteToken};

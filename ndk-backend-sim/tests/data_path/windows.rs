@@ -1,6 +1,6 @@
 //! Memory windows: rights over a part of a region, for as long as they are bound (D2, H3).
 
-use crate::common::{Memory, Mr, Net, Window, sge, window};
+use super::common::{Memory, Mr, Net, Window, sge, window};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, RemoteToken};
 

@@ -1,7 +1,7 @@
 //! What ends a registration while peers hammer it from other threads (D3): from its completion on no byte changes and
 //! none is read, and each request completes once.
 
-use crate::common::{Host, Lam, Memory, Mr, Pd, Pump, Qp, Window, connect, sge, window};
+use super::common::{Host, Lam, Memory, Mr, Pd, Pump, Qp, Window, connect, sge, window};
 use ndk_backend_sim::{Config, Fabric};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, QueuePair, RemoteAddress, RemoteToken, Sge, WorkCompletion};
@@ -40,7 +40,7 @@ struct Owner<'a> {
 
 impl<'a> Owner<'a> {
     fn new(host: &'a Host, pd: &'a Pd, end: End, memory: &Memory) -> (Self, RemoteAddress) {
-        let qp = crate::common::loopback(pd);
+        let qp = super::common::loopback(pd);
         let mut owner = Self { host, pd, qp, end, mr: None, lam: None, window: None };
         let (token, address) = match end {
             End::Deregister | End::Close => {

@@ -3,8 +3,8 @@
 
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
-use ndk_core::Result;
 use ndk_core::conformance::Kit;
+use ndk_core::{AdapterProvider, Result};
 
 /// Room for the regions of the cases about the limit.
 const SMALL: u32 = 5;
@@ -22,28 +22,42 @@ const ROTATED: &[&str] = &[
     "C11", "D1", "D4", "E1", "E2", "E3", "E4", "F6", "G", "H1", "H2", "H3", "L1", "L2", "L3", "L4",
 ];
 
+/// What is put over each adapter before the kit has it.
+type Layer<A> = fn(SimAdapter) -> A;
+
 /// How one adapter after another is made, all of them within reach of each other.
-fn opener(profile: &'static str, plan: Plan, fabric: Fabric) -> impl Fn() -> Result<SimAdapter> {
+fn opener<A>(
+    profile: &'static str,
+    plan: Plan,
+    fabric: Fabric,
+    layer: Layer<A>,
+) -> impl Fn() -> Result<A> {
     move || {
         let (profile, plan, fabric) = (Profile::by_name(profile)?, plan.clone(), fabric.clone());
-        SimAdapter::new(Config { profile, plan, fabric, ..Config::default() })
+        SimAdapter::new(Config { profile, plan, fabric, ..Config::default() }).map(layer)
     }
 }
 
-fn kit(name: &'static str, profile: &'static str, plan: &str) -> (&'static str, Kit) {
+fn kit<A: AdapterProvider>(
+    name: &'static str,
+    profile: &'static str,
+    plan: &str,
+    layer: Layer<A>,
+) -> (&'static str, Kit) {
     let plan: Plan = plan.parse().expect("a plan");
     let mut small = plan.clone();
     small.limits.regions = Some(SMALL);
     let fabric = Fabric::new();
-    let open = || opener(profile, plan.clone(), fabric.clone());
-    let kit = Kit::pair(open(), open()).named(name);
-    (name, kit.region_limit(SMALL as usize, opener(profile, small, fabric.clone())))
+    let open = |plan: &Plan| opener(profile, plan.clone(), fabric.clone(), layer);
+    let kit = Kit::pair(open(&plan), open(&plan)).named(name);
+    (name, kit.region_limit(SMALL as usize, open(&small)))
 }
 
-/// Each kit, and its name.
-pub(crate) fn all() -> Vec<(&'static str, Kit)> {
-    let shapes = Profile::names().map(|name| kit(name, name, ""));
+/// Each kit, and its name, on adapters under a layer.
+pub(crate) fn all<A: AdapterProvider>(layer: Layer<A>) -> Vec<(&'static str, Kit)> {
+    let shapes = Profile::names().map(|name| kit(name, name, "", layer));
     let rotating = [("rotating", ROTATING), ("slowly-rotating", SLOWLY_ROTATING)];
-    let rotating = rotating.map(|(name, plan)| (name, kit(name, "default", plan).1.only(ROTATED)));
-    shapes.chain([kit("slow", "default", SLOW)]).chain(rotating).collect()
+    let rotating =
+        rotating.map(|(name, plan)| (name, kit(name, "default", plan, layer).1.only(ROTATED)));
+    shapes.chain([kit("slow", "default", SLOW, layer)]).chain(rotating).collect()
 }

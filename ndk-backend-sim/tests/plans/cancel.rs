@@ -1,6 +1,6 @@
 //! Close cancels what is pending: it ends at once with CANCELLED, whatever time it would have taken (H2).
 
-use crate::common::{Host, Memory, Pd, Request};
+use super::common::{Host, Memory, Pd, Request};
 use ndk_core::abi::*;
 use std::ptr::null_mut;
 use std::time::Duration;
@@ -116,7 +116,7 @@ fn h4_a_domain_is_closed_after_a_creation_that_pends_and_the_region_it_made() {
     while host.pump.turn() {}
     assert!(!close.is_over(), "H4: its region is there");
     let raw = std::ptr::NonNull::new(created.object().cast()).unwrap();
-    crate::common::Mr { raw, pump: host.pump.clone() }.close();
+    super::common::Mr { raw, pump: host.pump.clone() }.close();
     assert_eq!(close.finish(&host.pump), STATUS_SUCCESS);
     host.close();
 }

@@ -1,6 +1,6 @@
 //! Requests that fail: the n-th, inline and through the completion, with everything as before (B6, B7).
 
-use crate::common::{Host, Memory, Mr};
+use super::common::{Host, Memory, Mr};
 use ndk_core::abi::*;
 use std::ptr::null_mut;
 

@@ -1,7 +1,7 @@
 //! What waits in a queue when its queue pair goes to error completes with CANCELLED at once, in the order of the
 //! posting, and never happens (F6). The plans have it wait for an hour, so whatever has not ended by then is late.
 
-use crate::common::{Memory, Mr, Net, Qp, sge};
+use super::common::{Memory, Mr, Net, Qp, sge};
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, RemoteAddress, RemoteToken, WorkCompletion};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Requests that take their time: neither sooner nor later than the plan says, and in the order of their deadlines.
 
-use crate::common::{Host, Memory, Net, sge};
+use super::common::{Host, Memory, Net, sge};
 use ndk_backend_sim::{Clock, Config};
 use ndk_core::RemoteAddress;
 use ndk_core::abi::*;
@@ -24,7 +24,7 @@ fn pass(host: &Host, by: Duration) {
 #[test]
 fn b2_every_operation_completes_at_its_time_and_not_before() {
     let host = Host::planned("latency = { all = '100us' }");
-    let check = |what: &str, request: crate::common::Request| {
+    let check = |what: &str, request: super::common::Request| {
         assert_eq!(request.inline, STATUS_PENDING, "{what}");
         pass(&host, us(99));
         assert!(!request.is_over(), "{what} is early");
@@ -37,11 +37,11 @@ fn b2_every_operation_completes_at_its_time_and_not_before() {
     let (mut pd, mut mr, mut fast) = (null_mut(), null_mut(), null_mut());
     let object = check("a domain", host.begin_pd(&mut pd));
     assert!(pd.is_null(), "A1: the out pointer is not touched");
-    let pd = crate::common::Pd {
+    let pd = super::common::Pd {
         raw: std::ptr::NonNull::new(object.cast()).unwrap(),
         pump: host.pump.clone(),
     };
-    let region = |object: *mut NDK_OBJECT_HEADER| crate::common::Mr {
+    let region = |object: *mut NDK_OBJECT_HEADER| super::common::Mr {
         raw: std::ptr::NonNull::new(object.cast()).unwrap(),
         pump: host.pump.clone(),
     };
@@ -88,7 +88,7 @@ fn a_request_that_is_late_keeps_those_behind_it_waiting_on_its_queue_pair_only()
     let (from, to) = (net.here.registered(&source, 0), net.there.registered(&sink, WRITABLE));
     let remote = |at: u64| RemoteAddress { address: sink.base() + at, token: to.remote() };
     let element = [sge(from.local(), source.base(), 1)];
-    let (other, other_peer) = crate::common::connect(&net.here, &net.there);
+    let (other, other_peer) = super::common::connect(&net.here, &net.there);
     net.qp.write(1, &element, remote(0)).unwrap();
     net.qp.write(2, &element, remote(1)).unwrap();
     // A request without a latency of its own waits for its turn all the same.
@@ -135,7 +135,7 @@ fn h1_h4_late_closes_succeed_in_their_order() {
 
 #[test]
 fn however_short_a_latency_is_the_operation_pends() {
-    let pump = crate::common::Pump::threads(1);
+    let pump = super::common::Pump::threads(1);
     let plan = "latency = { all = '1ns' }\n[[fault]]\noperation = 'register'\nevery = 2\nstatus = 'timeout'\nwhen = 'pending'";
     let config = Config { plan: plan.parse().unwrap(), clock: Clock::real(), ..Config::default() };
     let host = Host::new(config, &pump);

@@ -1,6 +1,6 @@
 //! What the adapter has a given amount of: exact, given back, and felt by nobody else (B6, B7, C13, C14).
 
-use crate::common::{Host, Memory, window};
+use super::common::{Host, Memory, window};
 use ndk_core::ErrorKind;
 use ndk_core::abi::*;
 

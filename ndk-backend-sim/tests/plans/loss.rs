@@ -1,6 +1,6 @@
 //! The adapter goes away (H8): new requests are refused, pending ones complete once, every close succeeds.
 
-use crate::common::{Host, Memory, Net, loopback, sge};
+use super::common::{Host, Memory, Net, loopback, sge};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, FastMemory, QueueDepths, RemoteAddress};
 use std::ptr::null_mut;
@@ -125,7 +125,7 @@ fn h8_the_operation_that_ends_it_has_begun_and_those_after_it_are_refused() {
         let call = host.begin_pd(&mut out).finish_with_object(&host.pump);
         if note(call.status) {
             let raw = std::ptr::NonNull::new(out).unwrap();
-            let pd = crate::common::Pd { raw, pump: host.pump.clone() };
+            let pd = super::common::Pd { raw, pump: host.pump.clone() };
             let mut regions = Vec::new();
             for _ in 0..2 {
                 let made = pd.try_mr(false);

@@ -1,6 +1,6 @@
 //! Plans for work requests: refused when posted, or failed in their completion, which breaks the connection (F6).
 
-use crate::common::{Lam, Memory, Mr, Net, Window, sge, window};
+use super::common::{Lam, Memory, Mr, Net, Window, sge, window};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, QueueDepths, RemoteAddress, Result};
 use std::time::Duration;
@@ -152,10 +152,10 @@ fn queues_are_as_deep_as_they_were_made() {
     let net = Net::planned("latency = { write = '10us' }");
     let depths = QueueDepths { receive: 3, initiator: 5 };
     let (qp, peer) = (
-        crate::common::Qp::with_depths(&net.here, depths),
-        crate::common::Qp::with_depths(&net.there, depths),
+        super::common::Qp::with_depths(&net.here, depths),
+        super::common::Qp::with_depths(&net.there, depths),
     );
-    crate::common::join(&qp, &peer);
+    super::common::join(&qp, &peer);
     let remote = RemoteAddress { address: 0, token: ndk_core::RemoteToken::new(1).unwrap() };
     let full = |posted: Result<()>| {
         assert_eq!(posted.unwrap_err().kind(), ErrorKind::InsufficientResources);
@@ -184,7 +184,7 @@ fn a_queue_pair_that_is_closed_gives_up_what_waits() {
     source.fill(5);
     let before = sink.fill(6);
     let (from, to) = (net.here.registered(&source, 0), net.there.registered(&sink, REMOTE));
-    let (qp, peer) = crate::common::connect(&net.here, &net.there);
+    let (qp, peer) = super::common::connect(&net.here, &net.there);
     let remote = RemoteAddress { address: sink.base(), token: to.remote() };
     qp.write(1, &[sge(from.local(), source.base(), 64)], remote).unwrap();
     qp.close();
@@ -205,7 +205,7 @@ fn what_comes_after_the_close_of_its_region_or_window_takes_no_effect() {
     let other = Memory::new(64);
     let source = net.there.registered(&other, 0);
     for closes_window in [false, true] {
-        let (qp, peer) = crate::common::connect(&net.here, &net.there);
+        let (qp, peer) = super::common::connect(&net.here, &net.there);
         let token = if closes_window {
             let window = window(&net.here).unwrap();
             qp.bind(&region, &window, (memory.base(), 64), Access::REMOTE_WRITE).unwrap();
@@ -226,7 +226,7 @@ fn what_comes_after_the_close_of_its_region_or_window_takes_no_effect() {
         assert_eq!(qp.outcome(), Err(ErrorKind::AccessViolation));
         qp.close();
         peer.close();
-        let (qp, peer) = crate::common::connect(&net.here, &net.there);
+        let (qp, peer) = super::common::connect(&net.here, &net.there);
         let element = sge(source.local(), other.base(), 64);
         let written = peer.write_through(element, token, memory.base());
         assert_eq!(written, Err(ErrorKind::AccessViolation));

@@ -1,8 +1,9 @@
 //! A thread's own queue pair: work requests on regions that the other threads register, deregister and close.
 
-use super::common::{Host, Pd, Qp, Random, Window, entry, loopback, privileged, sge, window};
+use super::common::{
+    Host, Pd, Qp, Random, Tested, Window, entry, loopback, privileged, sge, window,
+};
 use super::world::{LASTING, Life, REGIONS, World, read};
-use ndk_backend_sim::SimAdapter;
 use ndk_core::{
     Access, ErrorKind, FastMemory, LocalToken, QueuePair, RegionRef, RemoteAddress, RemoteToken,
     Result, Sge, Std,
@@ -158,12 +159,12 @@ impl<'a> Wire<'a> {
         }
     }
 
-    fn region(&self, life: &Life) -> RegionRef<SimAdapter, Std> {
+    fn region(&self, life: &Life) -> RegionRef<Tested, Std> {
         // SAFETY: the framework gave it out for these types, and its place is held.
         unsafe { RegionRef::from_ndk(life.raw) }
     }
 
-    fn post(&mut self, post: impl FnOnce(&QueuePair<SimAdapter, Std>, u64) -> Result<()>) {
+    fn post(&mut self, post: impl FnOnce(&QueuePair<Tested, Std>, u64) -> Result<()>) {
         let context = self.posted;
         self.open.insert(context);
         match post(&self.qp, context) {

@@ -128,3 +128,25 @@ fn an_access_that_is_refused_for_another_reason_is_not_the_tokens() {
     end(qps);
     program.end(pd);
 }
+
+#[test]
+fn an_access_whose_token_was_live_when_it_was_posted_is_no_mistake_whatever_comes_of_it() {
+    let program = open("verify+sim");
+    let pd = program.domain();
+    let qps = connected(pd);
+    let (sink, source) = (region(pd, false), region(pd, false));
+    let (here, there) = (memory(100), memory(100));
+    assert_eq!(register_with(sink, &here, 1, Ticket::new()), STATUS_SUCCESS);
+    assert_eq!(register_with(source, &there, 5, Ticket::new()), STATUS_SUCCESS);
+    let token = RemoteToken::new(remote_token(source)).expect("a token");
+    let remote = RemoteAddress { address: mdl_address(&there), token };
+    qps.0.read(1, &[element(&here, local_token(sink))], remote).expect("posted");
+    // Its owner ends the registration before its completion is seen.
+    assert_eq!(deregister(source), STATUS_SUCCESS);
+    let completion = block_on(qps.0.completion());
+    assert_eq!(completion.result, Err(ErrorKind::AccessViolation), "no right to read");
+    program.silent();
+    assert_eq!((close(sink), close(source)), (STATUS_SUCCESS, STATUS_SUCCESS));
+    end(qps);
+    program.end(pd);
+}

@@ -30,7 +30,8 @@ pub struct VerifiedQueuePair<Q> {
     inner: Q,
     desk: Arc<Desk>,
     id: AtomicU64,
-    /// What has not completed, with the remote token that it goes by; 0 for none.
+    /// What has not completed, with the remote token that it goes by, if that was of an earlier registration when it was
+    /// posted; else 0.
     posted: Mutex<Std, HashMap<Key, Vec<u32>>>,
 }
 
@@ -102,7 +103,9 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
             R::Receive { local } | R::Send { local, .. } => self.check_local(local)?,
             R::Read { local, remote } | R::Write { local, remote } => {
                 self.check_local(local)?;
-                remote_token = remote.token.get();
+                // One that is live now may be retired before the completion is seen: no mistake of who has posted (D3).
+                let token = remote.token.get();
+                remote_token = if retired_token(token).is_some() { token } else { 0 };
             }
             &R::FastRegister { region, access, .. } => {
                 fast = Some((region, region.before_fast_registration(), access));

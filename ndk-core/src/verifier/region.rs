@@ -195,7 +195,11 @@ impl<M: MrProvider> VerifiedRegion<M> {
     /// Makes the tokens the region's.
     fn claim(&self, tokens: Pair) -> Option<(Vec<&'static str>, String)> {
         self.shadow.set_tokens(tokens);
-        let wrong = self.desk.tokens.adopt(self.id(), tokens, self.distance)?;
+        let known = &self.desk.tokens;
+        let wrong = match self.kind {
+            RegionKind::Conventional => known.adopt(self.id(), tokens, self.distance),
+            RegionKind::FastRegister => known.adopt_round(self.id(), tokens, self.distance),
+        }?;
         Some(match wrong {
             Wrong::Shared(token, other) => {
                 let other = self.desk.name_of(other);

@@ -40,6 +40,27 @@ impl Tokens {
 
     /// A region has these tokens from now on. `distance` is that of D4, where the provider promises one.
     pub(super) fn adopt(&self, region: u64, pair: Pair, distance: Option<u32>) -> Option<Wrong> {
+        self.take(region, pair, distance, |_| false)
+    }
+
+    /// As `adopt`, for a round of a region for fast registration: the tokens of its own earlier rounds may come back
+    /// sooner (E4).
+    pub(super) fn adopt_round(
+        &self,
+        region: u64,
+        pair: Pair,
+        distance: Option<u32>,
+    ) -> Option<Wrong> {
+        self.take(region, pair, distance, |before| before.region == region as u32)
+    }
+
+    fn take(
+        &self,
+        region: u64,
+        pair: Pair,
+        distance: Option<u32>,
+        may_return: impl Fn(&Retired) -> bool,
+    ) -> Option<Wrong> {
         let mut wrong = None;
         let mut state = self.0.lock();
         for token in each(pair) {
@@ -48,7 +69,9 @@ impl Tokens {
             {
                 wrong = Some(Wrong::Shared(token, other));
             }
-            if let Some(before) = state.retired.remove(token) {
+            if let Some(before) = state.retired.remove(token)
+                && !may_return(&before)
+            {
                 let since = state.deregistrations - before.at;
                 if distance.is_some_and(|distance| since + UNDER_WAY < distance.into()) {
                     wrong = wrong.or(Some(Wrong::TooSoon(token, since)));
@@ -140,6 +163,16 @@ mod tests {
             (0..50).for_each(|_| tokens.retire(2, (0, 0)));
             let wrong = tokens.adopt(3, (7, 0), distance);
             assert_eq!(matches!(wrong, Some(Wrong::TooSoon(7, 50))), is_wrong, "{distance:?}");
+        }
+    }
+
+    #[test]
+    fn the_tokens_of_a_region_s_own_rounds_may_come_back_and_those_of_others_not() {
+        for (region, is_wrong) in [(1, false), (2, true)] {
+            let tokens = Tokens::new();
+            tokens.retire(1, (0, 7));
+            let wrong = tokens.adopt_round(region, (3, 7), Some(65_536));
+            assert_eq!(matches!(wrong, Some(Wrong::TooSoon(7, 0))), is_wrong, "{region}");
         }
     }
 }
