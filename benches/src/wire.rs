@@ -3,7 +3,7 @@
 use crate::objects::{Adapter, Domain, Region};
 use crate::providers::{Queue, VERSION};
 use futures_lite::future::{block_on, zip};
-use ndk_backend_sim::{Config, Fabric, SimAdapter};
+use ndk_backend_sim::{Config, Fabric, Initiator, SimAdapter};
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::{
     AdapterProvider, DomainRef, LocalToken, Opened, QueueDepths, QueuePair, RemoteAddress,
@@ -59,7 +59,7 @@ impl End {
         let adapter = Adapter::new(opened.adapter().as_ndk(), opened.clone());
         let domain = adapter.domain();
         let region = domain.region(false);
-        let memory = Buffer::new(length).expect("memory");
+        let memory = filled(length);
         let mdl = Mdl::new(&memory).expect("an MDL");
         region.register(&mdl);
         // SAFETY: the domain is of these types, and open.
@@ -104,8 +104,21 @@ impl End {
         assert!(completion.result.is_ok());
     }
 
+    /// A peer of the domain without a queue pair.
+    pub fn initiator(&self) -> Initiator {
+        // SAFETY: the domain is of these types, and open.
+        let domain = unsafe { DomainRef::<SimAdapter, Std>::from_ndk(self.domain.as_ndk()) };
+        // SAFETY: as above.
+        unsafe { domain.provider() }.initiator().expect("an initiator")
+    }
+
     /// The backend.
     pub fn provider(&self) -> &impl AdapterProvider {
         self.opened.provider()
     }
+}
+
+/// Memory that was written: what never was, the system may have one page for.
+pub fn filled(length: usize) -> Buffer {
+    Buffer::copy_of(&vec![1; length]).expect("memory")
 }

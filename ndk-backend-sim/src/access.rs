@@ -4,7 +4,7 @@ use crate::copy;
 use crate::counters::Miss;
 use crate::device::Device;
 use crate::hazard::Place;
-use crate::record::{Reading, Side};
+use crate::record::{Reading, Rights, Side};
 use ndk_core::Access;
 use std::sync::atomic::{Ordering, fence};
 
@@ -71,6 +71,25 @@ impl Span {
     #[inline(always)]
     fn is_on_one_page(&self, bytes: usize) -> bool {
         (self.offset & (PAGE - 1)) + bytes <= PAGE
+    }
+
+    /// Gives each run of adjacent bytes in host memory: its address, where in the span it begins, and its length.
+    ///
+    /// # Safety
+    /// The list is valid during the call.
+    #[inline(always)]
+    unsafe fn each_run(&self, mut run: impl FnMut(usize, usize, usize)) {
+        if self.length > 0 && self.is_on_one_page(self.length) {
+            // SAFETY: there is a byte.
+            return run(unsafe { self.first() }, 0, self.length);
+        }
+        let mut done = 0;
+        while done < self.length {
+            // SAFETY: `done` is below the length.
+            let (address, bytes) = unsafe { self.run(done, self.length - done) };
+            run(address, done, bytes);
+            done += bytes;
+        }
     }
 
     /// The host address of the byte at `at`, and how many bytes follow it in adjacent frames, at most `most`.
@@ -151,6 +170,34 @@ unsafe fn copy_run(to: usize, from: usize, length: usize) {
     unsafe { copy::copy(to, std::ptr::with_exposed_provenance(from), length) };
 }
 
+/// Moves bytes from plain memory to a span, as many as that has.
+///
+/// # Safety
+/// As for [`transfer`], of the span; the source is as long, and shared as [`copy::copy`] allows.
+#[inline(always)]
+pub(crate) unsafe fn store(to: Span, from: *const u8) {
+    // SAFETY: the caller's promise: each run is a part of both.
+    let part = |host: usize, at: usize, length| unsafe {
+        copy::copy(std::ptr::with_exposed_provenance_mut(host), from.add(at), length);
+    };
+    // SAFETY: the caller's promise.
+    unsafe { to.each_run(part) };
+}
+
+/// Moves bytes from a span to plain memory, as many as that has.
+///
+/// # Safety
+/// As for [`store`], the other way round.
+#[inline(always)]
+pub(crate) unsafe fn load(to: *mut u8, from: Span) {
+    // SAFETY: the caller's promise: each run is a part of both.
+    let part = |host: usize, at: usize, length| unsafe {
+        copy::copy(to.add(at), std::ptr::with_exposed_provenance(host), length);
+    };
+    // SAFETY: the caller's promise.
+    unsafe { from.each_run(part) };
+}
+
 /// Who asks for an access: what a token is checked against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker<'a> {
@@ -197,7 +244,7 @@ impl Asker<'_> {
     #[inline(always)]
     fn announce(self, token: u32) -> Option<u32> {
         let index = self.device.find(token)?;
-        self.place.publish(index);
+        self.place.publish(index, self.device.record(index));
         Some(index)
     }
 
@@ -214,7 +261,8 @@ impl Asker<'_> {
     /// a record has the tokens that lead to it.
     #[inline(always)]
     pub(crate) fn look_again(self, need: Need, target: Target) -> Option<Span> {
-        let record = self.device.record(self.place.standing()?);
+        // SAFETY: a record of the device's, which keeps its records.
+        let record = unsafe { self.place.standing()?.as_ref() };
         let reading = record.read(need.side(), target.token)?;
         self.check(need, &reading, target).ok()
     }
@@ -290,7 +338,7 @@ impl Device {
 
     /// Whether all the rights needed are there (F4).
     #[inline]
-    fn allows(&self, rights: Access, need: Need) -> bool {
+    fn allows(&self, rights: Rights, need: Need) -> bool {
         let capabilities = &self.shape;
         match need {
             Need::LocalRead => true,

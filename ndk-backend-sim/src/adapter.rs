@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::counters::Snapshot;
 use crate::device::Device;
 use crate::fabric::Fabric;
+use crate::initiator::Initiator;
 use crate::plan::{Operation, Plan};
 use crate::profile::Profile;
 use crate::queue_pair::SimQueuePair;
@@ -83,6 +84,15 @@ impl SimPd {
                 Err(error)
             }
         }
+    }
+
+    /// A peer that reaches what is registered in this domain, without a queue pair. Where a consumer of C tables has made
+    /// the domain, `DomainRef::provider` leads here.
+    ///
+    /// # Errors
+    /// INSUFFICIENT_RESOURCES where the device has as many queue pairs and initiators as it can.
+    pub fn initiator(&self) -> Result<Initiator> {
+        Initiator::new(self.device.clone(), self.number)
     }
 }
 

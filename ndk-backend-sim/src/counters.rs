@@ -69,14 +69,14 @@ pub(crate) struct Tally {
 impl Tally {
     /// It has read so many bytes of the device's memory, as a peer.
     #[inline]
-    pub(crate) fn read(&self, bytes: u32) {
-        step(&self.bytes_read, bytes.into());
+    pub(crate) fn read(&self, bytes: u64) {
+        step(&self.bytes_read, bytes);
     }
 
     /// It has written so many bytes of the device's memory, as a peer.
     #[inline]
-    pub(crate) fn written(&self, bytes: u32) {
-        step(&self.bytes_written, bytes.into());
+    pub(crate) fn written(&self, bytes: u64) {
+        step(&self.bytes_written, bytes);
     }
 
     /// A request of the device's, of its own or one that it has answered, has completed with success.

@@ -2,6 +2,7 @@
 
 mod access;
 mod adapter;
+mod barrier;
 mod clock;
 #[doc(hidden)]
 pub mod copy;
@@ -9,6 +10,7 @@ mod counters;
 mod device;
 mod fabric;
 mod hazard;
+mod initiator;
 mod mapping;
 mod name;
 mod pace;
@@ -28,6 +30,7 @@ pub use profile::Profile;
 pub use adapter::{Config, SimAdapter, SimPd};
 pub use counters::{Miss, Snapshot};
 pub use fabric::Fabric;
+pub use initiator::Initiator;
 pub use name::factory;
 pub use queue_pair::SimQueuePair;
 pub use region::SimRegion;

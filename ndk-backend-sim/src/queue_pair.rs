@@ -104,10 +104,7 @@ impl Shared {
     /// Makes each the other's peer.
     pub(crate) fn link(here: &Arc<Self>, there: &Arc<Self>) -> Result<()> {
         let peer = |of: &Arc<Self>, by: &Arc<Self>| {
-            let place = of.device.hazards.take_place().ok_or_else(|| {
-                let cause = "the device has as many queue pairs as it can";
-                Error::new(ErrorKind::InsufficientResources, cause)
-            })?;
+            let place = of.device.hazards.take_place()?;
             place.set_owner(Arc::downgrade(by) as _);
             Ok::<_, Error>(Peer { shared: of.clone(), place })
         };
@@ -234,10 +231,7 @@ impl SimQueuePair {
         (domain, privileged): (u32, u32),
         depths: QueueDepths,
     ) -> Result<Self> {
-        let Some(place) = device.hazards.take_place() else {
-            let cause = "the device has as many queue pairs as it can";
-            return Err(Error::new(ErrorKind::InsufficientResources, cause));
-        };
+        let place = device.hazards.take_place()?;
         let number = fabric.next_number();
         let shared = Arc::new(Shared {
             device,

@@ -66,10 +66,22 @@ pub(crate) enum Side {
     Remote,
 }
 
+/// The rights of a live record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights(u32);
+
+impl Rights {
+    /// Whether every right of `needed` is there (F4).
+    #[inline(always)]
+    pub(crate) const fn contains(self, needed: Access) -> bool {
+        self.0 & needed.flags() == needed.flags()
+    }
+}
+
 /// What a live record says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
-    pub(crate) rights: Access,
+    pub(crate) rights: Rights,
     pub(crate) privileged: bool,
     pub(crate) domain: u32,
     pub(crate) base: u64,
@@ -224,7 +236,7 @@ impl Record {
             return None;
         }
         Some(Reading {
-            rights: Access::from_flags(rights & !MARKS).ok()?,
+            rights: Rights(rights),
             privileged: rights & PRIVILEGED != 0,
             domain: self.domain.load(Ordering::Relaxed),
             base: self.base.load(Ordering::Relaxed),

@@ -1,6 +1,6 @@
 //! Where another is faster than what this project offers for the same, and why.
 
-use crate::questions::data::{MEMCPY, READ, WRITE};
+use crate::questions::data::{MEMCPY, READ, READ_ALONE, WRITE, WRITE_ALONE};
 use crate::questions::pair::{CONSUMER, SHM, STATIC, TCP, TWIN};
 use crate::questions::tokens::BARE;
 use crate::questions::writes::SHM_WAYS;
@@ -17,7 +17,7 @@ struct Peer {
     why: &'static str,
 }
 
-const PEERS: [Peer; 7] = [
+const PEERS: [Peer; 8] = [
     Peer {
         question: "pair",
         ours: &[STATIC],
@@ -51,6 +51,13 @@ const PEERS: [Peer; 7] = [
         theirs: &[TWIN],
         why: "The framework lists a region in its domain for names and work requests, and the backend makes a region of its \
               own; both are moved into one allocation.",
+    },
+    Peer {
+        question: "data",
+        ours: &[WRITE_ALONE, READ_ALONE],
+        theirs: &[MEMCPY],
+        why: "An access finds a region by its token, checks it, walks its page list, and can be waited for by a \
+              deregistration; a copy does none of it. The part does not grow with the size.",
     },
     Peer {
         question: "data",

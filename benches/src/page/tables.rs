@@ -48,8 +48,10 @@ pub(super) const OTHERS: [(&str, &str, &str, &str); 7] = [
         "Remote writes and reads",
         "data",
         MEMCPY,
-        "Posted on a queue pair, carried out through the page list with every check (D3, E5), and the completion polled;\n\
-         beside a plain copy of as many bytes.\n\n",
+        "*remote write* and *remote read* are whole requests: posted on a queue pair, carried out through the page lists of\n\
+         both ends with every check (D3, E5), and the completion polled. *access alone* is what of that is done at the\n\
+         memory that a peer writes or reads, without a queue pair (`Initiator`). Beside them a plain copy of as many bytes,\n\
+         between memory that lies in its pages as theirs does.\n\n",
     ),
     (
         "Remote writes beside libfabric",

@@ -69,6 +69,68 @@ pub(super) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) {
     }
 }
 
+/// Copies a page or a good part of it with its bytes in their order, if the length is such a one and the processor can; the
+/// ranges do not overlap.
+#[cfg(target_arch = "x86_64")]
+pub(super) use wide::copy as copy_in_order;
+
+/// Elsewhere there is no such copy.
+#[cfg(target_arch = "aarch64")]
+pub(super) unsafe fn copy_in_order(_: *mut u8, _: *const u8, _: usize) -> bool {
+    false
+}
+
+/// Copies of some cache lines by registers of that size. The C library's `memmove` moves a page by one string instruction
+/// that nothing before it or after it overlaps with, and that writes in no order, so that the last bytes take a copy of
+/// their own; these few loads and stores hide behind what comes before and after them.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use core::arch::asm;
+    use std::is_x86_feature_detected;
+
+    /// What is copied in each step.
+    const STEP: usize = 128;
+    /// The most bytes copied here: more of them take longer than the string instruction.
+    const LIMIT: usize = 4096;
+
+    /// See [`super::copy_in_order`].
+    #[inline(always)]
+    pub(in super::super) unsafe fn copy(dst: *mut u8, src: *const u8, len: usize) -> bool {
+        if !(STEP..=LIMIT).contains(&len) || !is_x86_feature_detected!("avx512f") {
+            return false;
+        }
+        // SAFETY: The length is at least that of a step, so all steps are within the caller's ranges; the last one ends
+        // with them. The registers are there, and those that are used have no lower half that other code must clear.
+        unsafe {
+            asm!(
+                "jmp 3f",
+                "2:",
+                "vmovdqu64 zmm16, [rsi + rax]",
+                "vmovdqu64 zmm17, [rsi + rax + 64]",
+                "vmovdqu64 [rdi + rax], zmm16",
+                "vmovdqu64 [rdi + rax + 64], zmm17",
+                "add rax, {step}",
+                "3:",
+                "cmp rax, rdx",
+                "jb 2b",
+                "vmovdqu64 zmm16, [rsi + rdx]",
+                "vmovdqu64 zmm17, [rsi + rdx + 64]",
+                "vmovdqu64 [rdi + rdx], zmm16",
+                "vmovdqu64 [rdi + rdx + 64], zmm17",
+                step = const STEP,
+                inout("rdi") dst => _,
+                inout("rsi") src => _,
+                inout("rax") 0_usize => _,
+                inout("rdx") len - STEP => _,
+                // Of vector registers it is the form of the clobbers that needs no feature of the compiler's.
+                clobber_abi("C"),
+                options(nostack),
+            );
+        }
+        true
+    }
+}
+
 /// Copies that are over before a call would have begun.
 #[cfg(target_arch = "x86_64")]
 mod short {

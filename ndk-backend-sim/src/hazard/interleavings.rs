@@ -26,13 +26,19 @@ unsafe impl Sync for Model {}
 
 impl Model {
     fn new() -> Arc<Self> {
+        let model = Self::alone();
+        model.place.set_owner(Arc::downgrade(&model) as _);
+        model
+    }
+
+    /// An initiator's.
+    fn alone() -> Arc<Self> {
         let model = Arc::new(Self {
             queue: Mutex::new(()),
             place: Place::default(),
             record: Record::new(),
             memory: UnsafeCell::new(()),
         });
-        model.place.set_owner(Arc::downgrade(&model) as _);
         model.register();
         model
     }
@@ -50,9 +56,9 @@ impl Model {
     /// As `access::begin_both` has it.
     fn access(&self) -> bool {
         let _queue = self.queue.lock().unwrap();
-        let mut may = self.place.standing() == Some(INDEX) && self.is_live();
+        let mut may = self.place.standing().is_some() && self.is_live();
         if !may {
-            self.place.publish(INDEX);
+            self.place.publish(INDEX, &self.record);
             fence(Ordering::SeqCst);
             may = self.is_live();
         }
@@ -60,6 +66,23 @@ impl Model {
             true => self.memory.with(|_| ()),
             false => self.place.withdraw(),
         }
+        may
+    }
+
+    /// As `Initiator::write` has it, where there is no fence for both sides. The place has no owner then.
+    fn access_alone(&self) -> bool {
+        self.place.begin(false);
+        let mut may = self.place.standing().is_some() && self.is_live();
+        if !may {
+            self.place.publish(INDEX, &self.record);
+            fence(Ordering::SeqCst);
+            may = self.is_live();
+        }
+        match may {
+            true => self.memory.with(|_| ()),
+            false => self.place.withdraw(),
+        }
+        self.place.end();
         may
     }
 
@@ -119,5 +142,37 @@ fn d3_a_hazard_that_stands_from_an_earlier_life_of_the_record_is_no_pass_to_the_
         model.deregister();
         peer.join().unwrap();
         assert!(!model.access());
+    });
+}
+
+#[test]
+fn d3_no_access_of_an_initiator_is_at_work_after_a_deregistration() {
+    loom::model(|| {
+        let model = Model::alone();
+        let peer = {
+            let model = model.clone();
+            thread::spawn(move || [model.access_alone(), model.access_alone()])
+        };
+        model.deregister();
+        let [first, second] = peer.join().unwrap();
+        assert!(first || !second, "the record lived again");
+        assert!(!model.access_alone(), "it is dead for whoever comes later");
+    });
+}
+
+#[test]
+fn d3_an_initiators_hazard_that_stands_from_an_earlier_life_of_the_record_hides_no_later_access() {
+    loom::model(|| {
+        let model = Model::alone();
+        assert!(model.access_alone());
+        let peer = {
+            let model = model.clone();
+            thread::spawn(move || model.access_alone())
+        };
+        model.deregister();
+        model.register();
+        model.deregister();
+        peer.join().unwrap();
+        assert!(!model.access_alone());
     });
 }

@@ -118,7 +118,7 @@ impl Shared {
                 false => transfer(here, there),
             }
         }
-        let bytes = here.length as u32;
+        let bytes = here.length as u64;
         match WRITE {
             true => peer.place.tally.written(bytes),
             false => peer.place.tally.read(bytes),

@@ -171,8 +171,8 @@ impl Shared {
 
     fn count(&self, kind: WorkKind, peer: &Peer, bytes: u32) {
         match kind {
-            WorkKind::Read => peer.place.tally.read(bytes),
-            WorkKind::Write => peer.place.tally.written(bytes),
+            WorkKind::Read => peer.place.tally.read(bytes.into()),
+            WorkKind::Write => peer.place.tally.written(bytes.into()),
             _ => {}
         }
         self.asker().place.tally.succeeded();

@@ -3,6 +3,7 @@
 mod common;
 
 mod fast;
+mod initiator;
 mod keys;
 mod moves;
 mod profiles;

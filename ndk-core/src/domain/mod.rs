@@ -228,6 +228,15 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         self.0.cast()
     }
 
+    /// What the backend has made of the domain: for what a backend offers beside its traits.
+    ///
+    /// # Safety
+    /// The domain is not closed while the reference is used.
+    pub unsafe fn provider<'r>(self) -> &'r A::Pd {
+        // SAFETY: the caller's promise.
+        unsafe { &self.get().provider }
+    }
+
     /// # Safety
     /// The domain is alive while the reference is used.
     pub(crate) unsafe fn get<'r>(self) -> &'r Domain<A, P> {
