@@ -1,6 +1,7 @@
 //! Tests outside of the kit: those whose names begin with rules are found, the others are named here.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -179,7 +180,7 @@ pub(crate) fn find(known: &[String]) -> Found {
     }
     for path in sources() {
         let text = fs::read_to_string(&path).expect("a source file can be read");
-        let file = path.strip_prefix(crate::root()).expect("inside").to_string_lossy().into_owned();
+        let file = in_the_page(path.strip_prefix(crate::root()).expect("inside"));
         for name in tests_of(&text) {
             for rule in
                 name.split('_').map(str::to_uppercase).take_while(|word| known.contains(word))
@@ -192,6 +193,12 @@ pub(crate) fn find(known: &[String]) -> Found {
         }
     }
     found
+}
+
+/// A path with slashes, on Windows too.
+fn in_the_page(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(OsStr::to_string_lossy).collect();
+    parts.join("/")
 }
 
 /// The names of the functions that follow `#[test]`.
