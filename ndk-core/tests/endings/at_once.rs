@@ -1,7 +1,7 @@
 //! What a backend says at once, without a future: its answer counts as one that a future gives.
 
-use crate::backend::End;
 use crate::bench::{Bench, Calls, Region, close, created, requested};
+use crate::operation::End;
 use ndk_core::abi::PAGE_SIZE;
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::{ErrorKind, Progress, RegionKind, Result};
@@ -9,20 +9,20 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::Ordering;
 
 /// A region that is registered, or not, with what it is registered to.
-struct Subject {
-    region: Region,
+pub(crate) struct Subject {
+    pub(crate) region: Region,
     mdl: Mdl,
-    calls: Calls,
+    pub(crate) calls: Calls,
 }
 
 impl Subject {
-    fn new(bench: &Bench) -> Self {
+    pub(crate) fn new(bench: &Bench) -> Self {
         let mdl = Mdl::new(&Buffer::new(PAGE_SIZE).expect("memory")).expect("an MDL");
         let region = bench.region_of(RegionKind::Conventional);
         Self { region, mdl, calls: Calls::default() }
     }
 
-    fn register(&self) -> Result<Progress> {
+    pub(crate) fn register(&self) -> Result<Progress> {
         // SAFETY: the region is not closed, and what the request needs outlives it.
         unsafe {
             let (mdl, context) = (self.mdl.as_ptr(), self.calls.context());
@@ -30,7 +30,7 @@ impl Subject {
         }
     }
 
-    fn deregister(&self) -> Result<Progress> {
+    pub(crate) fn deregister(&self) -> Result<Progress> {
         // SAFETY: as above.
         unsafe { self.region.deregister(Some(requested), self.calls.context()) }
     }
@@ -40,7 +40,7 @@ impl Subject {
         unsafe { self.region.local_token() }.is_some()
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         assert_eq!(self.calls.take(), [], "B1");
         close(self.region);
     }

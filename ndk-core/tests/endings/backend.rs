@@ -1,5 +1,6 @@
 //! A backend without a device: it does what a test tells it to, and calls the test in the middle of its operations.
 
+use crate::operation::{End, Hook, Operation};
 use ndk_core::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use ndk_core::mdl::MdlView;
 use ndk_core::{
@@ -8,7 +9,7 @@ use ndk_core::{
     Result, Sge, TokenReuse, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 use std::collections::VecDeque;
-use std::future::pending;
+use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,74 +18,6 @@ use std::task::{Context, Poll};
 /// The one key of this device. All its regions get it, one after the other.
 pub(crate) const KEY: u32 = 7;
 
-/// What a test does once, inside an operation.
-#[derive(Default)]
-pub(crate) struct Hook(Mutex<Option<Box<dyn FnOnce() + Send>>>);
-
-impl Hook {
-    pub(crate) fn set(&self, what: impl FnOnce() + Send + 'static) {
-        *self.0.lock().unwrap() = Some(Box::new(what));
-    }
-
-    fn call(&self) {
-        // Taken first: what it does may come back here.
-        let what = self.0.lock().unwrap().take();
-        if let Some(what) = what {
-            what();
-        }
-    }
-}
-
-/// What an operation comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum End {
-    #[default]
-    Succeed,
-    Fail,
-    /// It pends, and nothing ever wakes it.
-    Hang,
-    Panic,
-}
-
-impl End {
-    /// As an answer at once; what would pend is none.
-    fn at_once(self) -> Option<Result<()>> {
-        match self {
-            Self::Succeed => Some(Ok(())),
-            Self::Fail => Some(Err(Error::new(ErrorKind::InsufficientResources, "planted"))),
-            Self::Hang => None,
-            Self::Panic => resume_unwind(Box::new("planted")),
-        }
-    }
-}
-
-/// What one kind of operation does, from now on.
-#[derive(Default)]
-pub(crate) struct Operation {
-    pub(crate) hook: Hook,
-    end: Mutex<End>,
-}
-
-impl Operation {
-    pub(crate) fn set(&self, end: End) {
-        *self.end.lock().unwrap() = end;
-    }
-
-    fn call(&self) -> End {
-        self.hook.call();
-        *self.end.lock().unwrap()
-    }
-
-    async fn run(&self) -> Result<()> {
-        match self.call() {
-            End::Succeed => Ok(()),
-            End::Fail => Err(Error::new(ErrorKind::InsufficientResources, "planted")),
-            End::Hang => pending().await,
-            End::Panic => resume_unwind(Box::new("planted")),
-        }
-    }
-}
-
 /// What the test and everything of the adapter share.
 #[derive(Default)]
 pub(crate) struct Control {
@@ -92,8 +25,12 @@ pub(crate) struct Control {
     pub(crate) at_once: Mutex<Option<End>>,
     /// What creations of regions answer at once.
     pub(crate) create_at_once: Mutex<Option<End>>,
+    /// Called where an answer at once is asked for.
+    pub(crate) at_once_hook: Hook,
     /// How often one was asked for without an answer at once.
     pub(crate) waited: AtomicUsize,
+    /// Of registrations and deregistrations that have no answer at once.
+    pub(crate) register: Operation,
     pub(crate) initialise: Operation,
     pub(crate) create_region: Operation,
     pub(crate) close_region: Operation,
@@ -105,6 +42,8 @@ pub(crate) struct Control {
     pub(crate) carries_out: AtomicBool,
     /// Whether the device is gone.
     pub(crate) lost: AtomicBool,
+    /// Whether the adapter opens without queue pairs.
+    pub(crate) no_queues: AtomicBool,
     /// How many regions, queue pairs and windows were dropped.
     pub(crate) dropped: AtomicUsize,
     /// The method that panics from now on.
@@ -124,6 +63,9 @@ pub(crate) enum Trap {
     ShutDown,
     QueryExtension,
     ReleaseMapping,
+    /// Before there is a future.
+    InitialiseRegion,
+    CloseRegion,
     CreateQp,
     CreateWindow,
     WindowToken,
@@ -140,6 +82,7 @@ impl Control {
 
     /// The answer at once, given without the lock, which a panic would poison.
     fn answer(&self) -> Option<Result<()>> {
+        self.at_once_hook.call();
         let end = *self.at_once.lock().unwrap();
         end.and_then(End::at_once)
     }
@@ -208,12 +151,12 @@ impl Drop for Part {
 impl MrProvider for Part {
     async fn register(&self, _memory: MdlView<'_>, _access: Access) -> Result<()> {
         self.0.waited.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        self.0.register.run().await
     }
 
     async fn deregister(&self) -> Result<()> {
         self.0.waited.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        self.0.register.run().await
     }
 
     fn register_at_once(&self, _memory: MdlView<'_>, _access: Access) -> Option<Result<()>> {
@@ -224,12 +167,18 @@ impl MrProvider for Part {
         self.0.answer()
     }
 
-    async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {
-        self.0.initialise.run().await
+    fn initialize_fast_register(
+        &self,
+        _pages: u32,
+        _remote: bool,
+    ) -> impl Future<Output = Result<()>> + Send {
+        self.0.pass(Trap::InitialiseRegion);
+        self.0.initialise.run()
     }
 
-    async fn close(&self) {
-        self.0.close_region.run().await.expect("a close cannot fail");
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        self.0.pass(Trap::CloseRegion);
+        async { self.0.close_region.run().await.expect("a close cannot fail") }
     }
 
     fn local_token(&self) -> Option<LocalToken> {
@@ -337,11 +286,12 @@ impl AdapterProvider for Hooked {
 
     fn info(&self) -> NDK_ADAPTER_INFO {
         self.0.pass(Trap::Info);
+        let depth = if self.0.no_queues.load(Ordering::Relaxed) { 0 } else { 64 };
         NDK_ADAPTER_INFO {
             MaxRegistrationSize: 1 << 20,
             FRMRPageCount: 16,
-            MaxReceiveQueueDepth: 64,
-            MaxInitiatorQueueDepth: 64,
+            MaxReceiveQueueDepth: depth,
+            MaxInitiatorQueueDepth: depth,
             MaxTransferLength: 1 << 20,
             MaxInitiatorRequestSge: 1,
             MaxReadRequestSge: 1,

@@ -6,6 +6,7 @@ use ndk_core::{
     Access, DomainRef, Executor, FastMemory, MemoryWindow, Opened, Progress, QueueDepths,
     QueuePair, RegionKind, RegionRef, Result, Std, Task,
 };
+use std::cell::RefCell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::ptr::{NonNull, null_mut};
@@ -79,8 +80,17 @@ pub(crate) unsafe extern "system" fn created(
     panic!("B1: creations are inline here");
 }
 
-/// Formats every line, for a line about an object reads the object.
+/// Formats every line, for a line about an object reads the object, and keeps it.
 struct Reader;
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What was logged on this thread since the last time.
+pub(crate) fn logged() -> Vec<String> {
+    LINES.take()
+}
 
 impl log::Log for Reader {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
@@ -88,7 +98,9 @@ impl log::Log for Reader {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        assert!(!record.args().to_string().is_empty());
+        let line = record.args().to_string();
+        assert!(!line.is_empty());
+        LINES.with_borrow_mut(|lines| lines.push(line));
     }
 
     fn flush(&self) {}
@@ -117,20 +129,19 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new() -> Self {
+        Self::of(new_control())
+    }
+
+    /// An adapter that is as it is told to be from its opening on.
+    pub(crate) fn of(control: Arc<Control>) -> Self {
         static LOGGER: Once = Once::new();
         LOGGER.call_once(|| {
             log::set_logger(&Reader).expect("the only logger");
             log::set_max_level(log::LevelFilter::Trace);
         });
-        let (control, runner) = (new_control(), Arc::<Runner>::default());
+        let runner = Arc::<Runner>::default();
         let opened = open(&control, &runner).expect("open");
-        let mut out = null_mut();
-        // SAFETY: the adapter is open, and the out pointer valid; the domain is of these types.
-        let domain = unsafe {
-            let made = opened.adapter().create_pd(Some(created), null_mut(), &mut out);
-            assert_eq!(made.expect("a domain"), Progress::Done);
-            DomainRef::from_ndk(NonNull::new(out).expect("a domain"))
-        };
+        let domain = domain_of(&opened);
         Self { control, runner, domain, opened }
     }
 
@@ -179,6 +190,16 @@ impl Bench {
     /// Closes the adapter, whose domain is closed.
     pub(crate) fn end_adapter(self) {
         assert!(self.opened.try_close().is_ok(), "H5: something still holds the adapter");
+    }
+}
+
+pub(crate) fn domain_of(opened: &Opened<Hooked, Std>) -> Domain {
+    let mut out = null_mut();
+    // SAFETY: the adapter is open, and the out pointer valid; the domain is of these types.
+    unsafe {
+        let made = opened.adapter().create_pd(Some(created), null_mut(), &mut out);
+        assert_eq!(made.expect("a domain"), Progress::Done);
+        DomainRef::from_ndk(NonNull::new(out).expect("a domain"))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Closes of queue pairs and windows that do not end: what they hold is leaked, and their domain can be closed (H4).
 
-use crate::backend::{Control, End};
+use crate::backend::Control;
 use crate::bench::{Bench, Qp, Window};
+use crate::operation::End;
 use ndk_core::Progress;
 use ndk_core::abi::PVOID;
 use std::future::Future;

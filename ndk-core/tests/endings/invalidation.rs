@@ -1,7 +1,7 @@
 //! An initialisation while an invalidation is in flight (G3, G8, G10).
 
-use crate::backend::End;
 use crate::bench::{Bench, Calls, Qp, Region, close, fast_register, initialise, invalidate};
+use crate::operation::End;
 use ndk_core::ErrorKind;
 use ndk_core::Progress;
 

@@ -1,7 +1,7 @@
 //! What the framework knows of a fast registration's key while a peer, a close or a panic comes in between (G7, G8).
 
-use crate::backend::End;
 use crate::bench::{Bench, close, fast_register, initialise_inline, invalidate};
+use crate::operation::End;
 use ndk_core::ErrorKind;
 use std::sync::Arc;
 

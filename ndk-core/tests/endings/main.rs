@@ -6,11 +6,15 @@
 
 mod backend;
 mod bench;
+mod operation;
 
 mod at_once;
 mod closing;
 mod invalidation;
 mod keys;
+mod limits;
+mod memory;
+mod moments;
 mod now;
 mod panics;
 mod requests;

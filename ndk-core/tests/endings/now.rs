@@ -1,8 +1,9 @@
 //! Reads and writes that the backend carries out while they are posted: each completes once, in the order of the posting,
 //! whatever comes between.
 
-use crate::backend::{End, Trap};
+use crate::backend::Trap;
 use crate::bench::{Bench, Qp};
+use crate::operation::End;
 use crate::panics::{Count, INTERNAL, is_poisoned, kind};
 use ndk_core::{
     ErrorKind, LocalToken, RemoteAddress, RemoteToken, Result, Sge, WorkCompletion, WorkKind,

@@ -1,10 +1,11 @@
 //! Panics of a backend outside of a region's operations: each has a status, costs one object, and what it costs can be
 //! closed (B8).
 
-use crate::backend::{End, Trap};
+use crate::backend::Trap;
 use crate::bench::{
     Bench, Qp, Runner, close, fast_register, initialise_inline, new_control, open, ready,
 };
+use crate::operation::End;
 use ndk_core::abi::*;
 use ndk_core::{Endpoint, ErrorKind, QueueDepths};
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! A close in the middle of a request that fails, and requests that are given up.
 
-use crate::backend::End;
 use crate::bench::{
     Bench, Calls, Region, close, closed, created, fast_register, initialise, requested,
 };
+use crate::operation::End;
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, Progress, RegionKind};
 use std::ptr::null_mut;
