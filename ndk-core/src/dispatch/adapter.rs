@@ -189,13 +189,13 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
             if let Some(adapter) = Self::adapter(adapter, "NdkReleaseLAM")
                 && let Err(error) = adapter.release_mapping(lam)
             {
-                log_refused_release(&error);
+                log_refused_release(adapter.get().name(), &error);
             }
         }
     }
 }
 
 #[cold]
-fn log_refused_release(error: &Error) {
-    log::warn!("NdkReleaseLAM refused: {error}");
+fn log_refused_release(adapter: &str, error: &Error) {
+    log::warn!("{adapter}: NdkReleaseLAM refused: {error}");
 }

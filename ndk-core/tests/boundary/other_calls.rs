@@ -1,9 +1,9 @@
 //! The calls with the most arguments, and the end of a world.
 
 use crate::call::{Call, Object, Register};
-use crate::world::{Came, World, entry, given, requested};
+use crate::world::{Came, World, created, entry, given, requested};
 use ndk_core::abi::*;
-use std::ptr::{addr_of, null_mut};
+use std::ptr::{addr_of, null, null_mut};
 
 /// The tokens that the table of `region` gives for `mr`: local, remote.
 ///
@@ -30,26 +30,52 @@ impl World {
         came
     }
 
+    /// Everything that cannot be created through C answers alike.
     pub(crate) fn create_other(&mut self, object: Object, completion: bool) -> Came {
-        let domain = self.domain(0);
-        let (came, answer) = self.request(|world, context| {
-            let pd = given(object, domain, world.adapter.cast());
-            let done = completion.then_some(crate::world::created as NDK_FN_CREATE_COMPLETION);
-            let mut made = null_mut();
-            // SAFETY: the domain is alive, null or of another type.
-            unsafe { entry!(domain, NdkCreateMw)(pd, done, context, &raw mut made) }
-        });
-        assert_eq!(answer.object, None);
-        let (other, _) = self.request(|world, context| {
-            let adapter = given(object, world.adapter, domain.cast());
-            let done = completion.then_some(crate::world::created as NDK_FN_CREATE_COMPLETION);
-            let mut made = null_mut();
-            // SAFETY: as above.
-            unsafe {
-                entry!(world.adapter, NdkCreateConnector)(adapter, done, context, &raw mut made)
-            }
-        });
-        assert_eq!(came, other);
+        let (domain, adapter) = (self.domain(0), self.adapter);
+        let pd = given(object, domain, adapter.cast());
+        let of = given(object, adapter, domain.cast());
+        let done = completion.then_some(created as NDK_FN_CREATE_COMPLETION);
+        let no = null_mut();
+        // SAFETY: domain and adapter are alive, null or of another type; what else is null may be so.
+        let all = unsafe {
+            [
+                self.other(|c, out| entry!(domain, NdkCreateMw)(pd, done, c, out.cast())),
+                self.other(|c, out| {
+                    let create = entry!(domain, NdkCreateSrq);
+                    create(pd, 1, 1, 0, None, no, no.cast(), done, c, out.cast())
+                }),
+                self.other(|c, out| {
+                    let create = entry!(domain, NdkCreateQp);
+                    create(pd, no.cast(), no.cast(), no, 1, 1, 1, 1, 0, done, c, out.cast())
+                }),
+                self.other(|c, out| {
+                    let (cq, srq) = (no.cast(), no.cast());
+                    let create = entry!(domain, NdkCreateQpWithSrq);
+                    create(pd, cq, cq, srq, no, 1, 1, 0, done, c, out.cast())
+                }),
+                self.other(|c, out| {
+                    let create = entry!(adapter, NdkCreateCq);
+                    create(of, 1, None, no, no.cast(), done, c, out.cast())
+                }),
+                self.other(|c, out| {
+                    let create = entry!(adapter, NdkCreateSharedEndpoint);
+                    create(of, no.cast(), 0, done, c, out.cast())
+                }),
+                self.other(|c, out| entry!(adapter, NdkCreateConnector)(of, done, c, out.cast())),
+                self.other(|c, out| {
+                    entry!(adapter, NdkCreateListener)(of, None, no, done, c, out.cast())
+                }),
+            ]
+        };
+        assert_eq!(all, [all[0]; 8]);
+        all[0]
+    }
+
+    fn other(&mut self, create: impl FnOnce(PVOID, *mut PVOID) -> NTSTATUS) -> Came {
+        let mut made = null_mut();
+        let (came, answer) = self.request(|_, context| create(context, &raw mut made));
+        assert!(answer.object.is_none() && made.is_null(), "A1: nothing is created");
         came
     }
 
@@ -67,6 +93,16 @@ impl World {
         if object == Object::Right && given_size.is_some() {
             assert_eq!(size, Some(size_of::<NDK_ADAPTER_INFO>() as u32), "the size needed");
         }
+        let (mut id, version) = (GUID::default(), NDK_VERSION { Major: 9, Minor: 9 });
+        let mut found = NDK_EXTENSION_INTERFACE { Dispatch: null() };
+        // SAFETY: as above.
+        let asked = unsafe {
+            let query = entry!(self.adapter, NdkQueryExtension);
+            query(adapter.cast(), &raw mut id, version, &raw mut found)
+        };
+        let is_right = object == Object::Right;
+        let expected = if is_right { STATUS_NOT_SUPPORTED } else { STATUS_INVALID_PARAMETER };
+        assert_eq!(asked, expected, "A5, A6");
         Came { status, pended: false }
     }
 
@@ -98,6 +134,9 @@ impl World {
             unsafe { entry!(self.adapter, NdkReleaseLAM)(self.adapter, lam) };
         } else {
             assert!(buffer.iter().all(|&word| word == u64::MAX), "L4: nothing is stored");
+            let adapter = given(object, self.adapter, domain.cast());
+            // SAFETY: as above; no mapping is a line in the log (L4).
+            unsafe { entry!(self.adapter, NdkReleaseLAM)(adapter, null_mut()) };
         }
         came
     }
