@@ -38,6 +38,10 @@ enum Fault {
     CloseCompletesTwice,
     WritesReserved,
     FreshNotZeroed,
+    CreatesEarly,
+    CreationCompletesTwice,
+    CallsWithNoContext,
+    CloseFails,
 }
 
 /// The provider has one adapter at a time.
@@ -291,6 +295,40 @@ fn v20_a_completion_that_is_called_before_a_final_status() {
     let (provider, consumer) = registered(Fault::CompletesAndInline);
     provider.only(&["V20", "B1"], "called its completion and returned a final status");
     assert_eq!((consumer.deregister(), consumer.close_region()), (STATUS_SUCCESS, STATUS_SUCCESS));
+    consumer.end(provider);
+}
+
+#[test]
+fn v20_the_completion_of_a_creation() {
+    for (fault, expected) in [(Fault::CreatesEarly, 0), (Fault::CreationCompletesTwice, 1)] {
+        let (provider, consumer) = registered(fault);
+        let found = provider.found();
+        assert_eq!(found.len(), expected, "{found:#?}");
+        for finding in found {
+            assert_eq!(finding.rules, ["V20", "B2"], "{finding}");
+            let said = "of a domain: the completion of create region was called twice";
+            assert_eq!(finding.did, said, "{finding}");
+        }
+        assert_eq!(consumer.deregister(), STATUS_SUCCESS);
+        assert_eq!(consumer.close_region(), STATUS_SUCCESS);
+        consumer.end(provider);
+    }
+}
+
+#[test]
+fn a_completion_with_a_context_of_no_request_reaches_none() {
+    // Nobody knows of which object it is, so that it is a line in the log, and no finding.
+    let (provider, consumer) = registered(Fault::CallsWithNoContext);
+    assert_eq!((consumer.deregister(), consumer.close_region()), (STATUS_SUCCESS, STATUS_SUCCESS));
+    assert!(provider.found().is_empty());
+    consumer.end(provider);
+}
+
+#[test]
+fn h1_a_close_that_fails_is_the_providers_mistake_and_succeeds_for_the_consumer() {
+    let (provider, consumer) = registered(Fault::CloseFails);
+    assert_eq!(consumer.close_region(), STATUS_SUCCESS);
+    provider.only(&["H1"], "its close failed");
     consumer.end(provider);
 }
 

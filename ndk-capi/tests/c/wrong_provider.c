@@ -18,6 +18,10 @@ enum fault {
     FAULT_CLOSE_COMPLETES_TWICE,
     FAULT_WRITES_RESERVED,
     FAULT_FRESH_NOT_ZEROED,
+    FAULT_CREATES_EARLY, /* No fault: the creation of a region pends, and has completed when the entry returns. */
+    FAULT_CREATION_COMPLETES_TWICE,
+    FAULT_CALLS_WITH_NO_CONTEXT, /* A completion with what no request was started with. */
+    FAULT_CLOSE_FAILS,
 };
 
 struct object {
@@ -77,6 +81,9 @@ static NTSTATUS NTAPI register_mr(NDK_MR *mr, MDL *mdl, SIZE_T length, ULONG fla
     case FAULT_COMPLETES_AFTER_INLINE:
         is_registered = 1;
         return STATUS_SUCCESS;
+    case FAULT_CALLS_WITH_NO_CONTEXT:
+        done((char *)context + (1 << 20), STATUS_SUCCESS);
+        return STATUS_PENDING;
     case FAULT_WRITES_RESERVED:
         mr->Header.NdkReserved.rf[1] = mr;
         return STATUS_PENDING;
@@ -108,6 +115,8 @@ static UINT32 NTAPI mr_token(NDK_MR *mr)
 static NTSTATUS NTAPI close_mr(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETION done, PVOID context)
 {
     is_registered = 0;
+    if (fault == FAULT_CLOSE_FAILS)
+        return STATUS_INVALID_DEVICE_STATE;
     free(object);
     if (fault == FAULT_CLOSES_EARLY)
         return STATUS_SUCCESS; /* And what pends is left to provider_finish. */
@@ -136,9 +145,16 @@ static const NDK_MR_DISPATCH mr_table = {
 
 static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETION done, PVOID context, NDK_MR **out)
 {
-    (void)pd, (void)fast, (void)done, (void)context;
-    *out = &make(NdkObjectTypeMr, &mr_table)->ndk.mr;
-    return STATUS_SUCCESS;
+    (void)pd, (void)fast;
+    struct object *made = make(NdkObjectTypeMr, &mr_table);
+    if (fault != FAULT_CREATES_EARLY && fault != FAULT_CREATION_COMPLETES_TWICE) {
+        *out = &made->ndk.mr;
+        return STATUS_SUCCESS;
+    }
+    done(context, STATUS_SUCCESS, &made->ndk.header);
+    if (fault == FAULT_CREATION_COMPLETES_TWICE)
+        done(context, STATUS_SUCCESS, &made->ndk.header);
+    return STATUS_PENDING;
 }
 
 static NTSTATUS NTAPI close_pd(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETION done, PVOID context)
