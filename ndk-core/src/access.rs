@@ -157,4 +157,17 @@ mod tests {
         assert!(!Access::READ_SINK.is_remote() && !Access::LOCAL_WRITE.is_remote());
         assert!(Access::REMOTE_READ.is_remote() && Access::REMOTE_WRITE.is_remote());
     }
+
+    #[test]
+    fn rights_are_shown_by_name_and_write_once() {
+        let all = Access::REMOTE_READ | Access::REMOTE_WRITE | Access::READ_SINK;
+        for (access, shown) in [
+            (Access::LOCAL_READ, "LOCAL_READ"),
+            (Access::LOCAL_WRITE, "LOCAL_READ|LOCAL_WRITE"),
+            (Access::REMOTE_WRITE, "LOCAL_READ|REMOTE_WRITE"),
+            (all, "LOCAL_READ|REMOTE_READ|REMOTE_WRITE|READ_SINK"),
+        ] {
+            assert_eq!(alloc::format!("{access:?}"), shown);
+        }
+    }
 }

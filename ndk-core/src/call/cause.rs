@@ -103,10 +103,24 @@ mod tests {
 
     #[test]
     fn every_failure_has_a_status_a_name_and_a_sentence() {
-        for &kind in ErrorKind::ALL.iter().filter(|kind| kind.status() < 0) {
-            let error = Entry::Register.check(kind.status()).unwrap_err();
-            assert_eq!((error.kind(), error.status()), (kind, kind.status()));
-            assert!(error.detail().len() > "NdkRegisterMr: ".len(), "{error}");
+        let entries = [
+            Entry::QueryAdapterInfo,
+            Entry::CreatePd,
+            Entry::CreateMr,
+            Entry::Register,
+            Entry::Deregister,
+            Entry::InitializeFastRegister,
+            Entry::Close,
+            Entry::QueryExtension,
+            Entry::BuildLam,
+        ];
+        for entry in entries {
+            for &kind in ErrorKind::ALL.iter().filter(|kind| kind.status() < 0) {
+                let error = entry.check(kind.status()).unwrap_err();
+                assert_eq!((error.kind(), error.status()), (kind, kind.status()));
+                let cause = error.detail().strip_prefix(entry.name()).expect("the entry's name");
+                assert!(cause.starts_with(": ") && cause.len() > ": ".len(), "{error}");
+            }
         }
         let text = Entry::Deregister.check(ErrorKind::DeviceBusy.status()).unwrap_err().to_string();
         assert!(
