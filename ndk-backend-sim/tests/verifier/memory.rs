@@ -3,6 +3,7 @@
 use crate::calls::*;
 use ndk_core::abi::*;
 use ndk_core::mdl::{Buffer, Mdl};
+use std::ptr::{addr_of, null_mut};
 
 /// A region whose registration pends until it is closed.
 fn pending(mdl: &Mdl) -> (Program, *mut NDK_PD, *mut NDK_MR) {
@@ -95,4 +96,34 @@ fn v12_memory_that_is_freed_after_the_deregistration_or_the_close() {
     drop(second);
     program.silent();
     program.end(pd);
+}
+
+#[test]
+fn v12_memory_that_is_freed_while_it_is_mapped() {
+    let program = open("verify+sim");
+    let adapter = program.adapter();
+    let mut lam = [0_u64; 16];
+    let lam = lam.as_mut_ptr().cast::<NDK_LOGICAL_ADDRESS_MAPPING>();
+    for is_freed_early in [false, true] {
+        let mdl = memory(3 * PAGE_SIZE);
+        let (mut size, mut first_byte) = (16 * 8, 0);
+        // SAFETY: the adapter is open, and the buffer larger than what is written.
+        let status = unsafe {
+            let build = entry!(adapter, NdkBuildLAM);
+            let (head, length) = (mdl.as_ptr(), mdl.len());
+            build(adapter, head, length, None, null_mut(), lam, &mut size, &mut first_byte)
+        };
+        assert_eq!(status, STATUS_SUCCESS);
+        program.silent();
+        let mut mdl = Some(mdl);
+        if is_freed_early {
+            drop(mdl.take());
+            let finding = program.consumer("V12", "sim0");
+            assert!(finding.did.contains("logical address mapping"), "{finding}");
+        }
+        // SAFETY: built just now, and released once.
+        unsafe { entry!(adapter, NdkReleaseLAM)(adapter, lam) };
+    }
+    program.consumer("V12", "sim0");
+    program.opened.close().unwrap();
 }

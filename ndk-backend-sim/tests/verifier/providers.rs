@@ -9,7 +9,7 @@ use ndk_core::verifier::{Policy, Verifier};
 use ndk_core::*;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::ptr::{addr_of, null_mut};
+use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -28,6 +28,11 @@ enum Wrong {
     /// Each token is the first again.
     TokenTooSoon,
     CompletesTwice,
+    /// A fast registration changes the tokens: to those of another region, or to none.
+    FastShared,
+    FastZero,
+    /// A registration without tokens, that cannot be taken back.
+    LocalZeroForGood,
 }
 
 struct Toy(Wrong, Arc<AtomicU32>);
@@ -63,10 +68,15 @@ impl MrProvider for ToyMr {
     }
 
     async fn deregister(&self) -> Result<()> {
-        Ok(())
+        match self.wrong {
+            Wrong::LocalZeroForGood => Err(Error::new(ErrorKind::DeviceBusy, "for good")),
+            _ => Ok(()),
+        }
     }
 
-    async fn initialize_fast_register(&self, _: u32, _: bool) -> Result<()> {
+    async fn initialize_fast_register(&self, _: u32, remote: bool) -> Result<()> {
+        self.token.store(self.next.fetch_add(1, Ordering::Relaxed) + 100, Ordering::Release);
+        self.remote.store(remote, Ordering::Release);
         Ok(())
     }
 
@@ -74,7 +84,7 @@ impl MrProvider for ToyMr {
 
     fn local_token(&self) -> Option<LocalToken> {
         let token = LocalToken::new(self.token.load(Ordering::Acquire));
-        token.filter(|_| self.wrong != Wrong::LocalZero)
+        token.filter(|_| !matches!(self.wrong, Wrong::LocalZero | Wrong::LocalZeroForGood))
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
@@ -103,6 +113,13 @@ impl QpProvider for ToyQp {
     }
 
     fn post(&self, id: WorkId, request: WorkRequest<'_, ToyMr, NoWindow>) -> Result<()> {
+        if let WorkRequest::FastRegister { region, .. } = &request {
+            match self.0 {
+                Wrong::FastShared => region.token.store(100, Ordering::Release),
+                Wrong::FastZero => region.token.store(0, Ordering::Release),
+                _ => (),
+            }
+        }
         let completion = WorkCompletion {
             id,
             kind: request.kind(),
@@ -137,6 +154,7 @@ impl AdapterProvider for Toy {
     fn info(&self) -> NDK_ADAPTER_INFO {
         NDK_ADAPTER_INFO {
             MaxRegistrationSize: 1 << 20,
+            FRMRPageCount: 1,
             MaxReceiveQueueDepth: 64,
             MaxInitiatorQueueDepth: 64,
             MaxReceiveRequestSge: 4,
@@ -251,6 +269,45 @@ fn v25_tokens_that_cannot_be_right() {
         let soon = run(Wrong::TokenTooSoon, policy, one_region(LOCAL));
         assert_eq!(soon, ["D4"]);
     }
+}
+
+#[test]
+fn v25_tokens_that_a_fast_registration_changes_to_what_they_cannot_be() {
+    for (wrong, expected) in
+        [(Wrong::Nothing, &[][..]), (Wrong::FastShared, &["V25"]), (Wrong::FastZero, &["V25"])]
+    {
+        let found = run(wrong, Policy::Log, |pd, _| {
+            let regions = [calls::region(pd, true), calls::region(pd, true)];
+            // SAFETY: domain and regions are open, and no device reaches the memory.
+            unsafe {
+                for mr in regions {
+                    let initialise = entry!(mr, NdkInitializeFastRegisterMr);
+                    let context = Ticket::new().context();
+                    let status = initialise(mr, 1, TRUE, Some(request_done), context);
+                    assert_eq!(status, STATUS_SUCCESS);
+                }
+                let qp = block_on(native(pd).create_qp(QueueDepths::default())).unwrap();
+                let memory = FastMemory { pages: &[0], first_byte: 0, length: 4096, base: 0 };
+                let second = RegionRef::from_ndk(NonNull::new(regions[1]).unwrap());
+                qp.fast_register(1, second, memory, Access::REMOTE_READ).unwrap();
+                assert!(qp.poll().is_some());
+                block_on(qp.close());
+            }
+            regions.into_iter().for_each(|mr| assert_eq!(calls::close(mr), STATUS_SUCCESS));
+        });
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn v25_a_registration_that_cannot_be_taken_back_is_closed_with_its_region() {
+    let found = run(Wrong::LocalZeroForGood, Policy::Fail, |pd, verifier| {
+        let (mr, mdl) = (calls::region(pd, false), Mdl::new(&Buffer::new(100).unwrap()).unwrap());
+        let status = calls::register_with(mr, &mdl, 0, Ticket::new());
+        assert_eq!((status, verifier.counts().provider), (STATUS_INTERNAL_ERROR, 1));
+        assert_eq!(calls::close(mr), STATUS_SUCCESS);
+    });
+    assert_eq!(found, ["V25"]);
 }
 
 #[test]

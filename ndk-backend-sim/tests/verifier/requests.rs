@@ -57,6 +57,34 @@ fn v7_a_context_of_a_pending_request_is_used_again() {
 }
 
 #[test]
+fn v7_where_mistakes_fail_the_request_is_not_started_and_the_region_is_as_before() {
+    let program = open("verify(policy=fail)+sim?latency=register:3600s");
+    let pd = program.domain();
+    let (first, second, fast) = (region(pd, false), region(pd, false), region(pd, true));
+    let (ticket, mdl) = (Ticket::new(), memory(100));
+    assert_eq!(register_with(first, &mdl, 0, ticket), STATUS_PENDING);
+    let initialise = |ticket: &'static Ticket| {
+        // SAFETY: the region is open.
+        unsafe {
+            let initialise = entry!(fast, NdkInitializeFastRegisterMr);
+            initialise(fast, 1, TRUE, Some(request_done), ticket.context())
+        }
+    };
+    for refused in [register_with(second, &mdl, 0, ticket), initialise(ticket)] {
+        assert_eq!(refused, STATUS_INVALID_PARAMETER);
+    }
+    let found = program.found();
+    assert!(found.len() == 2 && found.iter().all(|found| found.1 == "V7"), "{found:?}");
+    assert_eq!(local_token(fast), 0, "it was not initialised");
+    assert_eq!(initialise(Ticket::new()), STATUS_SUCCESS);
+    assert_eq!(register_with(second, &mdl, 0, Ticket::new()), STATUS_PENDING);
+    for mr in [first, second, fast] {
+        assert_eq!(close(mr), STATUS_SUCCESS);
+    }
+    program.end(pd);
+}
+
+#[test]
 fn v7_requests_without_a_context_and_those_that_end_inline_share_nothing() {
     let program = open("verify(policy=fail)+sim");
     let pd = program.domain();
