@@ -113,12 +113,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let done = accepted.inspect_err(|error| unsafe { self.log_refusal(what, error) })?;
         // SAFETY: as above; the claim is held, and let go where the watch refuses the request.
         unsafe {
-            if let Err(error) = self.tell_start(what, routine, context) {
-                self.fail_inline(op, error.clone())?;
-                return Err(error);
+            match self.tell_start(what, routine, context) {
+                Ok(()) => Ok(done),
+                Err(error) => self.fail_inline(op, error).map(|_| done),
             }
         }
-        Ok(done)
     }
 
     /// # Safety
@@ -322,7 +321,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         Err(error)
     }
 
-    /// As `fail_inline`, for arguments that the framework refuses.
+    /// As `fail_inline`, for arguments of a registration that the framework refuses.
     ///
     /// # Safety
     /// As for `let_go`.
@@ -331,7 +330,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(super) unsafe fn fail_arguments(self, op: Op, error: Error) -> Result<Progress> {
         // SAFETY: the claim keeps the region alive.
         unsafe {
-            self.refuse_arguments(op, &error);
+            self.refuse_arguments(&error);
             self.fail_inline(op, error)
         }
     }

@@ -1,7 +1,6 @@
 //! What a region tells the adapter's watch, and what becomes of it at its end where there is one.
 
 use super::RegionRef;
-use super::snapshot::Op;
 use crate::abi::{NDK_FN_REQUEST_COMPLETION, PVOID};
 use crate::adapter::Kept;
 use crate::error::{Error, Result};
@@ -83,16 +82,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         error
     }
 
-    /// The framework refuses the arguments of a request that was claimed.
+    /// The framework refuses the arguments of a registration that was claimed.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn refuse_arguments(self, op: Op, error: &Error) {
-        let call = match op {
-            Op::Register => "register",
-            _ => "a request",
-        };
+    pub(super) unsafe fn refuse_arguments(self, error: &Error) {
         // SAFETY: the impl's promise.
-        let _ = unsafe { self.see(Event::Refused { call, error }) };
+        let _ = unsafe { self.see(Event::Refused { call: "register", error }) };
     }
 
     /// Keeps the memory of the region, whose backend's part is dropped.
