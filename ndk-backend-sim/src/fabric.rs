@@ -3,7 +3,7 @@
 use crate::queue_pair::Shared;
 use ndk_core::{Endpoint, Error, ErrorKind, Result};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -25,6 +25,8 @@ struct Port {
     queue_pair: Weak<Shared>,
     /// Whom it wants to be connected to, and who waits for that.
     wants: Option<(u64, Waker)>,
+    /// Who waits to be connected to it.
+    wanted_by: BTreeSet<u64>,
     connected: bool,
 }
 
@@ -32,6 +34,14 @@ impl Port {
     fn wants_to(&self, number: u64) -> bool {
         self.wants.as_ref().is_some_and(|(whom, _)| *whom == number)
     }
+}
+
+/// The wakers of those that want to be connected to a queue pair, in the order of their making.
+fn take_wakers(ports: &mut HashMap<u64, Port>, number: u64) -> Vec<Waker> {
+    let port = ports.get_mut(&number);
+    let wanted_by = port.map(|port| std::mem::take(&mut port.wanted_by)).unwrap_or_default();
+    let wants = |asker| ports.get_mut(&asker).filter(|port| port.wants_to(number))?.wants.take();
+    wanted_by.into_iter().filter_map(wants).map(|(_, waker)| waker).collect()
 }
 
 fn refuse(kind: ErrorKind, cause: &'static str) -> Error {
@@ -50,17 +60,15 @@ impl Fabric {
     }
 
     pub(crate) fn attach(&self, number: u64, queue_pair: Weak<Shared>) {
-        let port = Port { queue_pair, wants: None, connected: false };
+        let port = Port { queue_pair, wants: None, wanted_by: BTreeSet::new(), connected: false };
         self.0.queue_pairs.lock().insert(number, port);
     }
 
     pub(crate) fn detach(&self, number: u64) {
         let mut ports = self.0.queue_pairs.lock();
-        let gone = ports.remove(&number);
         // Who wants to connect to it learns that it is not there any more.
-        let waiting = ports.values_mut().filter(|port| port.wants_to(number));
-        let wakers: Vec<Waker> =
-            waiting.filter_map(|port| port.wants.take()).map(|(_, waker)| waker).collect();
+        let wakers = take_wakers(&mut ports, number);
+        let gone = ports.remove(&number);
         drop(ports);
         drop(gone);
         wakers.into_iter().for_each(Waker::wake);
@@ -113,7 +121,11 @@ impl Fabric {
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
             }
             _earlier = own.wants.replace((peer, waker));
-            let (Some(here), Some(there)) = (own.queue_pair.upgrade(), other) else {
+            let here = own.queue_pair.upgrade();
+            if let Some(port) = ports.get_mut(&peer) {
+                port.wanted_by.insert(number);
+            }
+            let (Some(here), Some(there)) = (here, other) else {
                 let cause = "a queue pair is being closed";
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
             };
@@ -121,22 +133,18 @@ impl Fabric {
                 return Poll::Pending;
             }
             let linked = Shared::link(&here, &there);
-            let mut waker = None;
+            let mut wakers = Vec::new();
             if linked.is_ok() {
                 for side in [number, peer] {
+                    // Who else wants to connect to it learns that it is taken.
+                    wakers.extend(take_wakers(&mut ports, side));
                     if let Some(port) = ports.get_mut(&side) {
                         port.connected = true;
-                        let wants = port.wants.take();
-                        if side != number {
-                            waker = wants.map(|(_, waker)| waker);
-                        }
                     }
                 }
             }
             drop(ports);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            wakers.into_iter().for_each(Waker::wake);
             Poll::Ready(linked)
         })
         .await
@@ -159,6 +167,10 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let mut ports = self.fabric.0.queue_pairs.lock();
         let wanted = ports.get_mut(&self.number).and_then(|port| port.wants.take());
+        let whom = wanted.as_ref().and_then(|(whom, _)| ports.get_mut(whom));
+        if let Some(port) = whom {
+            port.wanted_by.remove(&self.number);
+        }
         drop(ports);
         drop(wanted);
     }

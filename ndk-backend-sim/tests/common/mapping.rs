@@ -4,7 +4,7 @@ use super::{Host, Memory, entry};
 use ndk_core::abi::*;
 use ndk_core::{FastMemory, LocalToken};
 use std::mem::{offset_of, size_of};
-use std::ptr::{addr_of, null_mut};
+use std::ptr::{addr_of, null_mut, without_provenance_mut};
 
 /// A mapping that is built, with the buffer that the table filled.
 pub(crate) struct Lam {
@@ -66,9 +66,27 @@ impl Host {
         // SAFETY: the adapter is open, and the mapping released once.
         unsafe { entry!(self.raw(), NdkReleaseLAM)(self.raw().as_ptr(), mapping) };
     }
+
+    /// Releases whatever mapping the provider knows by this context, or none.
+    pub(crate) fn release_name(&self, name: usize) {
+        let mut lam = NDK_LOGICAL_ADDRESS_MAPPING {
+            AdapterContext: without_provenance_mut(name),
+            AdapterPageCount: 0,
+            AdapterPageArray: [NDK_LOGICAL_ADDRESS::new(0)],
+        };
+        // SAFETY: the adapter is open; the simulator's contexts are numbers, which it looks up.
+        unsafe { entry!(self.raw(), NdkReleaseLAM)(self.raw().as_ptr(), &raw mut lam) };
+    }
 }
 
 impl Lam {
+    /// What the provider knows the mapping by.
+    pub(crate) fn name(&self) -> usize {
+        let lam: *const NDK_LOGICAL_ADDRESS_MAPPING = self.buffer.as_ptr().cast();
+        // SAFETY: the table has filled the structure.
+        unsafe { addr_of!((*lam).AdapterContext).read() }.addr()
+    }
+
     /// All of the memory, for a fast registration that counts from `page` plus its offset.
     pub(crate) fn memory(&self, page: u64) -> FastMemory<'_> {
         FastMemory {
