@@ -59,6 +59,8 @@ impl TokenTable {
         let mask = self.slots.mask();
         let end = mask.slots().min(*next + SHARE);
         self.slots.fetch_all(*next as u32..end as u32, mask);
+        // The next share's.
+        [mask, mask.half()].into_iter().for_each(|mask| self.slots.prefetch(end as u32, mask));
         *next = end;
         if end == mask.slots() {
             self.growth.moving.store(false, Ordering::Release);

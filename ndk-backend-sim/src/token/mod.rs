@@ -237,19 +237,33 @@ impl TokenTable {
         Issued { number: value >> 1, tokens }
     }
 
+    /// As `insert_next`, where values are due or tokens have to move first.
     #[inline(never)]
     fn insert_further(&self, shard: usize, index: u32, supply: &Supply) -> Result<Issued, Full> {
+        if self.growth.is_moving() {
+            self.share();
+        }
         // Before the question whether tokens move, as everywhere.
         let mask = self.slots.mask();
-        if supply.is_due() && !self.growth.is_moving() {
-            let (value, drawn) = supply.draw(&mut self.shards[shard % SHARDS].0.lock());
-            drawn.into_iter().for_each(|value| self.slots.prefetch(value >> 1, mask));
-            let issued = self.try_value(value, index, mask, self.epochs.reuse());
-            if let Some(issued) = issued.or_else(|| self.insert_next(index, supply)) {
+        let (moving, reuse) = (self.growth.is_moving(), self.epochs.reuse());
+        for _ in 0..PATIENCE {
+            let value = supply.take().unwrap_or_else(|| self.draw(shard, supply, mask));
+            if moving {
+                self.slots.fetch(value >> 1, mask);
+            }
+            let issued = self.try_value(value, index, mask, reuse);
+            if let Some(issued) = issued {
                 return Ok(issued);
             }
         }
         self.insert_drawn(shard, index)
+    }
+
+    /// Draws a half of the supply, and takes the next value.
+    fn draw(&self, shard: usize, supply: &Supply, mask: Mask) -> u32 {
+        let (value, drawn) = supply.draw(&mut self.shards[shard % SHARDS].0.lock());
+        drawn.into_iter().for_each(|value| self.slots.prefetch(value >> 1, mask));
+        value
     }
 
     /// Takes the slot of a value that is drawn, and drawn again until its slot is free.
@@ -285,7 +299,12 @@ impl TokenTable {
     /// Asks the processor for the slot that the next insert from this supply will try first.
     #[inline(always)]
     pub fn prefetch(&self, supply: &Supply) {
-        self.slots.prefetch(supply.peek() >> 1, self.slots.mask());
+        let (number, mask) = (supply.peek() >> 1, self.slots.mask());
+        self.slots.prefetch(number, mask);
+        if self.growth.is_moving() {
+            // Where a token may have to move from first.
+            self.slots.prefetch(number, mask.half());
+        }
     }
 
     /// Makes a live token dead, and the one it shares its number with, and gives the index they stood for, or `None` if they

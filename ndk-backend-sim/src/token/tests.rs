@@ -252,3 +252,17 @@ fn threads_that_insert_from_supplies_while_the_table_grows_lose_no_token() {
         }
     }
 }
+
+#[test]
+fn values_that_were_drawn_in_advance_are_used_while_tokens_move_too() {
+    let (table, supply) = (table(), Supply::default());
+    let (mut moving, mut used) = (0, 0);
+    for index in 0..100_000 {
+        let next = (!supply.is_due() && table.growth.is_moving()).then(|| supply.peek() >> 1);
+        let issued = table.insert_two(0, index, &supply).unwrap();
+        moving += u32::from(next.is_some());
+        used += u32::from(next == Some(issued.number));
+    }
+    // A value whose slot is taken is not: of a table that has just doubled a quarter of them is.
+    assert!(moving > 10_000 && used > moving / 3 * 2, "{used} of {moving}");
+}
