@@ -1,14 +1,16 @@
 //! A close in the middle of a request that fails, and requests that are given up.
 
+use crate::backend::Hooked;
 use crate::bench::{
-    Bench, Calls, Region, close, closed, created, fast_register, initialise, requested,
+    Bench, Calls, Region, Runner, close, closed, created, fast_register, initialise, new_control,
+    open, requested,
 };
 use crate::operation::End;
 use ndk_core::abi::*;
-use ndk_core::{ErrorKind, Progress, RegionKind};
+use ndk_core::{ErrorKind, Opened, Progress, RegionKind, Std};
 use std::ptr::null_mut;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 #[test]
@@ -142,4 +144,38 @@ fn b9_a_dropped_task_gives_up_however_many_initialisations_wait_behind_it() {
         bench.end();
     });
     thread.expect("a thread").join().expect("every request is given up");
+}
+
+/// Another adapter, which a request's callback closes.
+struct Elsewhere {
+    requests: Calls,
+    other: Mutex<Option<Opened<Hooked, Std>>>,
+}
+
+unsafe extern "system" fn close_another(context: PVOID, status: NTSTATUS) {
+    // SAFETY: the context is an `Elsewhere`, which outlives the request.
+    let elsewhere = unsafe { &*context.cast::<Elsewhere>() };
+    elsewhere.requests.note(status);
+    let other = elsewhere.other.lock().unwrap().take().expect("called once");
+    // What is refused drops the adapter, which is open then.
+    assert!(other.close().is_ok(), "H5: nothing of that adapter is being called");
+}
+
+#[test]
+fn h5_an_adapter_may_be_closed_inside_a_callback_of_another() {
+    let bench = Bench::new();
+    let region = bench.region();
+    let other = open(&new_control(), &Arc::<Runner>::default()).expect("another adapter");
+    let elsewhere = Elsewhere { requests: Calls::default(), other: Mutex::new(Some(other)) };
+    bench.control.initialise.set(End::Hang);
+    let context = (&raw const elsewhere).cast_mut().cast();
+    // SAFETY: the region is not closed before, and the context outlives the request.
+    let progress =
+        unsafe { region.initialize_fast_register(1, true, Some(close_another), context) };
+    assert_eq!(progress.expect("it pends"), Progress::Pending);
+    drop(bench.runner.take());
+    assert_eq!(elsewhere.requests.take(), [STATUS_CANCELLED], "B9");
+    assert!(elsewhere.other.lock().unwrap().is_none(), "H5: the other one is closed");
+    close(region);
+    bench.end();
 }
