@@ -252,8 +252,14 @@ impl Device {
     /// Retires the tokens of a region, of which the local one has this number: they count as one (D4). This is a
     /// sequentially consistent fence.
     #[inline(always)]
-    pub(crate) fn retire_keys(&self, domain: u32, number: u32, keys: impl Fn() -> Keys) {
-        self.tokens.remove_number(domain as usize, number);
+    pub(crate) fn retire_keys(
+        &self,
+        domain: u32,
+        number: u32,
+        supply: &Supply,
+        keys: impl Fn() -> Keys,
+    ) {
+        self.tokens.remove_number(domain as usize, number, supply);
         if self.rotates
             && let Some(remote) = Token::new(keys().remote)
             && self.number(remote) != number
@@ -264,6 +270,11 @@ impl Device {
             let Keys { local, remote } = keys();
             1 + u64::from(remote != 0 && remote != local)
         });
+    }
+
+    /// Nothing more is issued from this supply.
+    pub(crate) fn settle_supply(&self, domain: u32, supply: &Supply) {
+        self.tokens.settle(domain as usize, supply);
     }
 
     /// What a token is in the table.

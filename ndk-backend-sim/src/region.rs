@@ -133,7 +133,7 @@ impl SimRegion {
             self.record.kill();
         } else {
             self.record.kill_before_fence();
-            self.device.retire_keys(self.domain, number, || self.given_out());
+            self.device.retire_keys(self.domain, number, &self.supply, || self.given_out());
             self.number.store(0, Ordering::Relaxed);
             self.give_out(Keys::default(), false);
         }
@@ -268,6 +268,7 @@ impl Drop for SimRegion {
             Some(fast) => fast.stop(self),
             None => self.stop(),
         };
+        self.device.settle_supply(self.domain, &self.supply);
         self.device.quiesce_now(self.index);
         self.device.give_region_back(self.index);
     }

@@ -15,6 +15,7 @@ use chacha20::rand_core::block::Generator;
 use chacha20::variants::Legacy;
 use chacha20::{ChaChaCore, R12};
 
+use super::epoch::Late;
 use super::{EntropyError, SHARDS};
 
 type ChaCha12 = ChaChaCore<R12, Legacy>;
@@ -78,7 +79,7 @@ impl Draws {
     }
 }
 
-/// Values that were drawn and not used yet. It belongs to one region, whose operations take turns; a table's own.
+/// Values that were drawn and not used yet, and removals that were not counted yet. It belongs to one region, whose operations take turns; a table's own.
 ///
 /// It has two halves, of which each is drawn when the other is begun: so the slots of its values can be fetched from memory
 /// long before they are used.
@@ -87,6 +88,8 @@ impl Draws {
 pub struct Supply {
     /// How many are left until it starts from its end; at the start of a half it is that half's turn to be drawn.
     left: AtomicU32,
+    /// The removals of what was inserted from here.
+    pub(super) late: Late,
     values: [AtomicU32; SUPPLY],
 }
 
@@ -98,7 +101,7 @@ const NEW: u32 = 2 * SUPPLY as u32;
 
 impl Default for Supply {
     fn default() -> Self {
-        Self { left: AtomicU32::new(NEW), values: Default::default() }
+        Self { left: AtomicU32::new(NEW), late: Late::default(), values: Default::default() }
     }
 }
 
@@ -107,6 +110,11 @@ impl Supply {
     #[inline(always)]
     pub(super) fn is_due(&self) -> bool {
         (self.left.load(Ordering::Relaxed) as usize).is_multiple_of(HALF)
+    }
+
+    /// Whether it was drawn before, so that what it is of inserts again and again.
+    pub(super) fn is_used(&self) -> bool {
+        self.left.load(Ordering::Relaxed) != NEW
     }
 
     /// The value that comes next, and is not to be told to anybody; where values are due, one that was used.

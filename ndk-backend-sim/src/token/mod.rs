@@ -261,6 +261,9 @@ impl TokenTable {
 
     /// Draws a half of the supply, and takes the next value.
     fn draw(&self, shard: usize, supply: &Supply, mask: Mask) -> u32 {
+        if supply.is_used() {
+            self.epochs.admit(&supply.late);
+        }
         let (value, drawn) = supply.draw(&mut self.shards[shard % SHARDS].0.lock());
         drawn.into_iter().for_each(|value| self.slots.prefetch(value >> 1, mask));
         value
@@ -313,41 +316,20 @@ impl TokenTable {
     ///
     /// A removal that succeeds is a sequentially consistent fence.
     pub fn remove(&self, shard: usize, token: Token) -> Option<u32> {
-        self.remove_number(shard, self.number(token.get()))
+        let removed = self.bury(self.number(token.get()));
+        if removed.is_some() {
+            self.epochs.add(shard % SHARDS, 1);
+        }
+        removed
     }
 
-    /// As [`remove`](Self::remove), of both tokens of a number.
+    /// As [`remove`](Self::remove), of both tokens of a number that was inserted from this supply. The supply is the caller's
+    /// alone during the call.
     #[inline(always)]
-    pub fn remove_number(&self, shard: usize, number: u32) -> Option<u32> {
-        let shard = shard % SHARDS;
-        let slot = self.slots.slot(number, self.slots.mask());
-        let word = slot.load(Ordering::Acquire);
-        if !slot::is_live_as(word, number) {
-            return self.remove_further(shard, number);
-        }
-        let tomb = slot::retired(number, self.epochs.count(shard));
-        if slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed).is_err() {
-            return self.remove_counted(shard, number, tomb);
-        }
-        fence_after_exchange();
-        Some(slot::index(word))
-    }
-
-    /// As `remove`, of a token that is not in its slot yet, or nowhere.
-    #[cold]
-    #[inline(never)]
-    fn remove_further(&self, shard: usize, number: u32) -> Option<u32> {
-        self.slots.find(number)?;
-        self.remove_counted(shard, number, slot::retired(number, self.epochs.count(shard)))
-    }
-
-    /// Goes on with a removal that is counted already, after the slot changed under its hands.
-    #[cold]
-    #[inline(never)]
-    fn remove_counted(&self, shard: usize, number: u32, tomb: u64) -> Option<u32> {
-        let removed = self.bury(number, tomb);
-        if removed.is_none() {
-            self.epochs.uncount(shard);
+    pub fn remove_number(&self, shard: usize, number: u32, supply: &Supply) -> Option<u32> {
+        let removed = self.bury(number);
+        if removed.is_some() {
+            self.epochs.count(shard % SHARDS, &supply.late);
         }
         removed
     }
@@ -355,11 +337,32 @@ impl TokenTable {
     /// As [`remove`](Self::remove), of a token that goes with another one that was just removed: the two count as one
     /// removal (D4).
     pub fn remove_second(&self, token: Token) -> Option<u32> {
-        let number = self.number(token.get());
-        self.bury(number, slot::retired(number, self.epochs.current()))
+        self.bury(self.number(token.get()))
     }
 
-    fn bury(&self, number: u32, tomb: u64) -> Option<u32> {
+    /// Nothing is inserted from this supply any more, nor removed.
+    pub fn settle(&self, shard: usize, supply: &Supply) {
+        self.epochs.settle(shard % SHARDS, &supply.late);
+    }
+
+    #[inline(always)]
+    fn bury(&self, number: u32) -> Option<u32> {
+        let tomb = slot::retired(number, self.epochs.current());
+        let slot = self.slots.slot(number, self.slots.mask());
+        let word = slot.load(Ordering::Acquire);
+        if slot::is_live_as(word, number)
+            && slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        {
+            fence_after_exchange();
+            return Some(slot::index(word));
+        }
+        self.bury_further(number, tomb)
+    }
+
+    /// As `bury`, of a token that is not in its slot yet, or nowhere, or whose slot changes meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn bury_further(&self, number: u32, tomb: u64) -> Option<u32> {
         while let Some((slot, word)) = self.slots.find(number) {
             if slot.compare_exchange(word, tomb, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
                 fence_after_exchange();

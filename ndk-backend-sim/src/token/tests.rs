@@ -231,7 +231,7 @@ fn threads_that_insert_from_supplies_while_the_table_grows_lose_no_token() {
                 for index in (0..EACH).map(|index| part * EACH + index) {
                     let issued = table.insert_two(part as usize, index, &supply).unwrap();
                     if index % 3 == 0 {
-                        let removed = table.remove_number(part as usize, issued.number);
+                        let removed = table.remove_number(part as usize, issued.number, &supply);
                         assert_eq!(removed, Some(index));
                     } else {
                         live.push((issued, index));
