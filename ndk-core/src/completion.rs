@@ -53,6 +53,11 @@ impl<F> Completion<F> {
 }
 
 impl RequestCompletion {
+    /// The addresses of routine and context.
+    pub(crate) fn numbers(self) -> (usize, usize) {
+        (self.routine as usize, self.context.addr())
+    }
+
     pub(crate) fn call<P: Platform>(self, adapter: usize, status: NTSTATUS) {
         debug_assert_ne!(status, STATUS_PENDING);
         let _inside = Inside::<P>::enter(adapter);

@@ -135,6 +135,27 @@ pub(crate) unsafe fn subtract(atomic: *const AtomicU64, by: u64) -> u64 {
     unsafe { (*atomic).fetch_sub(by, Ordering::AcqRel) }
 }
 
+/// Stands between two sequentially consistent accesses to different atomics, of which the first has to come first for
+/// everybody. They do so anyway, but not in a model, which knows them as acquiring and releasing.
+#[inline(always)]
+pub(crate) fn between_seq_cst() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Lets another thread go on, of which something is waited for that it does soon.
+pub(crate) fn yield_now() {
+    #[cfg(loom)]
+    loom::thread::yield_now();
+    #[cfg(all(feature = "std", not(loom)))]
+    {
+        extern crate std;
+        std::thread::yield_now();
+    }
+    #[cfg(not(any(feature = "std", loom)))]
+    core::hint::spin_loop();
+}
+
 const CLOSING: u64 = 1 << 63;
 
 /// A count of who needs an object, and whether it is being closed.

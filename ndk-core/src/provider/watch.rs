@@ -66,6 +66,15 @@ pub enum Event<'e> {
         /// The context, not null.
         context: usize,
     },
+    /// The request that started pends: its routine will be called.
+    Pending {
+        /// What was asked for, in words.
+        call: &'e str,
+        /// The routine's address.
+        routine: usize,
+        /// The context, not null.
+        context: usize,
+    },
     /// A token was asked for that is not there; `closing` where that is because the object is closed, or being closed.
     NoToken {
         /// Whether Close was called.

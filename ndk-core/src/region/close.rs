@@ -10,11 +10,13 @@ use crate::completion::CloseCompletion;
 use crate::contain::contain;
 use crate::domain::Domain;
 use crate::error::Result;
+use crate::executor::{Task, TaskVtable};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event, MrProvider};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, yield_now};
 use core::mem::{ManuallyDrop, MaybeUninit};
-use core::ptr::addr_of_mut;
+use core::ptr::{NonNull, addr_of_mut};
+use core::task::{Context, Poll, Waker};
 
 impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// Closes the region; what is pending is asked to end first. C entry: `NdkCloseMr`, whose statuses it gives.
@@ -34,6 +36,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe {
             match self.start_close(routine, context) {
+                Ok(()) if self.get().word.is_in_entry() => Ok(self.close_behind_entry()),
                 Ok(()) => Ok(self.continue_close()),
                 Err(error) => {
                     self.log_refusal("close", &error);
@@ -66,19 +69,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// # Safety
     /// The caller has started the close and holds the consumer's reference, which this call lets go.
     unsafe fn continue_close(self) -> Progress {
-        // SAFETY: the caller's reference keeps the region until the release.
-        let region = unsafe { self.get() };
-        if region.word.load().refs() > 1 {
-            // SAFETY: as above.
-            let adapter = unsafe { self.adapter() };
-            let cancelled =
-                contain("cancel", self.name(), || adapter.provider().cancel(&region.provider));
-            if cancelled.is_err() {
-                region.word.poison();
-            }
-        }
-        // SAFETY: the consumer's reference.
-        if !unsafe { Word::release(self.word()) } {
+        // SAFETY: the caller's promise.
+        if !unsafe { self.let_consumer_go() } {
             return Progress::Pending;
         }
         // SAFETY: the last reference: slot and region are this call's alone.
@@ -94,7 +86,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Progress::Done
             }
             First::Pending(operation) => {
-                let domain = region.domain;
+                // SAFETY: as above.
+                let domain = unsafe { self.get() }.domain;
                 // The domain's close must not come to run on this entry's stack (H4), so it is kept until the
                 // entry's work is over, whatever the executor does with the task.
                 // SAFETY: the region's reference keeps the domain, then the one taken here.
@@ -106,6 +99,75 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Progress::Pending
             }
         }
+    }
+
+    /// Has what is pending cancelled, and lets the consumer's reference go; true where it was the last.
+    ///
+    /// # Safety
+    /// As for `continue_close`.
+    unsafe fn let_consumer_go(self) -> bool {
+        // SAFETY: the caller's reference keeps the region until the release.
+        let region = unsafe { self.get() };
+        if region.word.load().refs() > 1 {
+            // SAFETY: as above.
+            let adapter = unsafe { self.adapter() };
+            let cancelled =
+                contain("cancel", self.name(), || adapter.provider().cancel(&region.provider));
+            if cancelled.is_err() {
+                region.word.poison();
+            }
+        }
+        // SAFETY: the consumer's reference.
+        unsafe { Word::release(self.word()) }
+    }
+
+    /// An entry of another thread is at work on the region, which a consumer may not know: the close goes on in the executor
+    /// once that is through. It leaves no word that it is, so that it need not ask whether somebody waits for it.
+    ///
+    /// # Safety
+    /// As for `continue_close`.
+    #[cold]
+    unsafe fn close_behind_entry(self) -> Progress {
+        // SAFETY: the region's reference keeps the domain, then the one taken here; the consumer's, which keeps the region,
+        // passes to the task.
+        unsafe {
+            let domain = self.get().domain;
+            domain.as_ref().add_ref();
+            Domain::spawn(domain, Task::new(self.0.cast(), &Self::BEHIND_ENTRY));
+            Domain::release(domain);
+        }
+        Progress::Pending
+    }
+
+    const BEHIND_ENTRY: TaskVtable =
+        TaskVtable { poll: Self::poll_behind_entry, abandon: Self::abandon_behind_entry };
+
+    /// # Safety
+    /// As [`Task::new`] was promised.
+    unsafe fn poll_behind_entry(region: NonNull<()>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = Self(region.cast());
+        // SAFETY: the task has the consumer's reference.
+        unsafe {
+            if this.get().word.is_in_entry() {
+                yield_now();
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if this.let_consumer_go() {
+                this.close_from_entry();
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// What is in its entry does not wait for anything, and is waited for.
+    ///
+    /// # Safety
+    /// As [`Task::new`] was promised.
+    unsafe fn abandon_behind_entry(region: NonNull<()>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // SAFETY: the caller's promise.
+        while unsafe { Self::poll_behind_entry(region, &mut cx) }.is_pending() {}
     }
 
     /// Puts the backend's close into the slot, unpolled; false where that failed, and the close is over.

@@ -92,15 +92,24 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     /// One more window is being bound to the region.
     pub(crate) unsafe fn bind(self) -> Result<()> {
-        // SAFETY: as above.
-        unsafe { self.get() }.word.bind()
+        // SAFETY: as above; a reference that is let go as the last one makes the close due, and this call's to start.
+        unsafe {
+            let word = &self.get().word;
+            word.retain();
+            let bound = word.bind();
+            if bound.is_err() && Word::release(self.word()) {
+                self.close_from_entry();
+            }
+            bound
+        }
     }
 
     /// A window is no longer bound. The region may be gone afterwards: a close that waited for it becomes due.
     pub(crate) unsafe fn unbind(self) {
         // SAFETY: the binding's reference.
         unsafe {
-            if Word::unbind(self.word()) {
+            self.get().word.unbind();
+            if Word::release(self.word()) {
                 self.close_from_entry();
             }
         }

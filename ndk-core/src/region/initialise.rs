@@ -51,12 +51,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // failure further down may be the last that is heard of it.
         let claimed = unsafe {
             self.claim_initialisation(what, routine, context)
-                .inspect_err(|error| self.log_refusal("initialise fast registration", error))?
+                .inspect_err(|error| self.log_refusal(Op::Initialise.name(), error))?
         };
         let Some(done) = claimed else { return Ok(Progress::Pending) };
         // SAFETY: the region is alive; the claim is held, and let go where the watch refuses the request.
         unsafe {
-            if let Err(error) = self.tell_start("initialise fast registration", routine, context) {
+            if let Err(error) = self.tell_start(Op::Initialise.name(), done) {
                 let outcome = Err(error);
                 self.finish_initialise_inline(what, &outcome);
                 return outcome.map(|()| Progress::Done);
@@ -81,7 +81,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             }
             First::Pending(operation) => {
                 // SAFETY: slot and request pass to the task.
-                unsafe { self.pend(Request { kind: Kind::Initialise(done, what), operation }) };
+                unsafe {
+                    self.tell_pending(Op::Initialise.name(), done);
+                    self.pend(Request { kind: Kind::Initialise(done, what), operation });
+                }
                 Ok(Progress::Pending)
             }
         }
@@ -102,18 +105,31 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         region.word.load().admit(Op::Initialise)?;
         // SAFETY: the region is alive.
         unsafe { self.check_initialisation(what.pages)? };
-        loop {
-            match region.word.claim(Op::Initialise)? {
-                Claim::Mine => return Ok(Some(done)),
-                Claim::Queue => {
+        // Before the claim, or the place in the queue, that it is for.
+        region.word.retain();
+        let claimed = loop {
+            match region.word.claim(Op::Initialise) {
+                Ok(Claim::Mine) => break Ok(Some(done)),
+                Ok(Claim::Queue) => {
                     let mut queue = region.queue.lock();
-                    if region.word.join_queue()? {
-                        queue.push_back(QueuedInit { done, what });
-                        return Ok(None);
+                    match region.word.join_queue() {
+                        Ok(true) => {
+                            queue.push_back(QueuedInit { done, what });
+                            break Ok(None);
+                        }
+                        Ok(false) => {}
+                        Err(error) => break Err(error),
                     }
                 }
+                Err(error) => break Err(error),
             }
+        };
+        // SAFETY: the reference of before; with the last one the close is due, and this call's to start.
+        if claimed.is_err() && unsafe { Word::release(self.word()) } {
+            // SAFETY: as said.
+            unsafe { self.close_from_entry() };
         }
+        claimed
     }
 
     /// # Safety
@@ -214,7 +230,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             // SAFETY: the caller's reference.
             Err(error) => unsafe { self.log_failure(Op::Initialise, error) },
         }
-        if region.word.settle_unless_queued(Op::Initialise, from, to) {
+        if region.word.settle_unless_queued(from, to) {
             return None;
         }
         region.word.step(from, to);

@@ -245,7 +245,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe {
             // Each failure has its own way out, so that a success builds no result on the way.
-            let done = match self.accept("register", Op::Register, routine, context) {
+            let done = match self.accept(Op::Register, routine, context) {
                 Ok(done) => done,
                 Err(error) => return tell(Err(error)),
             };
@@ -298,7 +298,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> R {
         // SAFETY: the caller's promises.
         unsafe {
-            let done = match self.accept("deregister", Op::Deregister, routine, context) {
+            let done = match self.accept(Op::Deregister, routine, context) {
                 Ok(done) => done,
                 Err(error) => return tell(Err(error)),
             };

@@ -77,7 +77,6 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     #[inline]
     pub(super) unsafe fn accept(
         self,
-        what: &'static str,
         op: Op,
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
@@ -88,12 +87,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Some(routine) if self.get().word.claim_at_once(op) => {
                     Ok(RequestCompletion::of(routine, context))
                 }
-                _ => self.accept_slowly(what, op, routine, context),
+                _ => self.accept_slowly(op, routine, context),
             }
         }
     }
 
-    /// For what is refused, and a claim that met another thread's.
+    /// For what is watched or refused, and a claim that met another thread's.
     ///
     /// # Safety
     /// As for `accept`.
@@ -101,19 +100,28 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     #[inline(never)]
     unsafe fn accept_slowly(
         self,
-        what: &'static str,
         op: Op,
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
     ) -> Result<RequestCompletion> {
         // SAFETY: the caller's promises.
-        let (region, done) = unsafe { (self.get(), RequestCompletion::new(routine, context)) };
-        let accepted = done.and_then(|done| region.word.claim(op).map(|_| done));
-        // SAFETY: the region is alive.
-        let done = accepted.inspect_err(|error| unsafe { self.log_refusal(what, error) })?;
+        let region = unsafe { self.get() };
+        let done = match routine {
+            // SAFETY: as above.
+            Some(routine) if region.word.claim_watched(op) => unsafe {
+                RequestCompletion::of(routine, context)
+            },
+            _ => {
+                // SAFETY: as above.
+                let done = unsafe { RequestCompletion::new(routine, context) };
+                let accepted = done.and_then(|done| region.word.claim(op).map(|_| done));
+                // SAFETY: the region is alive.
+                accepted.inspect_err(|error| unsafe { self.log_refusal(op.name(), error) })?
+            }
+        };
         // SAFETY: as above; the claim is held, and let go where the watch refuses the request.
         unsafe {
-            match self.tell_start(what, routine, context) {
+            match self.tell_start(op.name(), done) {
                 Ok(()) => Ok(done),
                 Err(error) => self.fail_inline(op, error).map(|_| done),
             }
@@ -174,7 +182,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe {
             match tried {
                 Ok(Polled::Done) => {
-                    self.let_go(op, true);
+                    Word::leave(self.word(), Self::phase_after(op, true));
                     tell(Ok(Progress::Done))
                 }
                 Ok(Polled::Pending) => tell(self.start_future(op, done, make)),
@@ -197,6 +205,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     where
         F: Future<Output = Outcome>,
     {
+        // SAFETY: the claim keeps the region alive.
+        unsafe { self.get() }.word.hold();
         // SAFETY: the claim makes the slot this call's alone.
         match unsafe { self.attempt("a request", Device::Needed, make) } {
             First::Done => {
@@ -208,7 +218,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             First::Failed(error) => unsafe { self.fail_inline(op, error) },
             First::Pending(operation) => {
                 // SAFETY: the claim covers the request cell; it passes to the task.
-                unsafe { self.pend(Request { kind: Kind::new(op, done), operation }) };
+                unsafe {
+                    self.tell_pending(op.name(), done);
+                    self.pend(Request { kind: Kind::new(op, done), operation });
+                }
                 Ok(Progress::Pending)
             }
         }
@@ -294,13 +307,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Safety
     /// The caller has claimed `op`, and the slot is empty.
-    #[inline]
     unsafe fn let_go(self, op: Op, succeeded: bool) {
-        let (from, to) = Self::phases(op, succeeded);
+        let phase = Self::phase_after(op, succeeded);
         // SAFETY: the claim keeps the region alive; then, with the last reference, the close is due, and this call's to
         // start.
         unsafe {
-            if Word::settle_and_release(self.word(), op, from, to) {
+            let word = &self.get().word;
+            if word.is_in_entry() {
+                return Word::leave(self.word(), phase);
+            }
+            word.settle(phase);
+            if Word::release(self.word()) {
                 self.close_from_entry();
             }
         }
@@ -335,14 +352,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
     }
 
-    /// The phase before and after an operation of the conventional kind.
+    /// The phase after an operation of the conventional kind.
     #[inline]
-    pub(super) fn phases(op: Op, succeeded: bool) -> (Phase, Phase) {
-        let from = if op == Op::Register { Phase::Created } else { Phase::Registered };
+    pub(super) fn phase_after(op: Op, succeeded: bool) -> Phase {
         match (op, succeeded) {
-            (_, false) => (from, from),
-            (Op::Register, true) => (from, Phase::Registered),
-            (_, true) => (from, Phase::Created),
+            (Op::Register, true) | (Op::Deregister, false) => Phase::Registered,
+            _ => Phase::Created,
         }
     }
 

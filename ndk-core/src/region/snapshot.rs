@@ -1,4 +1,4 @@
-//! A reading of a region's state word: what it says, and what may start in that state.
+//! A reading of a region's two words: what they say, and what may start in that state.
 
 use crate::error::{Error, ErrorKind, Result};
 use core::fmt;
@@ -23,10 +23,27 @@ pub(crate) enum Op {
     Deregister = 4,
 }
 
+impl Op {
+    /// What was asked for, in words.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Op::None => "nothing",
+            Op::Register => "register",
+            Op::Initialise => "initialise fast registration",
+            Op::Deregister => "deregister",
+        }
+    }
+}
+
+pub(super) const PHASE: u64 = 0xFF;
 pub(super) const OP_SHIFT: u32 = 8;
+pub(super) const OP: u64 = 0b111 << OP_SHIFT;
+/// The operation is at work in its entry, and has no reference.
+pub(super) const IN_ENTRY: u64 = 1 << 11;
 /// Somebody watches: a request never starts at once, so that the way that is taken then can tell.
 pub(super) const WATCHED: u64 = 1 << 15;
 pub(super) const FAST: u64 = 1 << 16;
+/// Of the word that has the life, as the references are.
 pub(super) const CLOSING: u64 = 1 << 17;
 pub(super) const POISONED: u64 = 1 << 18;
 /// Initialisations wait behind the one in progress.
@@ -40,6 +57,8 @@ pub(super) const INVALIDATION: u64 = BIND;
 pub(super) const MAX_INVALIDATIONS: u64 = MAX_BINDS;
 pub(super) const FAST_STATE_SHIFT: u32 = 30;
 pub(super) const REF: u64 = 1 << 32;
+/// Where the word that has the life has its parts. The other one has none there.
+pub(super) const LIFE: u64 = CLOSING | POISONED | !0 << 32;
 
 /// What the requests posted so far made of a region for fast registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +72,7 @@ pub(crate) enum FastState {
     Stale = 2,
 }
 
-/// A reading of the word.
+/// A reading of both words, in one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Snapshot(pub(super) u64);
 
@@ -67,7 +86,7 @@ impl Snapshot {
     }
 
     pub(crate) fn op(self) -> Op {
-        match (self.0 & !WATCHED) >> OP_SHIFT & 0xFF {
+        match (self.0 & OP) >> OP_SHIFT {
             0 => Op::None,
             1 => Op::Register,
             2 => Op::Initialise,
@@ -80,21 +99,6 @@ impl Snapshot {
             0 => FastState::Free,
             1 => FastState::Valid,
             _ => FastState::Stale,
-        }
-    }
-
-    /// Whether `admit` lets the operation start at once, for the two that are frequent: one comparison. Not where somebody
-    /// watches.
-    #[inline]
-    pub(super) fn is_ready_for(self, op: Op) -> bool {
-        const PHASE_AND_OP: u64 = 0xFFFF;
-        const NEVER: u64 = CLOSING | POISONED;
-        match op {
-            Op::Register => self.0 & (PHASE_AND_OP | FAST | NEVER) == Phase::Created as u64,
-            Op::Deregister => {
-                self.0 & (PHASE_AND_OP | (MAX_BINDS * BIND) | NEVER) == Phase::Registered as u64
-            }
-            _ => false,
         }
     }
 
@@ -127,7 +131,7 @@ impl Snapshot {
         self.0 & POISONED != 0
     }
 
-    /// How many need the region: the consumer until it has called Close, and each request in progress until its
+    /// How many need the region: the consumer until it has called Close, and each request that outlasts its entry until its
     /// callback has returned.
     pub(crate) fn refs(self) -> u32 {
         (self.0 >> 32) as u32
@@ -137,11 +141,16 @@ impl Snapshot {
     #[inline]
     pub(crate) fn has_tokens(self) -> bool {
         const NONE: u64 = CLOSING | POISONED | (Op::Deregister as u64) << OP_SHIFT;
-        const PHASE: u64 = 0xFF;
         // The tokens of a registered region stay valid until its deregistration has started; an initialised region
         // keeps its own while another initialisation runs, since the last one committed counts (G3).
         // All of it in one comparison: a phase from Registered to Initialised, and no bit above it.
         (Phase::Registered as u64..=Phase::Initialised as u64).contains(&(self.0 & (NONE | PHASE)))
+    }
+
+    /// Neither closing nor poisoned.
+    #[inline]
+    pub(super) fn is_alive(self) -> bool {
+        self.0 & (CLOSING | POISONED) == 0
     }
 
     /// What every operation asks first: closing (H7), then poisoned (B8).

@@ -163,8 +163,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             // SAFETY: the caller's reference.
             unsafe { self.log_failure(op, error) };
         }
-        let (from, to) = Self::phases(op, outcome.is_ok());
-        region.word.settle(op, from, to);
+        region.word.settle(Self::phase_after(op, outcome.is_ok()));
         None
     }
 }

@@ -1,8 +1,8 @@
 //! What a region tells the adapter's watch, and what becomes of it at its end where there is one.
 
 use super::RegionRef;
-use crate::abi::{NDK_FN_REQUEST_COMPLETION, PVOID};
 use crate::adapter::Kept;
+use crate::completion::RequestCompletion;
 use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event, MrProvider};
@@ -43,20 +43,31 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ///
     /// # Errors
     /// What the watch refuses it with.
-    pub(super) unsafe fn tell_start(
-        self,
-        call: &str,
-        routine: Option<NDK_FN_REQUEST_COMPLETION>,
-        context: PVOID,
-    ) -> Result<()> {
+    pub(super) unsafe fn tell_start(self, call: &str, done: RequestCompletion) -> Result<()> {
         // SAFETY: the impl's promise.
         unsafe {
-            if context.is_null() || !self.get().word.load().is_watched() {
+            if !self.tells_of(done) {
                 return Ok(());
             }
-            let routine = routine.map_or(0, |routine| routine as usize);
-            self.see(Event::Starting { call, routine, context: context.addr() })
+            let (routine, context) = done.numbers();
+            self.see(Event::Starting { call, routine, context })
         }
+    }
+
+    /// The request that was claimed pends, and nobody has it yet but its entry.
+    pub(super) unsafe fn tell_pending(self, call: &str, done: RequestCompletion) {
+        // SAFETY: the impl's promise.
+        unsafe {
+            if self.tells_of(done) {
+                let (routine, context) = done.numbers();
+                let _ = self.see(Event::Pending { call, routine, context });
+            }
+        }
+    }
+
+    unsafe fn tells_of(self, done: RequestCompletion) -> bool {
+        // SAFETY: the impl's promise.
+        done.numbers().1 != 0 && unsafe { self.get() }.word.load().is_watched()
     }
 
     /// A getter has nothing to give.

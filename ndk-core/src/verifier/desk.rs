@@ -1,6 +1,6 @@
 //! One verified adapter's desk: it hears from the framework and from the layer, and writes the findings.
 
-use super::contexts::Contexts;
+use super::contexts::{Context, Contexts};
 use super::mapped::is_beyond_memory;
 use super::objects::Objects;
 use super::origin::Origin;
@@ -20,7 +20,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use slab::Slab;
 
@@ -33,8 +33,8 @@ pub(super) struct Desk {
     adapter: String,
     objects: Mutex<Std, Objects>,
     contexts: Mutex<Std, Contexts>,
-    /// How many contexts there are, so that most requests need not look.
-    in_progress: AtomicU64,
+    /// How many requests those are of, so that where none pends nobody need look.
+    in_progress: AtomicUsize,
     pub(super) tokens: Tokens,
     pub(super) waits: Waits,
     pub(super) shadows: Mutex<Std, Slab<Weak<Shadow>>>,
@@ -50,7 +50,7 @@ impl Desk {
             adapter,
             objects: Mutex::new(Objects::default()),
             contexts: Mutex::new(Contexts::default()),
-            in_progress: AtomicU64::new(0),
+            in_progress: AtomicUsize::new(0),
             tokens: Tokens::new(),
             waits: Waits::new(),
             shadows: Mutex::new(Slab::new()),
@@ -112,26 +112,44 @@ impl Desk {
 
     /// A region's request is over.
     pub(super) fn end_request(&self, id: u64) {
-        if self.in_progress.load(Ordering::Acquire) > 0 && self.contexts.lock().end(id) {
-            self.in_progress.fetch_sub(1, Ordering::AcqRel);
+        if self.in_progress.load(Ordering::Acquire) > 0 {
+            self.with_contexts(|contexts| contexts.end(id));
         }
     }
 
-    fn starting(&self, id: u64, call: &str, context: (usize, usize)) -> Result<()> {
-        if self.verifier.shared_contexts {
+    fn with_contexts<R>(&self, act: impl FnOnce(&mut Contexts) -> R) -> R {
+        let mut contexts = self.contexts.lock();
+        let outcome = act(&mut contexts);
+        self.in_progress.store(contexts.len(), Ordering::Release);
+        outcome
+    }
+
+    /// One that ends in its entry calls nobody back, so that its context is not noted.
+    fn starting(&self, id: u64, call: &str, context: Context) -> Result<()> {
+        if self.in_progress.load(Ordering::Acquire) == 0 {
             return Ok(());
         }
-        let owner = self.contexts.lock().start(id, context);
-        let Some(owner) = owner else {
-            self.in_progress.fetch_add(1, Ordering::AcqRel);
-            return Ok(());
-        };
-        let did = format!(
-            "{call} with the routine and context of a request in progress on {}",
-            self.name_of(owner)
-        );
+        match self.with_contexts(|contexts| contexts.start(id, context)) {
+            Some(owner) => self.refuse("V7", &self.shares_context(id, call, owner)),
+            None => Ok(()),
+        }
+    }
+
+    fn pending(&self, id: u64, call: &str, context: Context) {
+        if self.verifier.shared_contexts {
+            return;
+        }
+        if let Some(owner) = self.with_contexts(|contexts| contexts.pend(id, context)) {
+            self.shares_context(id, call, owner);
+        }
+    }
+
+    fn shares_context(&self, id: u64, call: &str, owner: u64) -> String {
+        let owner = self.name_of(owner);
+        let did =
+            format!("{call} with the routine and context of a request in progress on {owner}");
         self.consumer(vec!["V7"], id, did.clone());
-        self.refuse("V7", &did)
+        did
     }
 
     fn left_open(&self, id: u64, waited: Option<Duration>, closing: bool) -> Result<()> {
@@ -189,6 +207,7 @@ impl Watch for Desk {
             Event::Starting { call, routine, context } => {
                 return self.starting(id, call, (routine, context));
             }
+            Event::Pending { call, routine, context } => self.pending(id, call, (routine, context)),
             Event::NoToken { closing: true } => {
                 self.consumer(vec!["V3", "H7"], id, "its token was asked for after Close".into());
             }

@@ -1,9 +1,10 @@
 //! The close of a region against its requests.
 
 use crate::bench::{Bench, Consumer, Event, Mr, nothing};
-use crate::device::{Device, Pace};
+use crate::device::{Device, Pace, wait_for_work};
 use crate::executors::Threads;
-use crate::explore;
+use crate::{explore, explore_up_to};
+use loom::thread;
 use ndk_core::abi::{NTSTATUS, STATUS_CANCELLED, STATUS_SUCCESS};
 use ndk_core::{Progress, RegionKind};
 use std::sync::Arc;
@@ -84,4 +85,32 @@ fn close_from_the_callback() {
         assert_eq!(bench.consumer.record(), expected);
         bench.end();
     });
+}
+
+/// H1, H2: this thread closes while another one's entry is at work, and hears of the end after it.
+fn close_behind_an_entry(threads: Arc<Threads>) {
+    let bench = Bench::new(Device::with(Pace::AtOnce), threads.lent(), nothing);
+    let mr = bench.region(RegionKind::Conventional);
+    let other = {
+        let consumer = bench.consumer.clone();
+        thread::spawn(move || consumer.register(mr))
+    };
+    wait_for_work();
+    let close = bench.consumer.close(mr);
+    assert_eq!(other.join().unwrap(), Ok(Progress::Done));
+    threads.join();
+    let expected = vec![Event::MrClosed; usize::from(close == Progress::Pending)];
+    assert_eq!(bench.consumer.record(), expected);
+    bench.end_all();
+}
+
+#[test]
+fn close_against_an_entry_at_work() {
+    explore_up_to(3, || close_behind_an_entry(Threads::that_run()));
+}
+
+/// B9: the executor drops the task that waits for the entry.
+#[test]
+fn close_against_an_entry_at_work_where_the_task_is_dropped() {
+    explore_up_to(3, || close_behind_an_entry(Threads::that_drop()));
 }

@@ -61,6 +61,7 @@ fn the_callback_frees_the_region_on_the_stack_of_the_entry() {
 /// C12: of two threads that register one region exactly one succeeds.
 #[test]
 fn of_two_registrations_one_succeeds() {
+    explore(|| two_registrations(Pace::AtOnce));
     explore(|| two_registrations(Pace::Inline));
     explore(|| two_registrations(Pace::Later));
 }
@@ -76,7 +77,7 @@ fn two_registrations(pace: Pace) {
     let results = [bench.consumer.register(mr), other.join().unwrap()];
     threads.join();
     let accepted = match pace {
-        Pace::Inline => Progress::Done,
+        Pace::AtOnce | Pace::Inline => Progress::Done,
         _ => Progress::Pending,
     };
     assert_eq!(results.iter().filter(|&result| *result == Ok(accepted)).count(), 1);
@@ -93,7 +94,7 @@ fn two_registrations(pace: Pace) {
 /// E1: a token that another thread can read has the whole registration behind it.
 #[test]
 fn a_token_against_the_registration_it_comes_from() {
-    for pace in [Pace::Inline, Pace::Later] {
+    for pace in [Pace::AtOnce, Pace::Inline, Pace::Later] {
         explore(move || {
             let threads = Threads::that_run();
             let bench = Bench::new(Device::with(pace), threads.lent(), nothing);
@@ -115,6 +116,7 @@ fn a_token_against_the_registration_it_comes_from() {
 /// did, even before the registration's callback has returned.
 #[test]
 fn a_deregistration_against_a_registration() {
+    explore(|| registration_and_deregistration(Pace::AtOnce));
     explore(|| registration_and_deregistration(Pace::Inline));
     explore_up_to(3, || registration_and_deregistration(Pace::Later));
 }
@@ -131,7 +133,7 @@ fn registration_and_deregistration(pace: Pace) {
     let deregistered = other.join().unwrap();
     threads.join();
     let accepted = match pace {
-        Pace::Inline => Progress::Done,
+        Pace::AtOnce | Pace::Inline => Progress::Done,
         _ => Progress::Pending,
     };
     assert_eq!(registered, Ok(accepted));

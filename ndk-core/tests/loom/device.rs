@@ -18,6 +18,8 @@ use std::collections::VecDeque;
 /// How an operation ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
+    /// At once, without a future.
+    AtOnce,
     /// In the entry.
     Inline,
     /// At its second poll, by which an executor runs it.
@@ -62,6 +64,18 @@ pub(crate) struct Region {
 
 /// A count that loom does not see: it is right in each execution by itself.
 type Plain = std::sync::Arc<std::sync::atomic::AtomicUsize>;
+
+loom::lazy_static! {
+    /// A region is at work on a request, at once.
+    static ref AT_WORK: AtomicBool = AtomicBool::new(false);
+}
+
+/// Waits until the execution's first request that ends at once is at work.
+pub(crate) fn wait_for_work() {
+    while !AT_WORK.load(Ordering::Acquire) {
+        loom::thread::yield_now();
+    }
+}
 
 /// What one operation at a time may change.
 struct Hardware(UnsafeCell<()>);
@@ -112,7 +126,7 @@ impl Region {
     async fn operate(&self, pace: Pace) -> Result<()> {
         self.hardware.change();
         match pace {
-            Pace::Inline => {}
+            Pace::AtOnce | Pace::Inline => {}
             Pace::Later => later().await,
             Pace::Cancelled => {
                 self.cancel.wait().await;
@@ -121,6 +135,14 @@ impl Region {
         }
         self.hardware.change();
         Ok(())
+    }
+
+    fn operate_at_once(&self) -> Option<Result<()>> {
+        let Pace::AtOnce = self.device.requests else { return None };
+        self.hardware.change();
+        AT_WORK.store(true, Ordering::Release);
+        self.hardware.change();
+        Some(Ok(()))
     }
 }
 
@@ -139,6 +161,14 @@ impl MrProvider for Region {
 
     async fn deregister(&self) -> Result<()> {
         self.operate(self.device.requests).await
+    }
+
+    fn register_at_once(&self, _memory: MdlView<'_>, _access: Access) -> Option<Result<()>> {
+        self.operate_at_once()
+    }
+
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        self.operate_at_once()
     }
 
     async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {
