@@ -1,5 +1,8 @@
 //! The checked view over an MDL chain. It never touches the memory that the chain describes.
 
+#[cfg(feature = "std")]
+mod runs;
+
 use crate::abi::{
     MDL, MDL_PAGES_LOCKED, MDL_PARTIAL, MDL_SOURCE_IS_NONPAGED_POOL, PAGE_SHIFT, PAGE_SIZE,
 };
@@ -206,16 +209,21 @@ impl<'a> MdlView<'a> {
     #[inline(always)]
     pub fn copy_frames(&self, into: &mut [usize]) {
         assert_eq!(into.len(), self.page_count(), "one place for each page");
-        // SAFETY: `new` was promised the chain, and an element with bytes has a frame.
-        let (bytes, first) =
+        // SAFETY: `new` was promised the chain.
+        let (bytes, frames) =
             unsafe { (Fields::read(self.head).count, self.head.add(1).cast::<usize>()) };
+        if self.length > bytes {
+            return self.copy_many(into);
+        }
         match into {
-            // SAFETY: as above.
-            [one] if bytes > 0 => *one = unsafe { first.read() },
-            _ => self.copy_many(into),
+            // SAFETY: the first element has all of the bytes, hence all of the frames.
+            [one] => *one = unsafe { frames.read() },
+            // SAFETY: as above, and the chain is not written while the view exists.
+            _ => unsafe { ptr::copy_nonoverlapping(frames, into.as_mut_ptr(), into.len()) },
         }
     }
 
+    #[cold]
     #[inline(never)]
     fn copy_many(&self, into: &mut [usize]) {
         self.frames().copy_to(into);

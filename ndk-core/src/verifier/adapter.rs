@@ -3,8 +3,9 @@
 use super::Verifier;
 use super::desk::Desk;
 use super::desks;
+use super::frames::ranges;
 use super::queue_pair::VerifiedQueuePair;
-use super::region::{VerifiedRegion, ranges};
+use super::region::VerifiedRegion;
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::LocalToken;
 use crate::capabilities::{Capabilities, TokenReuse};
@@ -13,7 +14,6 @@ use crate::mdl::MdlView;
 use crate::provider::{AdapterProvider, Mapping, QueueDepths, RegionKind, Watch};
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 
 /// An adapter under a [`Verifier`]. It is opened and used as the adapter that it was made of.
@@ -108,9 +108,7 @@ impl<A: AdapterProvider> AdapterProvider for Verified<A> {
     async fn build_mapping(&self, memory: MdlView<'_>, pages: &mut [u64]) -> Result<Mapping> {
         let build = self.inner.build_mapping(memory, pages);
         let mapping = self.desk.run(0, "build mapping", build, || ()).await?;
-        let mut frames = Vec::new();
-        ranges(memory, &mut frames);
-        self.desk.mappings.lock().insert(mapping.0, frames);
+        self.desk.mappings.lock().insert(mapping.0, ranges(memory));
         Ok(mapping)
     }
 

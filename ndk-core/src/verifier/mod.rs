@@ -24,6 +24,7 @@ mod adapter;
 mod contexts;
 mod desk;
 mod desks;
+mod frames;
 mod mapped;
 mod name;
 mod objects;

@@ -1,7 +1,8 @@
 //! A verified region.
 
 use super::desk::Desk;
-use super::desks::{overlap, watch_chain};
+use super::desks::watch_chain;
+use super::frames::Frames;
 use super::tokens::{Pair, Wrong};
 use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::{Access, LocalToken, RemoteToken};
@@ -24,8 +25,8 @@ pub(super) struct Shadow {
     id: AtomicU64,
     /// Local and remote token, the halves of a word: those that were noted as the region's.
     tokens: AtomicU64,
-    /// The page frames that the device may reach.
-    frames: Mutex<Std, Vec<Range<usize>>>,
+    /// What the device may reach.
+    frames: Frames,
     /// What the device may reach is no longer the consumer's fault: the region's close has not ended.
     is_leaked: AtomicBool,
     has_chain: AtomicBool,
@@ -38,7 +39,7 @@ impl Shadow {
         Self {
             id: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
-            frames: Mutex::new(Vec::new()),
+            frames: Frames::new(),
             is_leaked: AtomicBool::new(false),
             has_chain: AtomicBool::new(false),
             chain: Mutex::new(None),
@@ -55,7 +56,7 @@ impl Shadow {
     }
 
     pub(super) fn holds(&self, frames: &Range<usize>) -> bool {
-        self.frames.lock().iter().any(|range| overlap(range, frames))
+        self.frames.overlap(frames)
     }
 
     pub(super) fn leak(&self) {
@@ -86,13 +87,15 @@ impl Shadow {
         self.tokens.store(u64::from(local) << 32 | u64::from(remote), Ordering::Relaxed);
     }
 
+    /// By whoever has the region's operation, or posts its fast registration.
     fn take_tokens(&self) -> Pair {
-        let tokens = self.tokens.swap(0, Ordering::Relaxed);
+        let tokens = self.tokens.load(Ordering::Relaxed);
+        self.tokens.store(0, Ordering::Relaxed);
         ((tokens >> 32) as u32, tokens as u32)
     }
 
     fn let_go(&self) {
-        self.frames.lock().clear();
+        self.frames.clear();
     }
 }
 
@@ -101,7 +104,7 @@ struct Trying<'s>(&'s Shadow);
 
 impl<'s> Trying<'s> {
     fn new(shadow: &'s Shadow, memory: MdlView<'_>) -> Self {
-        ranges(memory, &mut shadow.frames.lock());
+        shadow.frames.set(memory);
         Self(shadow)
     }
 
@@ -113,17 +116,6 @@ impl<'s> Trying<'s> {
 impl Drop for Trying<'_> {
     fn drop(&mut self) {
         self.0.let_go();
-    }
-}
-
-/// Adjacent page frames as ranges.
-pub(super) fn ranges(memory: MdlView<'_>, into: &mut Vec<Range<usize>>) {
-    into.clear();
-    for frame in memory.frames() {
-        match into.last_mut() {
-            Some(last) if last.end == frame => last.end += 1,
-            _ => into.push(frame..frame + 1),
-        }
     }
 }
 

@@ -1,0 +1,40 @@
+//! The page-frame numbers of a chain as runs of numbers that follow each other: most chains are one.
+
+use super::MdlView;
+use core::ops::Range;
+
+impl MdlView<'_> {
+    /// Gives the frames as ranges, in order. Two that follow each other may be adjacent, too, where two MDLs meet.
+    pub(crate) fn each_run(&self, mut give: impl FnMut(Range<usize>)) {
+        let mut frames = self.frames();
+        while frames.here > 0 || frames.enter_next() {
+            // SAFETY: the element has so many frames from here on.
+            let (first, count) = unsafe { (frames.at.read(), adjacent(frames.at, frames.here)) };
+            give(first..first.wrapping_add(count));
+            // SAFETY: as above.
+            frames.at = unsafe { frames.at.add(count) };
+            frames.here -= count;
+        }
+    }
+}
+
+/// How many of the numbers at `at` are each one more than the one before, the first included.
+///
+/// # Safety
+/// There are `len` of them, at least one, and nobody writes them.
+unsafe fn adjacent(at: *const usize, len: usize) -> usize {
+    // SAFETY: the caller's promise, here and below, where the index is below `len`.
+    let first = unsafe { at.read() };
+    let mut count = 1;
+    while count < len {
+        // As many again as were found so far, all of them whatever they are, so that the processor compares several at a
+        // time; never more than twice as many as a run has.
+        let end = len.min(2 * count);
+        let differs = |index| unsafe { at.add(index).read() } ^ first.wrapping_add(index);
+        if (count..end).fold(0, |all, index| all | differs(index)) != 0 {
+            return (count..end).find(|&index| differs(index) != 0).unwrap_or(end);
+        }
+        count = end;
+    }
+    count
+}
