@@ -23,14 +23,15 @@ impl MdlView<'_> {
 /// # Safety
 /// There are `len` of them, at least one, and nobody writes them.
 unsafe fn adjacent(at: *const usize, len: usize) -> usize {
-    // SAFETY: the caller's promise, here and below, where the index is below `len`.
+    // SAFETY: the caller's promise.
     let first = unsafe { at.read() };
+    // SAFETY: as above; the index is below `len`.
+    let differs = |index| unsafe { at.add(index).read() } ^ first.wrapping_add(index);
     let mut count = 1;
     while count < len {
         // As many again as were found so far, all of them whatever they are, so that the processor compares several at a
         // time; never more than twice as many as a run has.
         let end = len.min(2 * count);
-        let differs = |index| unsafe { at.add(index).read() } ^ first.wrapping_add(index);
         if (count..end).fold(0, |all, index| all | differs(index)) != 0 {
             return (count..end).find(|&index| differs(index) != 0).unwrap_or(end);
         }
