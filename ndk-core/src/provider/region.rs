@@ -83,6 +83,8 @@ pub trait MrProvider: Send + Sync + Sized + 'static {
     /// `None` where the operation has to wait, or in an implementation that leaves this out: `register` is called then, at
     /// once, and does what is left to do.
     ///
+    /// A Close that comes meanwhile waits until this returns, so that nothing here may wait for one.
+    ///
     /// # Errors
     /// As for `register`.
     #[inline]

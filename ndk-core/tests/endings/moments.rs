@@ -8,6 +8,7 @@ use crate::bench::{
     logged,
 };
 use crate::operation::End;
+use futures_lite::future::block_on;
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, Progress, Result};
 use std::sync::Arc;
@@ -144,7 +145,8 @@ fn b9_a_close_that_panics_in_the_poll_that_a_dropped_task_gets() {
 
 #[test]
 fn h2_a_close_inside_a_request_that_is_answered_at_once_completes_after_it() {
-    for end in [End::Succeed, End::Fail] {
+    // The close waits in the executor for the entry to be through, also where that drops it then (B9).
+    for (end, drops) in [(End::Succeed, false), (End::Fail, false), (End::Succeed, true)] {
         let bench = Bench::new();
         let (subject, closes) = (Subject::new(&bench), Arc::new(Calls::default()));
         let (region, inner) = (subject.region, closes.clone());
@@ -152,6 +154,13 @@ fn h2_a_close_inside_a_request_that_is_answered_at_once_completes_after_it() {
         bench.control.at_once_hook.set(move || close_pends(region, &inner));
         let progress = subject.register();
         assert_eq!(progress.is_ok(), end == End::Succeed);
+        assert_eq!(closes.take(), [], "H2: the close comes last");
+        let waits = bench.runner.take();
+        if drops {
+            drop(waits)
+        } else {
+            block_on(waits)
+        }
         // The region is gone: only what the subject keeps is looked at.
         assert_eq!(subject.calls.take(), [], "B1");
         assert_eq!(closes.take(), [STATUS_SUCCESS], "H2: the close completes once");
