@@ -59,6 +59,8 @@ static NTSTATUS admit(struct soft_domain *domain, ULONG access, UINT32 token, UI
                       ULONG length, struct soft_memory **memory)
 {
     struct soft_region *region;
+    struct soft_window *window;
+    ULONG flags;
 
     if (domain->adapter->is_lost)
         return STATUS_DEVICE_REMOVED;
@@ -67,11 +69,13 @@ static NTSTATUS admit(struct soft_domain *domain, ULONG access, UINT32 token, UI
         return *memory ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER; /* [L2, L5] */
     }
     region = is_peers(access) ? soft_find_remote(domain, token) : find_local(domain, token);
-    if (!region || !may(region->flags, access))
+    window = is_peers(access) ? soft_find_window(domain, token) : NULL;
+    if (!region && !window)
         return STATUS_ACCESS_VIOLATION;
-    if (length && !soft_is_inside(&region->memory, address, length))
+    *memory = region ? &region->memory : &window->memory;
+    flags = region ? region->flags : window->flags;
+    if (!may(flags, access) || (length && !soft_is_inside(*memory, address, length)))
         return STATUS_ACCESS_VIOLATION; /* Nothing is out of bounds of length 0 [F3]. */
-    *memory = &region->memory;
     return STATUS_SUCCESS;
 }
 

@@ -1,7 +1,7 @@
 //! Builds the provider as its author would.
 
 fn main() {
-    const SOURCES: [&str; 10] = [
+    const SOURCES: [&str; 11] = [
         "access.c",
         "adapter.c",
         "chain.c",
@@ -12,6 +12,7 @@ fn main() {
         "mapping.c",
         "region.c",
         "token.c",
+        "window.c",
     ];
     const HEADERS: &str = "../../ndk-capi/include";
     println!("cargo:rerun-if-changed=soft.h");

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The protection domain: what regions are made in. There are no queue pairs and no windows. */
+/* The protection domain: what regions and windows are made in. There are no queue pairs. */
 #include "soft.h"
 
 #include <stdlib.h>
 
-static struct soft_domain *domain_of(NDK_OBJECT_HEADER *object)
+struct soft_domain *soft_domain_of(NDK_OBJECT_HEADER *object)
 {
     bool is_domain = object && object->ObjectType == NdkObjectTypePd;
 
@@ -60,7 +60,7 @@ void soft_domain_rests(struct soft_domain *domain)
 static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETION done,
                                 PVOID context, NDK_MR **out)
 {
-    struct soft_domain *domain = domain_of((NDK_OBJECT_HEADER *)pd);
+    struct soft_domain *domain = soft_domain_of((NDK_OBJECT_HEADER *)pd);
     struct soft_job job = {0};
     NTSTATUS status;
 
@@ -86,7 +86,7 @@ static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETI
 static NTSTATUS NTAPI close_pd(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETION done,
                                PVOID context)
 {
-    struct soft_domain *domain = domain_of(object);
+    struct soft_domain *domain = soft_domain_of(object);
     struct soft_job job = {0};
 
     if (!domain || !done)
@@ -110,7 +110,7 @@ static NTSTATUS NTAPI close_pd(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
 /* For what there is not, and for the questions: the domain is there, and not being closed. */
 static NTSTATUS is_open(NDK_OBJECT_HEADER *object)
 {
-    struct soft_domain *domain = domain_of(object);
+    struct soft_domain *domain = soft_domain_of(object);
 
     if (!domain)
         return STATUS_INVALID_PARAMETER;
@@ -139,13 +139,6 @@ static NTSTATUS there_is_none(NDK_PD *pd)
     NTSTATUS status = is_open((NDK_OBJECT_HEADER *)pd);
 
     return status == STATUS_SUCCESS ? STATUS_NOT_SUPPORTED : status;
-}
-
-static NTSTATUS NTAPI create_mw(NDK_PD *pd, NDK_FN_CREATE_COMPLETION done, PVOID context,
-                                NDK_MW **out)
-{
-    (void)done, (void)context, (void)out;
-    return there_is_none(pd);
 }
 
 static NTSTATUS NTAPI create_srq(NDK_PD *pd, ULONG depth, ULONG elements, ULONG threshold,
@@ -184,7 +177,7 @@ const NDK_PD_DISPATCH soft_domain_table = {
     .NdkClosePd = close_pd,
     .NdkQueryExtension = query_extension,
     .NdkCreateMr = create_mr,
-    .NdkCreateMw = create_mw,
+    .NdkCreateMw = soft_create_mw,
     .NdkCreateSrq = create_srq,
     .NdkCreateQp = create_qp,
     .NdkCreateQpWithSrq = create_qp_with_srq,

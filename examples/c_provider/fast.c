@@ -67,16 +67,24 @@ NTSTATUS NTAPI soft_fast_register(NDK_PD *pd, NDK_MR *mr, ULONG pages,
     return status;
 }
 
+static NTSTATUS end(struct soft_domain *domain, struct soft_region *region)
+{
+    NTSTATUS status = may_change(domain, region, true);
+
+    if (status == STATUS_SUCCESS)
+        soft_shut(region);
+    return status;
+}
+
 NTSTATUS NTAPI soft_invalidate(NDK_PD *pd, NDK_OBJECT_HEADER *object)
 {
     struct soft_domain *domain = (struct soft_domain *)pd;
-    struct soft_region *region = (struct soft_region *)object;
     NTSTATUS status;
 
     pthread_mutex_lock(&domain->adapter->lock);
-    status = may_change(domain, region, true);
-    if (status == STATUS_SUCCESS)
-        soft_shut(region);
+    status = object->ObjectType == NdkObjectTypeMw
+                 ? soft_unbind(domain, (struct soft_window *)object)
+                 : end(domain, (struct soft_region *)object);
     pthread_mutex_unlock(&domain->adapter->lock);
     return status;
 }
@@ -84,14 +92,16 @@ NTSTATUS NTAPI soft_invalidate(NDK_PD *pd, NDK_OBJECT_HEADER *object)
 NTSTATUS soft_invalidate_token(struct soft_domain *domain, UINT32 token)
 {
     struct soft_region *region;
+    struct soft_window *window;
     NTSTATUS status = STATUS_ACCESS_VIOLATION;
 
     pthread_mutex_lock(&domain->adapter->lock);
     region = soft_find_remote(domain, token);
+    window = soft_find_window(domain, token);
     if (region)
-        status = may_change(domain, region, true);
-    if (status == STATUS_SUCCESS)
-        soft_shut(region); /* Before the receive completes [G9]. */
+        status = end(domain, region); /* Before the receive completes [G9]. */
+    else if (window)
+        status = soft_unbind(domain, window);
     pthread_mutex_unlock(&domain->adapter->lock);
     return status;
 }

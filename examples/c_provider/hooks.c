@@ -97,4 +97,5 @@ const NDK_CONFORMANCE_PROVIDER soft_provider = {
     .Access = soft_access,
     .FastRegister = soft_fast_register,
     .Invalidate = soft_invalidate,
+    .Bind = soft_bind,
 };

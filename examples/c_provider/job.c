@@ -13,12 +13,19 @@ struct soft_adapter *soft_inside(void)
 
 static bool is_close(const struct soft_job *job)
 {
-    return job->operation == NDK_CONFORMANCE_CLOSE_PD || job->operation == NDK_CONFORMANCE_CLOSE_MR;
+    return job->operation == NDK_CONFORMANCE_CLOSE_PD || job->operation == NDK_CONFORMANCE_CLOSE_MR ||
+           job->operation == SOFT_CLOSE_MW;
 }
 
 static bool is_held(const struct soft_job *job)
 {
     return !job->is_decided && (job->adapter->held >> job->operation & 1);
+}
+
+static bool is_creation(const struct soft_job *job)
+{
+    return job->operation == NDK_CONFORMANCE_CREATE_PD || job->operation == NDK_CONFORMANCE_CREATE_MR ||
+           job->operation == SOFT_CREATE_MW;
 }
 
 /* The number of what the object has to wait for when it is closed. */
@@ -31,6 +38,8 @@ static ULONG *count_of(struct soft_job *job)
         return &job->region->requests;
     case NDK_CONFORMANCE_CREATE_MR:
     case NDK_CONFORMANCE_CLOSE_MR:
+    case SOFT_CREATE_MW:
+    case SOFT_CLOSE_MW:
         return &job->domain->children;
     default:
         return &job->adapter->children;
@@ -40,10 +49,7 @@ static ULONG *count_of(struct soft_job *job)
 /* Whether the object that counts the job has one child less after it: a creation leaves what it made. */
 static bool leaves(const struct soft_job *job, NTSTATUS status)
 {
-    bool creates = job->operation == NDK_CONFORMANCE_CREATE_PD ||
-                   job->operation == NDK_CONFORMANCE_CREATE_MR;
-
-    return !creates || status != STATUS_SUCCESS;
+    return !is_creation(job) || status != STATUS_SUCCESS;
 }
 
 static NTSTATUS perform(struct soft_job *job)
@@ -54,6 +60,9 @@ static NTSTATUS perform(struct soft_job *job)
         return soft_domain_perform(job);
     case NDK_CONFORMANCE_BUILD_LAM:
         return soft_mapping_perform(job);
+    case SOFT_CREATE_MW:
+    case SOFT_CLOSE_MW:
+        return soft_window_perform(job);
     default:
         return soft_region_perform(job);
     }
@@ -74,6 +83,8 @@ static void leave(struct soft_job *job, NTSTATUS status)
             break;
         case NDK_CONFORMANCE_CREATE_MR:
         case NDK_CONFORMANCE_CLOSE_MR:
+        case SOFT_CREATE_MW:
+        case SOFT_CLOSE_MW:
             soft_domain_rests(job->domain);
             break;
         default:
@@ -89,8 +100,7 @@ static void call(const struct soft_job *job, NTSTATUS status)
     inside = job->adapter;
     if (is_close(job))
         job->done.close(job->context);
-    else if (job->operation == NDK_CONFORMANCE_CREATE_PD ||
-             job->operation == NDK_CONFORMANCE_CREATE_MR)
+    else if (is_creation(job))
         job->done.create(job->context, status, status == STATUS_SUCCESS ? job->made : NULL);
     else
         job->done.request(job->context, status);
@@ -122,6 +132,8 @@ static struct soft_job *keep(const struct soft_job *job)
         kept = &job->region->close;
     else if (job->operation == NDK_CONFORMANCE_CLOSE_PD)
         kept = &job->domain->close;
+    else if (job->operation == SOFT_CLOSE_MW)
+        kept = &job->window->close;
     else
         kept = malloc(sizeof *kept);
     if (kept)

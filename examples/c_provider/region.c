@@ -177,7 +177,7 @@ NTSTATUS soft_region_perform(struct soft_job *job)
 
 void soft_region_rests(struct soft_region *region)
 {
-    if (region->requests == 0 && region->is_waiting) {
+    if (region->requests == 0 && region->windows == 0 && region->is_waiting) {
         region->is_waiting = false;
         soft_queue(&region->close);
     }
@@ -256,6 +256,8 @@ static NTSTATUS NTAPI deregister_mr(NDK_MR *mr, NDK_FN_REQUEST_COMPLETION done, 
     pthread_mutex_lock(&region->adapter->lock);
     job = job_of(region, NDK_CONFORMANCE_DEREGISTER, context);
     status = may_start(region, job.operation);
+    if (status == STATUS_SUCCESS && region->windows)
+        status = STATUS_DEVICE_BUSY; /* [D2] */
     if (status != STATUS_SUCCESS)
         return refuse(region, status);
     job.done.request = done;
@@ -328,7 +330,7 @@ static NTSTATUS NTAPI query_extension(NDK_OBJECT_HEADER *object, GUID *id, NDK_V
     return is_closing ? STATUS_INVALID_DEVICE_STATE : soft_no_extension(object, id, version, out);
 }
 
-/* Requests complete first; then the close, by the last of them [H2]. */
+/* Requests complete first, and windows are unbound; then the close, by the last of them [H2, H3]. */
 static NTSTATUS NTAPI close_mr(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETION done,
                                PVOID context)
 {
@@ -343,7 +345,7 @@ static NTSTATUS NTAPI close_mr(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
     region->is_closing = true;
     job = job_of(region, NDK_CONFORMANCE_CLOSE_MR, context);
     job.done.close = done;
-    if (region->requests == 0)
+    if (region->requests == 0 && region->windows == 0)
         return soft_start(&job, is_slow(region, 0));
     region->close = job;
     region->is_waiting = true;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * A small provider in C: memory regions, and a data path in software in place of a device. It keeps the
- * whole contract of NDK's regions but for queue pairs and windows, of which there are none; the letters
- * and numbers in brackets are its rules.
+ * whole contract of NDK's regions but for queue pairs, of which there are none; the letters and numbers
+ * in brackets are its rules.
  *
  * - chain.c: what an MDL chain may look like, and its page-frame numbers.
  * - token.c: tokens that nobody can guess.
- * - region.c, domain.c, adapter.c: the objects and their tables.
+ * - region.c, window.c, domain.c, adapter.c: the objects and their tables.
  * - mapping.c: logical addresses.
  * - access.c, fast.c: what a queue pair would carry out: accesses, and fast registrations.
  * - job.c: requests that pend, and the thread that finishes them.
@@ -29,18 +29,25 @@
 /* Up to so many pages a registration is done at once; beyond, the adapter's thread does it. */
 #define SOFT_AT_ONCE 4u
 
+/* Operations that the kit has no number for. */
+#define SOFT_CREATE_MW NDK_CONFORMANCE_OPERATIONS
+#define SOFT_CLOSE_MW (NDK_CONFORMANCE_OPERATIONS + 1)
+#define SOFT_OPERATIONS (NDK_CONFORMANCE_OPERATIONS + 2)
+
 struct soft_adapter;
 struct soft_domain;
 struct soft_mapping;
+struct soft_window;
 struct soft_region;
 
 /* A request, from its entry to the return of its completion. */
 struct soft_job {
     struct soft_job *next;
-    ULONG operation; /* NDK_CONFORMANCE_*, for want of other names. */
+    ULONG operation; /* NDK_CONFORMANCE_*, for want of other names, or SOFT_*. */
     struct soft_adapter *adapter;
     struct soft_domain *domain; /* Of what concerns one; likewise below. */
     struct soft_region *region;
+    struct soft_window *window;
     bool waits_for_run; /* The kit decides when it goes on. */
     bool is_decided;    /* Cancelled, or its device is gone: it ends with `status`. */
     NTSTATUS status;    /* With what it ends; a failure that is planned. */
@@ -101,6 +108,7 @@ struct soft_adapter {
     ULONG limit;           /* Of the regions. */
     bool is_lost;
     struct soft_region *all;       /* The regions. */
+    struct soft_window *windows;
     struct soft_mapping *mappings; /* That are not released. */
     UINT64 next_page;              /* Of the next mapping. */
     uint16_t key[22]; /* Of the tokens. */
@@ -108,14 +116,14 @@ struct soft_adapter {
     /* By the kit's hooks. */
     ULONG pace, held, runs;
     bool is_cancellable;
-    NTSTATUS fails[NDK_CONFORMANCE_OPERATIONS];
+    NTSTATUS fails[SOFT_OPERATIONS];
 };
 
 struct soft_domain {
     NDK_PD ndk;
     struct soft_adapter *adapter;
     UINT32 privileged;
-    ULONG children; /* Regions, and those that are being created. */
+    ULONG children; /* Regions and windows, and those that are being created. */
     bool is_closing, is_waiting; /* Waiting: for the last child, with `close`. */
     struct soft_job close;
 };
@@ -130,11 +138,25 @@ struct soft_region {
     bool is_busy;          /* Register or Deregister is in progress. */
     ULONG initialising;
     ULONG requests; /* In progress, until their completions have returned. */
+    ULONG windows;  /* Bound to it. */
     bool is_closing, is_waiting;
     UINT32 local, remote;
     ULONG flags; /* Of the registration. */
     ULONG pages; /* For which there is room among the frames. */
     struct soft_memory memory;
+    struct soft_job close;
+};
+
+struct soft_window {
+    NDK_MW ndk;
+    struct soft_adapter *adapter;
+    struct soft_domain *domain;
+    struct soft_window *next;
+    struct soft_region *region; /* That it is bound to, or null. */
+    bool is_closing;
+    UINT32 remote;
+    ULONG flags;
+    struct soft_memory memory; /* A part of the region's; the frames are the region's. */
     struct soft_job close;
 };
 
@@ -166,6 +188,16 @@ bool soft_is_remote(ULONG flags);
 bool soft_is_in_use(const struct soft_region *region);
 /* No access begins any more, and those at work are over when it returns [D3]. */
 void soft_shut(struct soft_region *region);
+
+/* ---- window.c -------------------------------------------------------------------------------- */
+
+/* The bound window of the domain that a peer's token reaches, or null. The lock is held. */
+struct soft_window *soft_find_window(struct soft_domain *domain, UINT32 token);
+/* As NDK_CONFORMANCE_PROVIDER has it. */
+NTSTATUS NTAPI soft_bind(NDK_PD *pd, NDK_MR *mr, NDK_MW *mw, PVOID base, SIZE_T length, ULONG flags);
+/* Ends a binding, if there is one. The lock is held. */
+NTSTATUS soft_unbind(struct soft_domain *domain, struct soft_window *window);
+NTSTATUS NTAPI soft_create_mw(NDK_PD *pd, NDK_FN_CREATE_COMPLETION done, PVOID context, NDK_MW **out);
 
 /* ---- mapping.c ------------------------------------------------------------------------------- */
 
@@ -219,19 +251,22 @@ void *soft_thread(void *adapter);
  * that it has from then on. */
 NTSTATUS soft_region_perform(struct soft_job *job);
 NTSTATUS soft_domain_perform(struct soft_job *job);
+NTSTATUS soft_window_perform(struct soft_job *job);
 NTSTATUS soft_mapping_perform(struct soft_job *job);
 /* The completion of a request has returned: whoever waits for that may go on. */
 void soft_region_rests(struct soft_region *region);
 void soft_domain_rests(struct soft_domain *domain);
 void soft_adapter_rests(struct soft_adapter *adapter);
 
-/* The adapter, or null for what is none [A6]. */
+/* The object, or null for what is none [A6]. */
 struct soft_adapter *soft_adapter_of(NDK_ADAPTER *ndk);
+struct soft_domain *soft_domain_of(NDK_OBJECT_HEADER *object);
 /* The entry of an object's table that finds no extension [A5]. */
 NTSTATUS NTAPI soft_no_extension(NDK_OBJECT_HEADER *object, GUID *id, NDK_VERSION version,
                                  NDK_EXTENSION_INTERFACE *out);
 
 extern const NDK_MR_DISPATCH soft_region_table;
+extern const NDK_MW_DISPATCH soft_window_table;
 extern const NDK_PD_DISPATCH soft_domain_table;
 
 #endif

@@ -36,7 +36,7 @@ extern "C" {
 /* Accesses to the memory of a domain. A peer's, by a remote token: */
 #define NDK_CONFORMANCE_READ 0
 #define NDK_CONFORMANCE_WRITE 1
-#define NDK_CONFORMANCE_INVALIDATE 2 /* Its send ends a fast registration (G9). No bytes, no address. */
+#define NDK_CONFORMANCE_INVALIDATE 2 /* Its send ends what the token is of (G9). No bytes, no address. */
 /* The domain's own, by a local token, or at a logical address by the privileged one: */
 #define NDK_CONFORMANCE_SOURCE 3       /* A send or a write takes the bytes. */
 #define NDK_CONFORMANCE_READ_SINK 4    /* A read brings them. */
@@ -83,8 +83,11 @@ typedef struct NDK_CONFORMANCE_PROVIDER {
     NTSTATUS(NTAPI *FastRegister)(NDK_PD *domain, NDK_MR *mr, ULONG pages,
                                   const NDK_LOGICAL_ADDRESS *addresses, ULONG fbo, SIZE_T length,
                                   PVOID base, ULONG flags);
-    /* NdkInvalidate, likewise: of a region. */
+    /* NdkInvalidate, likewise: of a region, or a window. */
     NTSTATUS(NTAPI *Invalidate)(NDK_PD *domain, NDK_OBJECT_HEADER *object);
+    /* NdkBind, likewise; with Invalidate only. STATUS_ACCESS_VIOLATION is a completion (F6). */
+    NTSTATUS(NTAPI *Bind)(NDK_PD *domain, NDK_MR *mr, NDK_MW *window, PVOID address, SIZE_T length,
+                          ULONG flags);
 } NDK_CONFORMANCE_PROVIDER;
 
 #ifdef __cplusplus

@@ -26,7 +26,7 @@ pub const CAPABILITIES: Capabilities = Capabilities {
         emulated: false,
         scope: TokenScope::ProtectionDomain,
     }),
-    windows: false,
+    windows: true,
 };
 
 /// The provider with all its hooks, or with those that are left of them.

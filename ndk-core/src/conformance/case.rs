@@ -128,6 +128,8 @@ pub(super) struct Device {
     pub(super) queue_pairs: bool,
     /// Whether they take fast registrations.
     pub(super) fast_requests: bool,
+    /// Whether they bind windows.
+    pub(super) binds: bool,
     /// Whether the kit was given a second adapter to connect this one to.
     pub(super) peer: bool,
     /// Whether domains have a privileged token.

@@ -28,6 +28,8 @@ pub(super) const NO_ACCESS: &str = "the provider gives the kit no hook to access
 /// Why no fast registration is posted.
 pub(super) const NO_FAST_REGISTRATION: &str =
     "the provider gives the kit no hooks for fast registration";
+/// Why no window is bound.
+pub(super) const NO_BIND: &str = "the provider gives the kit no hooks for memory windows";
 /// Why nothing panics.
 pub(super) const NO_PANIC: &str = "code in C does not panic";
 /// Why an executor cannot misbehave.

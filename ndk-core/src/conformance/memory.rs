@@ -108,6 +108,41 @@ impl Memory {
         self.set_start(index, start.addr().wrapping_add_signed(pages * PAGE_SIZE as isize));
     }
 
+    /// Changes how many bytes one MDL describes.
+    pub(super) fn set_count(&self, index: usize, count: ULONG) {
+        // SAFETY: as above.
+        unsafe { addr_of_mut!((*self.element(index)).ByteCount).write(count) };
+    }
+
+    /// Lets one MDL start inside the page before; its bytes are where they were.
+    pub(super) fn start_inside_a_page(&self, index: usize) {
+        let element = self.element(index);
+        // SAFETY: as above.
+        unsafe {
+            let (start, offset) =
+                (addr_of_mut!((*element).StartVa), addr_of_mut!((*element).ByteOffset));
+            start.write(without_provenance_mut(start.read().addr() - 8));
+            offset.write(offset.read() + 8);
+        }
+    }
+
+    /// Moves the start of one MDL to the page before; its bytes are where they were.
+    pub(super) fn offset_by_a_page(&self, index: usize) {
+        let element = self.element(index);
+        self.move_element(index, -1);
+        // SAFETY: as above.
+        unsafe {
+            let offset = addr_of_mut!((*element).ByteOffset);
+            offset.write(offset.read() + PAGE_SIZE as ULONG);
+        }
+    }
+
+    /// Makes one MDL say that it has no room for the numbers of its frames.
+    pub(super) fn cut_short(&self, index: usize) {
+        // SAFETY: as above.
+        unsafe { addr_of_mut!((*self.element(index)).Size).write(size_of::<MDL>() as CSHORT) };
+    }
+
     /// Makes the last MDL lead back to the first.
     pub(super) fn close_loop(&self) {
         let last = self.mdl.elements().last().expect("an element of the chain");

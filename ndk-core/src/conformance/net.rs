@@ -4,9 +4,7 @@
 //! A refused access breaks the connection at both ends (F6), so that whoever expects a refusal here gets a new
 //! connection after it.
 
-use super::case::{Device, fast_registration, mappings};
 use super::env::Env;
-use super::hooks::{NO_ACCESS, NO_FAST_REGISTRATION};
 use super::memory::Memory;
 use super::port::Port;
 use super::route::{Mr, Pd};
@@ -19,49 +17,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
-
-/// Needs queue pairs of the device's own: what is tried is what they do, or the kit has no hook for it.
-pub(super) fn queue_pairs(device: &Device) -> Option<&'static str> {
-    match (device.table_alone, device.queue_pairs) {
-        (true, _) => Some("on a table alone the kit's own queue pairs stand in"),
-        (false, false) => Some("the backend has no queue pairs"),
-        (false, true) => None,
-    }
-}
-
-/// Needs accesses: queue pairs, of which two can be connected, or what stands in for them.
-pub(super) fn wire(device: &Device) -> Option<&'static str> {
-    if device.table_alone {
-        return (!device.queue_pairs).then_some(NO_ACCESS);
-    }
-    let alone = !device.loops_back() && !device.peer;
-    queue_pairs(device).or_else(|| {
-        alone.then_some("the adapter cannot be connected to itself, and the kit has no other")
-    })
-}
-
-/// As [`wire`], by queue pairs of the device's own.
-pub(super) fn own_wire(device: &Device) -> Option<&'static str> {
-    queue_pairs(device).or_else(|| wire(device))
-}
-
-/// Needs fast registration, and what its work requests take.
-pub(super) fn fast_wire(device: &Device) -> Option<&'static str> {
-    let unasked = (!device.fast_requests).then_some(NO_FAST_REGISTRATION);
-    wire(device).or_else(|| fast_registration(device)).or_else(|| mappings(device)).or(unasked)
-}
-
-/// As [`fast_wire`], by queue pairs of the device's own.
-pub(super) fn own_fast_wire(device: &Device) -> Option<&'static str> {
-    queue_pairs(device).or_else(|| fast_wire(device))
-}
-
-/// Needs memory windows.
-pub(super) fn window_wire(device: &Device) -> Option<&'static str> {
-    let unasked = device.table_alone.then_some("the kit has no hooks for memory windows");
-    let none = (!device.capabilities.windows).then_some("the device has no memory windows (K1)");
-    unasked.or_else(|| wire(device)).or(none)
-}
 
 /// The most bytes of one access through a [`Net`].
 pub(super) const SCRATCH: usize = 16 * PAGE_SIZE;

@@ -146,6 +146,7 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
         mappings: false,
         queue_pairs: false,
         fast_requests: kit.opener.fast_registers(),
+        binds: kit.opener.binds(),
         peer: kit.peer.is_some(),
         privileged_token: false,
         table_alone: kit.opener.is_table_alone(),

@@ -67,6 +67,10 @@ pub(super) trait Opener: Send + Sync {
     fn fast_registers(&self) -> bool {
         true
     }
+    /// Whether they bind windows.
+    fn binds(&self) -> bool {
+        true
+    }
 }
 
 /// A close that was refused, with the session as it was.
@@ -256,5 +260,9 @@ impl Opener for Layered {
 
     fn fast_registers(&self) -> bool {
         self.opener.fast_registers()
+    }
+
+    fn binds(&self) -> bool {
+        self.opener.binds()
     }
 }

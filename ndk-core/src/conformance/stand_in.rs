@@ -4,9 +4,10 @@
 
 use super::port::{Port, Waiting, Window};
 use super::route::{Mr, Pd};
+use super::table_window::TableWindow;
 use super::tables::TableProvider;
 use super::ticket::lock;
-use crate::abi::{NDK_LOGICAL_ADDRESS, SIZE_T, ULONG};
+use crate::abi::{NDK_LOGICAL_ADDRESS, NDK_MW, NDK_OBJECT_HEADER, SIZE_T, ULONG};
 use crate::access::{Access, RemoteToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::{Endpoint, FastMemory, RemoteAddress, Sge, WorkCompletion, WorkId, WorkKind};
@@ -83,6 +84,15 @@ fn of_posting(kind: ErrorKind) -> bool {
 /// As `of_posting`, where a region is asked for. Whether one that a hook gives was a completion cannot be told.
 fn of_posting_for_a_region(kind: ErrorKind) -> bool {
     kind != ErrorKind::Cancelled
+}
+
+/// As `of_posting`, of a bind: one beyond its region is a completion.
+fn of_posting_a_bind(kind: ErrorKind) -> bool {
+    of_posting_for_a_region(kind) && kind != ErrorKind::AccessViolation
+}
+
+fn table_window(window: &dyn Window) -> *mut NDK_MW {
+    window.as_any().downcast_ref::<TableWindow>().expect("a window of the provider's").0
 }
 
 fn length(local: &[Sge]) -> usize {
@@ -193,6 +203,14 @@ impl End {
         Ok(())
     }
 
+    fn invalidate(&self, context: u64, object: *mut NDK_OBJECT_HEADER) -> Result<()> {
+        let invalidate = self.provider.invalidate.expect("the case needs it");
+        self.request(context, WorkKind::Invalidate, of_posting_for_a_region, |_| {
+            let status = unsafe { invalidate(self.domain.0, object) };
+            Error::check(status, "Invalidate of the provider").map(|()| 0)
+        })
+    }
+
     /// A message has come from the other end.
     fn take(&self, bytes: &mut [u8], invalidate: Option<RemoteToken>) -> Result<()> {
         let receive = lock(&self.state).receives.pop_front();
@@ -298,19 +316,29 @@ impl Port for StandIn {
     }
 
     unsafe fn invalidate(&self, context: u64, mr: Mr) -> Result<()> {
-        let invalidate = self.0.provider.invalidate.expect("the case needs it");
-        self.0.request(context, WorkKind::Invalidate, of_posting_for_a_region, |_| {
-            let status = unsafe { invalidate(self.0.domain.0, mr.0.cast()) };
-            Error::check(status, "Invalidate of the provider").map(|()| 0)
+        self.0.invalidate(context, mr.0.cast())
+    }
+
+    unsafe fn bind(
+        &self,
+        context: u64,
+        mr: Mr,
+        window: &dyn Window,
+        (address, length): (u64, u64),
+        access: Access,
+    ) -> Result<()> {
+        let bind = self.0.provider.bind.expect("the case needs it");
+        self.0.request(context, WorkKind::Bind, of_posting_a_bind, |_| {
+            let (domain, window) = (self.0.domain.0, table_window(window));
+            let first = without_provenance_mut(address as usize);
+            let length = length as SIZE_T;
+            let status = unsafe { bind(domain, mr.0, window, first, length, access.flags()) };
+            Error::check(status, "Bind of the provider").map(|()| 0)
         })
     }
 
-    unsafe fn bind(&self, _: u64, _: Mr, _: &dyn Window, _: (u64, u64), _: Access) -> Result<()> {
-        Err(ErrorKind::NotSupported.into())
-    }
-
-    fn invalidate_window(&self, _: u64, _: &dyn Window) -> Result<()> {
-        Err(ErrorKind::NotSupported.into())
+    fn invalidate_window(&self, context: u64, window: &dyn Window) -> Result<()> {
+        self.0.invalidate(context, table_window(window).cast())
     }
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {

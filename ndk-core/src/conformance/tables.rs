@@ -12,9 +12,10 @@ use super::route::{Adapter, Pd, Raw, Route};
 use super::session::{Opener, Path, Refused, Session, Setup};
 use super::stand_in::StandIn;
 use super::table::{Table, entry};
+use super::table_window;
 use crate::abi::{
-    BOOLEAN, NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_LOGICAL_ADDRESS, NDK_MR, NDK_OBJECT_HEADER, NDK_PD,
-    NDK_VERSION, NTSTATUS, PVOID, SIZE_T, STATUS_SUCCESS, UINT32, UINT64, ULONG,
+    BOOLEAN, NDK_ADAPTER, NDK_ADAPTER_INFO, NDK_LOGICAL_ADDRESS, NDK_MR, NDK_MW, NDK_OBJECT_HEADER,
+    NDK_PD, NDK_VERSION, NTSTATUS, PVOID, SIZE_T, STATUS_SUCCESS, UINT32, UINT64, ULONG,
 };
 use crate::capabilities::Capabilities;
 use crate::consumer;
@@ -56,6 +57,8 @@ pub struct TableProvider {
     /// Ends a fast registration.
     pub invalidate:
         Option<unsafe extern "system" fn(*mut NDK_PD, *mut NDK_OBJECT_HEADER) -> NTSTATUS>,
+    /// Binds a window.
+    pub bind: Option<BindHook>,
 }
 
 /// The type of [`TableProvider::access`]: domain, `NDK_CONFORMANCE_READ` and so on, token, address, length, bytes.
@@ -71,6 +74,16 @@ pub type FastRegisterHook = unsafe extern "system" fn(
     ULONG,
     SIZE_T,
     PVOID,
+    ULONG,
+) -> NTSTATUS;
+
+/// The type of [`TableProvider::bind`]: domain, region, window, and the arguments of `NdkBind`.
+pub type BindHook = unsafe extern "system" fn(
+    *mut NDK_PD,
+    *mut NDK_MR,
+    *mut NDK_MW,
+    PVOID,
+    SIZE_T,
     ULONG,
 ) -> NTSTATUS;
 
@@ -93,6 +106,7 @@ impl TableProvider {
             access: None,
             fast_register: None,
             invalidate: None,
+            bind: None,
         }
     }
 }
@@ -167,6 +181,10 @@ impl Opener for Tables {
     fn fast_registers(&self) -> bool {
         self.provider.fast_register.is_some() && self.provider.invalidate.is_some()
     }
+
+    fn binds(&self) -> bool {
+        self.provider.bind.is_some() && self.provider.invalidate.is_some()
+    }
 }
 
 /// A queue pair that stands in for the provider's.
@@ -178,10 +196,6 @@ unsafe fn port(provider: TableProvider, pd: Pd) -> Waiting<'static, Result<Box<d
     // SAFETY: the caller's promise.
     let stand_in = || unsafe { Box::new(StandIn::new(provider, pd)) as Box<dyn Port> };
     Box::pin(ready(provider.access.map(|_| stand_in()).ok_or_else(without)))
-}
-
-fn no_window() -> Waiting<'static, Result<Box<dyn Window>>> {
-    Box::pin(ready(Err(Error::new(ErrorKind::NotSupported, "the hooks know no windows"))))
 }
 
 /// Closes an adapter with nothing open, which is not to wait.
@@ -230,8 +244,9 @@ impl Session for Bare {
         unsafe { port(self.provider, pd) }
     }
 
-    unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
-        no_window()
+    unsafe fn create_window(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+        // SAFETY: the caller's promise.
+        unsafe { table_window::create(pd) }
     }
 
     fn try_close(self: Box<Self>) -> Result<(), Refused> {
@@ -287,8 +302,9 @@ impl Session for Safe {
         unsafe { port(self.provider, pd) }
     }
 
-    unsafe fn create_window(&self, _: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
-        no_window()
+    unsafe fn create_window(&self, pd: Pd) -> Waiting<'static, Result<Box<dyn Window>>> {
+        // SAFETY: the caller's promise.
+        unsafe { table_window::create(pd) }
     }
 
     fn try_close(self: Box<Self>) -> Result<(), Refused> {

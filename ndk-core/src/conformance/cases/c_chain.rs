@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("C4", "wrong_order", wrong_order).raw(CHAIN),
     Case::new("C4", "hole_beyond_length", hole_beyond_length).raw(CHAIN),
     Case::new("C4", "loop", endless).raw(CHAIN),
+    Case::new("C4", "malformed", malformed).raw(CHAIN),
     Case::new("C5", "beyond_chain", beyond_chain),
     Case::new("C6", "length_zero", length_zero),
     Case::new("C6", "null_chain", null_chain).raw(NULL),
@@ -93,6 +94,30 @@ fn joint_of_two_frames(env: &mut Env) {
     refused(env, mr, memory.all(REMOTE));
     refused(env, mr, memory.first(101, REMOTE));
     works(env, mr, memory.first(100, REMOTE));
+}
+
+/// An MDL that is none by itself, at the head of a chain or behind: it starts inside a page, its offset is not inside one,
+/// or it has no room for its frames. Nothing else is wrong with it.
+fn malformed(env: &mut Env) {
+    const COUNT: usize = 100;
+    let mr = env.region();
+    let pages = 2 * PAGE_SIZE;
+    for index in [0, 1] {
+        for change in [Memory::start_inside_a_page, Memory::offset_by_a_page, Memory::cut_short] {
+            let memory = Memory::shaped(2 * pages, 0, |builder, buffer| {
+                builder.buffer(buffer).at_most(pages)
+            });
+            let memory = env.keep(memory);
+            memory.set_count(index, COUNT as ULONG);
+            let before = index * pages;
+            works(env, mr, memory.first(before + COUNT, REMOTE));
+            change(&memory, index);
+            refused(env, mr, memory.first(before + COUNT, REMOTE));
+            if before > 0 {
+                works(env, mr, memory.first(before, REMOTE));
+            }
+        }
+    }
 }
 
 fn empty_elements(env: &mut Env) {

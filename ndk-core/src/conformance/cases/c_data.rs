@@ -6,7 +6,8 @@ use super::super::case::{
 };
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, element, remote, wire};
+use super::super::needs::wire;
+use super::super::net::{Net, Registered, element, remote};
 use super::c::unions;
 use super::f::ALL;
 use super::f_rights::{lets_read, lets_write};

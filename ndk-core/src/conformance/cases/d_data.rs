@@ -3,7 +3,8 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, next_context, wire};
+use super::super::needs::wire;
+use super::super::net::{Net, Registered, next_context};
 use super::super::port::Port;
 use super::f::ALL;
 use super::f_rights::lets_read;

@@ -3,7 +3,8 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, element, fast_wire, next_context, remote, wire};
+use super::super::needs::{fast_wire, wire};
+use super::super::net::{Net, Registered, element, next_context, remote};
 use super::f::ALL;
 use super::f_rights::{lets_read, lets_write};
 use super::fast::{post, read_write};

@@ -3,7 +3,8 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, fast_wire, next_context, own_fast_wire, own_wire, wire};
+use super::super::needs::{fast_wire, own_fast_wire, own_wire, wire};
+use super::super::net::{Net, Registered, next_context};
 use super::super::port::Port;
 use super::fast::{Fast, post, read_write};
 use crate::abi::*;

@@ -3,7 +3,8 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, next_context, wire};
+use super::super::needs::wire;
+use super::super::net::{Net, next_context};
 use super::c::{is_remote, unions};
 use super::f::ALL;
 use crate::abi::*;

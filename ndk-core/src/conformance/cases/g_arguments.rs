@@ -3,7 +3,8 @@
 use super::super::case::Case;
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, fast_wire, next_context, own_fast_wire};
+use super::super::needs::{fast_wire, own_fast_wire};
+use super::super::net::{Net, next_context};
 use super::fast::{Fast, post, read_write};
 use crate::abi::*;
 use crate::access::Access;
@@ -45,9 +46,11 @@ fn illegal(env: &mut Env) {
     let pages = good.pages;
     let three = [pages[0], pages[1], pages[1]];
     let unaligned = [pages[0], pages[1] + 8];
+    // The page from there on is inside the mapping.
+    let unaligned_inside = [pages[0] + 8, pages[0]];
     let base = good.base;
     let bad = |memory| fast.refuses(env, port, memory, read_write(), ErrorKind::InvalidParameter);
-    for pages in [&[][..], &three, &unaligned] {
+    for pages in [&[][..], &three, &unaligned, &unaligned_inside] {
         bad(FastMemory { pages, ..good });
     }
     // The offset of the first byte: not inside a page, or another one than the base address has.
@@ -61,6 +64,7 @@ fn illegal(env: &mut Env) {
     }
     bad(FastMemory { first_byte: 1, base: base + 1, length: 2 * PAGE, ..good });
     bad(FastMemory { pages: &pages[..1], length: PAGE + 1, ..good });
+    bad(FastMemory { pages: &[], first_byte: 1, base: base + 1, length: 1 });
     bad(FastMemory { base: !0xfff, length: PAGE + 1, ..good });
     // Nothing of all that has changed the region.
     let target = fast.register(env, port);

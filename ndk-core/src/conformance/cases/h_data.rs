@@ -3,7 +3,8 @@
 use super::super::case::Case;
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, fast_wire, wire};
+use super::super::needs::{fast_wire, wire};
+use super::super::net::Net;
 use super::f::ALL;
 use crate::abi::*;
 use crate::error::{ErrorKind, Result};

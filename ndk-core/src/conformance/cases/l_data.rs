@@ -3,7 +3,8 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::net::{Net, element, fast_wire, next_context, queue_pairs, wire};
+use super::super::needs::{fast_wire, queue_pairs, wire};
+use super::super::net::{Net, element, next_context};
 use super::super::route::Pd;
 use super::f::ALL;
 use super::fast::{Mapped, read_write};

@@ -1,10 +1,11 @@
 //! Memory windows: what a bound one does to its region (D2, H3), and what it lets a peer reach (F1, F4).
 
-use super::super::case::{Case, Device, ruled_out::CLOSED};
+use super::super::case::{Case, Device, framework, ruled_out::CLOSED};
 use super::super::env::Env;
 use super::super::logs;
 use super::super::memory::Memory;
-use super::super::net::{Net, Registered, next_context, window_wire};
+use super::super::needs::{own_window_wire, window_wire};
+use super::super::net::{Net, Registered, next_context};
 use super::super::outcome::Status;
 use super::super::port::{Port, Window};
 use super::super::route::Pd;
@@ -21,10 +22,10 @@ pub(super) const CASES: &[Case] = &[
     Case::new("D2", "until_the_last_window", until_the_last_window).needs(window_wire),
     Case::new("D2", "until_invalidated_by_peer", until_invalidated_by_peer)
         .between()
-        .needs(window_wire),
+        .needs(own_window_wire),
     Case::new("D2", "names_in_the_log", names_in_the_log).needs(log_is_heard),
-    Case::new("D2", "flushed_bind", flushed_bind).needs(window_wire),
-    Case::new("D2", "flushed_invalidation", flushed_invalidation).needs(window_wire),
+    Case::new("D2", "flushed_bind", flushed_bind).needs(own_window_wire),
+    Case::new("D2", "flushed_invalidation", flushed_invalidation).needs(own_window_wire),
     Case::new("D2", "refused_bind", refused_bind).needs(window_wire),
     Case::new("F1", "bounds_of_a_window", bounds_of_a_window).between().needs(window_wire),
     Case::new("F4", "rights_of_a_window", rights_of_a_window).between().needs(window_wire),
@@ -36,7 +37,8 @@ pub(super) const CASES: &[Case] = &[
 
 fn log_is_heard(device: &Device) -> Option<&'static str> {
     let unheard = (!logs::is_heard()).then_some("the program has a logger of its own");
-    window_wire(device).or(unheard)
+    // What a table's provider says, it says elsewhere.
+    framework(device).or_else(|| window_wire(device)).or(unheard)
 }
 
 impl Env {
