@@ -6,7 +6,7 @@ use crate::list::{Change, Planted, error};
 const SLOW: Change = (
     "access.c",
     "        memcpy(is_read",
-    "        nanosleep(&(struct timespec){0, 1000000}, NULL);\n        memcpy(is_read",
+    "        nanosleep(&(struct timespec){0, 200000}, NULL);\n        memcpy(is_read",
 );
 const CLOCK: Change = (
     "access.c",

@@ -58,9 +58,16 @@ struct Busy<'a> {
     writes: bool,
     /// How many have succeeded.
     succeeded: AtomicUsize,
+    /// How many may.
+    most: AtomicUsize,
 }
 
-impl Busy<'_> {
+impl<'a> Busy<'a> {
+    fn new(port: &'a dyn Port, elements: Vec<Sge>, to: RemoteAddress, writes: bool) -> Self {
+        let (succeeded, most) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+        Self { port, elements, to, writes, succeeded, most }
+    }
+
     /// Gives every completion, in their order, and checks that each request has one.
     fn run(&self, mut seen: impl FnMut(&WorkCompletion, usize)) -> Vec<WorkCompletion> {
         let (first, mut posted, mut ended) = (next_context(), 0, Vec::<WorkCompletion>::new());
@@ -88,8 +95,21 @@ impl Busy<'_> {
             seen(&completion, place);
             broken |= completion.result.is_err();
             self.succeeded.fetch_add(usize::from(completion.result.is_ok()), Ordering::Relaxed);
+            let [succeeded, most] =
+                [&self.succeeded, &self.most].map(|count| count.load(Ordering::Relaxed));
+            assert!(succeeded <= most, "D3: a request that was posted after the completion");
             ended.push(completion);
         }
+    }
+
+    /// The deregistration has completed: no request succeeds any more but those that were posted before. A write whose
+    /// completion says only that the bytes are on their way may (K1).
+    fn is_over(&self, device: &Device) {
+        if self.writes && device.capabilities.refusal == Refusal::ConnectionLoss {
+            return;
+        }
+        let succeeded = self.succeeded.load(Ordering::Relaxed);
+        self.most.store(succeeded + DEPTH, Ordering::Relaxed);
     }
 
     /// Waits until some requests have got through.
@@ -132,11 +152,12 @@ fn against_a_writer(env: &mut Env) {
         let elements = (0..DEPTH).map(|place| net.scratch.element(place, LENGTH)).collect();
         let port = &*net.link.peer;
         let to = target.at(0);
-        let busy = Busy { port, elements, to, writes: true, succeeded: AtomicUsize::new(0) };
+        let busy = Busy::new(port, elements, to, true);
         thread::scope(|scope| {
             let writer = scope.spawn(|| busy.run(|_, _| {}));
             busy.is_under_way();
             env.deregister(target.mr).success();
+            busy.is_over(&env.device);
             let then = memory.buffer.to_vec();
             let ended = writer.join().expect("the writer");
             assert!(memory.buffer.to_vec() == then, "D3: bytes changed after the completion");
@@ -169,7 +190,7 @@ fn reader<const EACH: usize>(env: &mut Env) {
         let elements = (0..DEPTH).map(|place| net.scratch.element(part(place), EACH)).collect();
         let (port, scratch) = (&*net.link.peer, &net.scratch.memory.buffer);
         let to = target.at(0);
-        let busy = Busy { port, elements, to, writes: false, succeeded: AtomicUsize::new(0) };
+        let busy = Busy::new(port, elements, to, false);
         thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 busy.run(|completion, place| {
@@ -181,6 +202,7 @@ fn reader<const EACH: usize>(env: &mut Env) {
             });
             busy.is_under_way();
             env.deregister(target.mr).success();
+            busy.is_over(&env.device);
             memory.buffer.write(0, &[SECRET; EACH]).expect("it fits");
             in_order(&env.device, &reader.join().expect("the reader"));
         });
