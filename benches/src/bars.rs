@@ -145,10 +145,12 @@ const ACCESS: &str = "the access alone: what the simulator does of a peer's writ
 
 /// As above.
 const REQUEST: &str = "the whole request: the access alone, and beside it the check of the source, the posting, and a \
-    completion that is added and polled. The limit is that of the access alone, for which it was \
-    set. Four atomic operations, of about 20 cycles each, take longer than ten copies of 64 \
-    bytes: the queue pair's lock and its release, the completion that is added and taken. Without \
-    them a queue pair would be one thread's. None of it depends on the size.";
+    completion that is added and polled. The limit was set for the access alone. Four atomic \
+    operations, of about 20 cycles each, take longer than ten copies of 64 bytes: the queue pair's \
+    lock and its release, the completion that is added and taken; the rest nearly as long again. \
+    None of it depends on the size. Without the first two a queue pair would be one thread's. \
+    The completion could be added under the lock without an operation of its own, if every \
+    backend answered for that; it is also what orders it before the look at who waits.";
 
 /// All of them, in the order of the page.
 pub const ALL: [Bar; 25] = [
@@ -237,9 +239,14 @@ pub const ALL: [Bar; 25] = [
         limit: Limit::AtMost(1.2),
         unit: Unit::Times,
         figure: churn,
-        note: "a random region is out of every cache. The twin touches two places, its region and \
-               its slot; here it is the region, the simulator's record, the slot of the old token \
-               and that of the new one, which cannot be known before.",
+        note: "a random region is out of every cache, and what is reached by an address that comes from \
+               memory waits for that first. The twin touches its region, then its slot, which it gives \
+               back and takes again. Here it is the region, then at the same time the simulator's \
+               record, the slot of the old token and that of the new one: drawn at random (E5) and \
+               kept away from the old one (D4), it is elsewhere. Kept: the region's lines are asked for \
+               as the call begins, the new slot when the deregistration does. Tried: larger pages for \
+               the token table make no difference, since most pages are the regions' own; where the C \
+               library takes larger pages for everything, it takes a quarter less.",
     },
     Bar {
         what: "throughput of two threads in two domains over one thread",
@@ -340,12 +347,13 @@ pub const ALL: [Bar; 25] = [
 ];
 
 /// Instructions that no change may exceed: what was counted, and some room for what a compiler does differently.
-pub const BOUNDS: [(&str, &str, f64); 7] = [
+pub const BOUNDS: [(&str, &str, f64); 8] = [
     ("pair/1", STATIC, 480.0),
     ("pair/1", BOXED, 570.0),
     ("pair/1", VERIFIED, 1550.0),
     ("pair/1", VERIFIED_BOXED, 1700.0),
     ("tokens/local", STATIC, 40.0),
-    ("data/64", WRITE, 450.0),
+    ("data/64", WRITE_ALONE, 115.0),
+    ("data/64", WRITE, 350.0),
     ("create/close", STATIC, 1080.0),
 ];
