@@ -244,9 +244,10 @@ pub const ALL: [Bar; 25] = [
                back and takes again. Here it is the region, then at the same time the simulator's \
                record, the slot of the old token and that of the new one: drawn at random (E5) and \
                kept away from the old one (D4), it is elsewhere. Kept: the region's lines are asked for \
-               as the call begins, the new slot when the deregistration does. Tried: larger pages for \
-               the token table make no difference, since most pages are the regions' own; where the C \
-               library takes larger pages for everything, it takes a quarter less.",
+               as the call begins, the new slot when the deregistration does. Tried, and without a \
+               difference: another line of the region, the slot of the value after the next, larger \
+               pages for the token table, since most pages are the regions' own; where the C library \
+               takes larger pages for everything, a pair takes a quarter less.",
     },
     Bar {
         what: "throughput of two threads in two domains over one thread",
