@@ -128,11 +128,13 @@ impl Epochs {
 
     /// Counts what one has not counted yet, and takes back that it may count late.
     pub(super) fn settle(&self, shard: usize, late: &Late) {
-        let uncounted = late.uncounted.swap(0, Ordering::Relaxed);
+        let uncounted = late.uncounted.load(Ordering::Relaxed);
         if uncounted != 0 {
+            late.uncounted.store(0, Ordering::Relaxed);
             self.add(shard, uncounted.into());
         }
-        if late.together.swap(0, Ordering::Relaxed) != 0 {
+        if late.together.load(Ordering::Relaxed) != 0 {
+            late.together.store(0, Ordering::Relaxed);
             self.late.fetch_add(1, Ordering::Relaxed);
         }
     }
