@@ -1,8 +1,8 @@
 //! The exported functions, called as C calls them: what they refuse, and what they leave as it was.
 
 use ndk_core::abi::{
-    MDL, NDIS_STATUS_BAD_VERSION, NDK_ADAPTER, NDK_VERSION, NTSTATUS, STATUS_INVALID_DEVICE_STATE,
-    STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
+    MDL, NDIS_STATUS_BAD_VERSION, NDK_ADAPTER, NDK_OBJECT_HEADER, NDK_VERSION, NTSTATUS, PVOID,
+    STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS,
 };
 use ndkmr::*;
 use proptest::prelude::*;
@@ -128,6 +128,53 @@ fn of_several_threads_that_close_an_adapter_one_does() {
             [STATUS_SUCCESS, STATUS_INVALID_PARAMETER, STATUS_INVALID_DEVICE_STATE].contains(status)
         }));
     }
+}
+
+unsafe extern "system" fn created(_: PVOID, _: NTSTATUS, _: *mut NDK_OBJECT_HEADER) {
+    panic!("B1: the simulator creates inline");
+}
+
+unsafe extern "system" fn closed(_: PVOID) {
+    panic!("B1: the simulator closes inline");
+}
+
+#[test]
+fn while_an_adapter_is_being_closed_it_is_asked_in_vain() {
+    let adapter = open(c"verify+sim").unwrap();
+    let mut pd = null_mut();
+    // SAFETY: the adapter is open.
+    let status = unsafe {
+        let create = (*(*adapter).Dispatch).NdkCreatePd.expect("an entry");
+        create(adapter, Some(created), null_mut(), &mut pd)
+    };
+    assert_eq!(status, STATUS_SUCCESS);
+    let (mut consumer, mut provider) = (usize::MAX, usize::MAX);
+    // SAFETY: the out pointers are null or valid.
+    let mut count = || unsafe { ndkmr_count_findings(adapter, &mut consumer, &mut provider) };
+    assert_eq!(count(), STATUS_SUCCESS);
+    // SAFETY: as above.
+    assert_eq!(unsafe { ndkmr_count_findings(adapter, null_mut(), null_mut()) }, STATUS_SUCCESS);
+    std::thread::scope(|scope| {
+        let address = adapter.expose_provenance();
+        let closing = scope.spawn(move || close(std::ptr::with_exposed_provenance_mut(address)));
+        // The close waits for the domain.
+        while count() == STATUS_SUCCESS {
+            std::thread::yield_now();
+        }
+        assert_eq!(count(), STATUS_INVALID_DEVICE_STATE, "H7");
+        assert!(last_error().contains("another thread is closing"), "{}", last_error());
+        assert_eq!(close(adapter), STATUS_INVALID_DEVICE_STATE, "H7");
+        // SAFETY: the domain is open.
+        let status = unsafe {
+            let close = (*(*pd).Dispatch).NdkClosePd.expect("an entry");
+            close(pd.cast(), Some(closed), null_mut())
+        };
+        assert_eq!(status, STATUS_SUCCESS);
+        assert_eq!(closing.join().expect("no panic"), STATUS_SUCCESS, "H5");
+    });
+    assert_eq!(count(), STATUS_INVALID_PARAMETER);
+    assert!(last_error().contains("that is still open"), "{}", last_error());
+    assert_eq!((consumer, provider), (0, 0));
 }
 
 fn chain(parts: &[ndkmr_part], address: usize) -> Result<*mut MDL, NTSTATUS> {

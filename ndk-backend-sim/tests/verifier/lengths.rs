@@ -1,4 +1,5 @@
-//! V10: lengths that cannot be true.
+//! V10: lengths that cannot be true. Only Linux tells where a program's memory ends.
+#![cfg(target_os = "linux")]
 
 use crate::calls::*;
 use ndk_core::abi::*;

@@ -40,8 +40,9 @@ pub(crate) struct Control {
     /// Of reads and writes that are carried out while they are posted, where `carries_out` says so.
     pub(crate) now: Operation,
     pub(crate) carries_out: AtomicBool,
-    /// Whether the device is gone.
+    /// Whether the device is gone, and what is called where that is asked.
     pub(crate) lost: AtomicBool,
+    pub(crate) lost_hook: Hook,
     /// Whether the adapter opens without queue pairs.
     pub(crate) no_queues: AtomicBool,
     /// How many regions, queue pairs and windows were dropped.
@@ -264,6 +265,7 @@ impl AdapterProvider for Hooked {
 
     fn is_lost(&self) -> bool {
         self.0.pass(Trap::IsLost);
+        self.0.lost_hook.call();
         self.0.lost.load(Ordering::Relaxed)
     }
 

@@ -4,13 +4,14 @@
 use crate::at_once::Subject;
 use crate::backend::Trap;
 use crate::bench::{
-    Bench, Calls, Region, close, closed, fast_register, initialise, initialise_inline, invalidate,
-    logged,
+    Bench, Calls, Region, close, closed, created, fast_register, initialise, initialise_inline,
+    invalidate, logged,
 };
 use crate::operation::End;
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
-use ndk_core::{Access, ErrorKind, Progress, Result};
+use ndk_core::{Access, ErrorKind, Progress, RegionKind, Result};
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -206,6 +207,58 @@ fn b8_a_window_whose_close_does_not_end_poisons_the_region_that_it_is_bound_to()
     subject.end();
     drop(qp);
     bench.end();
+}
+
+/// A payload whose drop panics too.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a bomb");
+    }
+}
+
+#[test]
+fn b8_what_a_panic_says_is_logged_and_what_it_carries_is_dropped_with_care() {
+    let panics: [(Box<dyn FnOnce() + Send>, &str); 3] = [
+        (Box::new(|| panic!("in so many words")), "in so many words"),
+        (Box::new(|| panic!("number {}", 7 + "1234".len())), "number 11"),
+        (Box::new(|| resume_unwind(Box::new(Bomb))), "no message"),
+    ];
+    let bench = Bench::new();
+    for (panic, said) in panics {
+        let region = bench.region();
+        bench.control.initialise.hook.set(panic);
+        logged();
+        assert_eq!(kind(initialise(region, &Calls::default())), Some(ErrorKind::Internal), "B8");
+        let (lines, said) = (logged(), format!("panicked: {said} [B8]"));
+        assert!(lines.iter().any(|line| line.contains(&said)), "{said}: {lines:?}");
+        close(region);
+    }
+    bench.end();
+}
+
+#[test]
+fn h7_a_creation_that_a_domains_close_overtakes_is_refused() {
+    let bench = Bench::new();
+    // It keeps the domain's close from its end.
+    let (domain, region, closes) = (bench.domain, bench.region(), Arc::new(Calls::default()));
+    let inner = closes.clone();
+    bench.control.lost_hook.set(move || {
+        // SAFETY: the domain is not closed yet, and the calls outlive the bench.
+        let progress = unsafe { domain.close(Some(closed), inner.context()) };
+        assert_eq!(progress.expect("H4"), Progress::Pending, "H4: a region is open");
+    });
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the domain is alive, since its region is open.
+    let made = unsafe {
+        domain.create_mr(RegionKind::Conventional, Some(created), std::ptr::null_mut(), &mut out)
+    };
+    assert_eq!(kind(made), Some(ErrorKind::InvalidDeviceState), "H7");
+    assert!(out.is_null(), "A1");
+    close(region);
+    assert_eq!(closes.take(), [STATUS_SUCCESS], "H4");
+    bench.end_adapter();
 }
 
 #[test]
