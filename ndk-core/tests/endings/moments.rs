@@ -209,6 +209,8 @@ fn b8_a_window_whose_close_does_not_end_poisons_the_region_that_it_is_bound_to()
     bench.end();
 }
 
+type Panic = Box<dyn FnOnce() + Send>;
+
 /// A payload whose drop panics too.
 struct Bomb;
 
@@ -220,7 +222,7 @@ impl Drop for Bomb {
 
 #[test]
 fn b8_what_a_panic_says_is_logged_and_what_it_carries_is_dropped_with_care() {
-    let panics: [(Box<dyn FnOnce() + Send>, &str); 3] = [
+    let panics: [(Panic, &str); 3] = [
         (Box::new(|| panic!("in so many words")), "in so many words"),
         (Box::new(|| panic!("number {}", 7 + "1234".len())), "number 11"),
         (Box::new(|| resume_unwind(Box::new(Bomb))), "no message"),
