@@ -7,6 +7,7 @@ use ndk_core::{Finding, Party};
 const BESIDE: &[(&str, &[&str])] = &[
     ("fast::g6_g10_a_flush_leaves_a_registration", &["F4"]),
     ("fast::g9_a_send_and_invalidate_kills_the_token", &["G7", "G8"]),
+    ("fast::l2_a_page_outside_of_every_mapping", &["L4"]),
     ("fast::l3_l5_elements_with_the_privileged_token", &["L2"]),
     ("keys::e4_", &["F4"]),
     ("refusals::d4_stale_tokens", &["F4"]),

@@ -61,10 +61,11 @@ impl Fast {
     }
 
     fn finish(mut self) {
+        self.mr.close();
         if let Some(lam) = self.lam.take() {
             self.net.b.release(lam);
         }
-        self.net.finish([self.mr, self.source.1]);
+        self.net.finish([self.source.1]);
     }
 }
 
@@ -344,8 +345,9 @@ fn g5_remote_rights_need_an_initialisation_with_remote_access() {
     let token = RemoteToken::new(mr.local_value()).unwrap();
     net.qp.read(1, &[], RemoteAddress { address: 0, token }).unwrap();
     assert_eq!(net.qp.outcome(), Err(ErrorKind::AccessViolation), "E3: not even no bytes");
+    mr.close();
     net.b.release(lam);
-    net.finish([mr]);
+    net.finish([]);
 }
 
 /// The two ends need not be two adapters' for this.
@@ -370,8 +372,8 @@ fn the_same_pages_are_registered_fast_and_conventionally_with_rights_of_their_ow
         Err(ErrorKind::AccessViolation)
     );
     qp.close();
-    a.release(lam);
     fast.close();
+    a.release(lam);
     plain.close();
     pd.close();
     a.close();

@@ -94,8 +94,9 @@ impl Desk {
     }
 
     fn finish(self) {
+        self.fast.close();
         self.net.a.release(self.lam);
-        self.net.finish([self.fast, self.source.1]);
+        self.net.finish([self.source.1]);
     }
 }
 

@@ -216,8 +216,9 @@ fn g11_the_scope_of_a_fast_registration_s_token() {
         assert_eq!(net.qp.write_through(element, mr.remote(), base), Ok(100), "{name}");
         other.close();
         other_peer.close();
+        mr.close();
         net.b.release(lam);
-        net.finish([mr, from]);
+        net.finish([from]);
     }
 }
 

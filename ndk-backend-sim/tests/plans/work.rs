@@ -66,8 +66,9 @@ impl Desk {
 
     fn finish(self) {
         self.net.a.pump.block_on("the close of a window", self.window.close());
+        self.fast.close();
         self.net.a.release(self.lam);
-        self.net.finish([self.mr, self.fast, self.far.1]);
+        self.net.finish([self.mr, self.far.1]);
     }
 }
 

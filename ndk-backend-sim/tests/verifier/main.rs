@@ -5,6 +5,7 @@ mod calls;
 mod legal;
 mod lengths;
 mod lifetimes;
+mod mappings;
 mod memory;
 mod policies;
 mod providers;

@@ -9,10 +9,10 @@ use ndk_core::{
     Std, WorkCompletion,
 };
 
-type Qp = QueuePair<BoxedAdapter, Std>;
+pub(crate) type Qp = QueuePair<BoxedAdapter, Std>;
 
 /// Two queue pairs that are connected.
-fn connected(pd: *mut NDK_PD) -> (Qp, Qp) {
+pub(crate) fn connected(pd: *mut NDK_PD) -> (Qp, Qp) {
     // SAFETY: the domain is open.
     let make = || block_on(unsafe { native(pd).create_qp(QueueDepths::default()) });
     let (one, other) = (make().expect("a queue pair"), make().expect("a queue pair"));
@@ -23,7 +23,7 @@ fn connected(pd: *mut NDK_PD) -> (Qp, Qp) {
     (one, other)
 }
 
-fn end(qps: (Qp, Qp)) {
+pub(crate) fn end(qps: (Qp, Qp)) {
     block_on(qps.0.close());
     block_on(qps.1.close());
 }

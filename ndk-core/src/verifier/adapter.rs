@@ -12,8 +12,10 @@ use crate::capabilities::{Capabilities, TokenReuse};
 use crate::error::Result;
 use crate::mdl::MdlView;
 use crate::provider::{AdapterProvider, Mapping, QueueDepths, RegionKind, Watch};
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec;
 use core::fmt;
 
 /// An adapter under a [`Verifier`]. It is opened and used as the adapter that it was made of.
@@ -106,14 +108,18 @@ impl<A: AdapterProvider> AdapterProvider for Verified<A> {
     }
 
     async fn build_mapping(&self, memory: MdlView<'_>, pages: &mut [u64]) -> Result<Mapping> {
-        let build = self.inner.build_mapping(memory, pages);
+        let build = self.inner.build_mapping(memory, &mut *pages);
         let mapping = self.desk.run(0, "build mapping", build, || ()).await?;
-        self.desk.mappings.lock().insert(mapping.0, ranges(memory));
+        self.desk.mappings.lock().add(mapping.0, ranges(memory), pages);
         Ok(mapping)
     }
 
     fn release_mapping(&self, mapping: Mapping) {
-        self.desk.mappings.lock().remove(&mapping.0);
+        let uses = self.desk.mappings.lock().release(mapping.0);
+        if uses > 0 {
+            let did = format!("a mapping was released that {uses} fast registrations use");
+            self.desk.consumer(vec!["L4"], 0, did);
+        }
         self.inner.release_mapping(mapping);
     }
 

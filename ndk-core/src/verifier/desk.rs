@@ -2,11 +2,11 @@
 
 use super::contexts::{Context, Contexts};
 use super::mapped::is_beyond_memory;
+use super::mappings::Mappings;
 use super::objects::Objects;
 use super::origin::Origin;
 use super::region::Shadow;
 use super::sink::Found;
-use super::spread::Table;
 use super::tokens::Tokens;
 use super::waiting::Waits;
 use super::{Verifier, rules};
@@ -19,7 +19,6 @@ use alloc::string::{String, ToString};
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use slab::Slab;
@@ -38,8 +37,7 @@ pub(super) struct Desk {
     pub(super) tokens: Tokens,
     pub(super) waits: Waits,
     pub(super) shadows: Mutex<Std, Slab<Weak<Shadow>>>,
-    /// The page frames of each mapping.
-    pub(super) mappings: Mutex<Std, Table<usize, Vec<Range<usize>>>>,
+    pub(super) mappings: Mutex<Std, Mappings>,
 }
 
 impl Desk {
@@ -54,7 +52,7 @@ impl Desk {
             tokens: Tokens::new(),
             waits: Waits::new(),
             shadows: Mutex::new(Slab::new()),
-            mappings: Mutex::new(Table::default()),
+            mappings: Mutex::new(Mappings::default()),
         }
     }
 
@@ -108,6 +106,20 @@ impl Desk {
             true => Err(Error::new(ErrorKind::InvalidParameter, did.to_string()).rule(rule)),
             false => Ok(()),
         }
+    }
+
+    /// What used these mappings is over.
+    pub(super) fn end_use(&self, used: &[u64]) {
+        if !used.is_empty() {
+            self.mappings.lock().end(used);
+        }
+    }
+
+    /// The region whose token a peer's send has invalidated.
+    pub(super) fn of_remote(&self, token: u32) -> Option<Arc<Shadow>> {
+        let shadows = self.shadows.lock();
+        let mut shadows = shadows.iter().filter_map(|(_, shadow)| shadow.upgrade());
+        shadows.find(|shadow| shadow.remote_token() == token)
     }
 
     /// A region's request is over.

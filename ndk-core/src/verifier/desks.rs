@@ -4,7 +4,6 @@
 use super::desk::Desk;
 use crate::platform::Std;
 use crate::sync::Mutex;
-use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -84,17 +83,10 @@ pub(crate) fn frees_memory(pages: NonNull<u8>, frames: Range<usize>) -> bool {
                 desk.consumer(vec!["V12"], shadow.id(), did.into());
             }
         }
-        let mapped =
-            |ranges: &Vec<Range<usize>>| ranges.iter().any(|range| overlap(range, &frames));
-        let mapping = {
-            let mappings = desk.mappings.lock();
-            mappings.iter().find(|(_, ranges)| mapped(ranges)).map(|(&mapping, _)| mapping)
-        };
-        if let Some(mapping) = mapping {
+        if desk.mappings.lock().hold(&frames) {
             is_in_use = true;
-            let did =
-                format!("memory was freed that the logical address mapping {mapping:#x} leads to");
-            desk.consumer(vec!["V12"], 0, did);
+            let did = "memory was freed that a logical address mapping leads to";
+            desk.consumer(vec!["V12"], 0, did.into());
         }
     }
     if is_in_use {

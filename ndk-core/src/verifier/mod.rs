@@ -26,6 +26,7 @@ mod desk;
 mod desks;
 mod frames;
 mod mapped;
+mod mappings;
 mod name;
 mod objects;
 mod origin;

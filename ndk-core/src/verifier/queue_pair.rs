@@ -2,7 +2,8 @@
 
 use super::desk::Desk;
 use super::desks::retired_token;
-use super::region::VerifiedRegion;
+use super::region::{Shadow, VerifiedRegion};
+use crate::access::RemoteToken;
 use crate::error::{ErrorKind, Result};
 use crate::platform::Std;
 use crate::provider::{
@@ -30,9 +31,19 @@ pub struct VerifiedQueuePair<Q> {
     inner: Q,
     desk: Arc<Desk>,
     id: AtomicU64,
-    /// What has not completed, with the remote token that it goes by, if that was of an earlier registration when it was
-    /// posted; else 0.
-    posted: Mutex<Std, HashMap<Key, Vec<u32>>>,
+    /// What has not completed.
+    posted: Mutex<Std, HashMap<Key, Vec<Note>>>,
+}
+
+/// What is to be known of a request when it completes.
+enum Note {
+    Nothing,
+    /// A remote token that it goes by, of an earlier registration when it was posted.
+    Stale(u32),
+    /// A fast registration of a region, by its number there.
+    Registers(Arc<Shadow>, u64),
+    /// An invalidation.
+    Invalidates(Arc<Shadow>),
 }
 
 impl<Q: QpProvider> VerifiedQueuePair<Q> {
@@ -46,15 +57,15 @@ impl<Q: QpProvider> VerifiedQueuePair<Q> {
     }
 
     /// Takes a request off the list; `None` where it is not there.
-    fn take(&self, key: Key) -> Option<u32> {
+    fn take(&self, key: Key) -> Option<Note> {
         let mut posted = self.posted.lock();
         let requests = posted.get_mut(&key)?;
         // The first, since completions come in the order of posting.
-        let token = requests.remove(0);
+        let note = requests.remove(0);
         if requests.is_empty() {
             posted.remove(&key);
         }
-        Some(token)
+        Some(note)
     }
 
     /// A local token that no live registration has, and an earlier one had (V11).
@@ -70,6 +81,22 @@ impl<Q: QpProvider> VerifiedQueuePair<Q> {
             }
         }
         Ok(())
+    }
+
+    /// What a completion says of those that were noted.
+    fn completed(&self, note: Note, completion: &WorkCompletion) {
+        match (note, completion.result) {
+            (Note::Stale(token), Err(ErrorKind::AccessViolation)) => self.check_remote(token),
+            (Note::Registers(region, number), Err(_)) => {
+                self.desk.end_use(&region.end_use(Some(number)));
+            }
+            (Note::Invalidates(region), Ok(())) => self.desk.end_use(&region.end_use(None)),
+            _ => {}
+        }
+        let invalidated = completion.invalidated.map(RemoteToken::get);
+        if let Some(region) = invalidated.and_then(|token| self.desk.of_remote(token)) {
+            self.desk.end_use(&region.end_use(None));
+        }
     }
 
     /// A remote token with which an access was refused (V11).
@@ -97,7 +124,7 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
 
     fn post(&self, id: WorkId, request: WorkRequest<'_, Self::Mr, Self::Window>) -> Result<()> {
         use WorkRequest as R;
-        let (key, mut remote_token) = (key(id, request.kind()), 0);
+        let (key, mut note) = (key(id, request.kind()), Note::Nothing);
         let (mut fast, mut window) = (None, None);
         match &request {
             R::Receive { local } | R::Send { local, .. } => self.check_local(local)?,
@@ -105,19 +132,26 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
                 self.check_local(local)?;
                 // One that is live now may be retired before the completion is seen: no mistake of who has posted (D3).
                 let token = remote.token.get();
-                remote_token = if retired_token(token).is_some() { token } else { 0 };
+                if retired_token(token).is_some() {
+                    note = Note::Stale(token);
+                }
             }
-            &R::FastRegister { region, access, .. } => {
+            &R::FastRegister { region, memory, access } => {
+                let number = region.begin_use(memory.pages);
+                note = Note::Registers(region.shadow().clone(), number);
                 fast = Some((region, region.before_fast_registration(), access));
             }
+            &R::InvalidateRegion { region } => note = Note::Invalidates(region.shadow().clone()),
             &R::Bind { window: bound, .. } => window = Some(bound),
             _ => {}
         }
         // Noted before the posting, since its completion may be polled before that returns.
-        self.posted.lock().entry(key).or_default().push(remote_token);
+        self.posted.lock().entry(key).or_default().push(note);
         let posted = self.inner.post(id, request.inside(|region| &region.inner));
-        if posted.is_err() {
-            let _ = self.take(key);
+        if posted.is_err()
+            && let Some(Note::Registers(region, number)) = self.take(key)
+        {
+            self.desk.end_use(&region.end_use(Some(number)));
         }
         if let Some((region, before, access)) = fast {
             region.after_fast_registration(before, posted.is_ok().then_some(access));
@@ -136,10 +170,8 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
             };
             let WorkCompletion { id, kind, .. } = completion;
             match self.take(key(id, kind)) {
-                Some(token) => {
-                    if completion.result == Err(ErrorKind::AccessViolation) && token != 0 {
-                        self.check_remote(token);
-                    }
+                Some(note) => {
+                    self.completed(note, &completion);
                     return Poll::Ready(completion);
                 }
                 // Not given on: what it was about may be gone.

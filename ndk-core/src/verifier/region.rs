@@ -11,6 +11,7 @@ use crate::mdl::{MdlView, Snapshot};
 use crate::platform::Std;
 use crate::provider::{MrProvider, RegionKind};
 use crate::sync::Mutex;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -32,7 +33,12 @@ pub(super) struct Shadow {
     has_chain: AtomicBool,
     /// The chain of a registration that pends.
     chain: Mutex<Std, Option<Snapshot>>,
+    /// The mappings that fast registrations use, the earliest first.
+    uses: Mutex<Std, VecDeque<Use>>,
 }
+
+/// A fast registration that was posted, by its number among the region's, and the mappings that it uses.
+struct Use(u64, Vec<u64>);
 
 impl Shadow {
     fn new() -> Self {
@@ -43,6 +49,7 @@ impl Shadow {
             is_leaked: AtomicBool::new(false),
             has_chain: AtomicBool::new(false),
             chain: Mutex::new(None),
+            uses: Mutex::new(VecDeque::new()),
         }
     }
 
@@ -94,8 +101,36 @@ impl Shadow {
         ((tokens >> 32) as u32, tokens as u32)
     }
 
+    /// The token that the region has for peers.
+    pub(super) fn remote_token(&self) -> u32 {
+        self.tokens.load(Ordering::Relaxed) as u32
+    }
+
     fn let_go(&self) {
         self.frames.clear();
+    }
+
+    /// A fast registration that uses these mappings is about to be posted; gives its number.
+    fn begin_use(&self, used: Vec<u64>) -> u64 {
+        let mut uses = self.uses.lock();
+        let number = uses.back().map_or(0, |last| last.0) + 1;
+        uses.push_back(Use(number, used));
+        number
+    }
+
+    /// The earliest fast registration, or that of a number, is over: what it has used.
+    pub(super) fn end_use(&self, number: Option<u64>) -> Vec<u64> {
+        let mut uses = self.uses.lock();
+        let place = match number {
+            Some(number) => uses.iter().position(|one| one.0 == number),
+            None => Some(0),
+        };
+        place.and_then(|place| uses.remove(place)).map_or_else(Vec::new, |one| one.1)
+    }
+
+    /// Nothing is fast-registered any more.
+    fn end_uses(&self) -> Vec<u64> {
+        self.uses.lock().drain(..).flat_map(|one| one.1).collect()
     }
 }
 
@@ -202,6 +237,16 @@ impl<M: MrProvider> VerifiedRegion<M> {
                 (vec!["D4"], did)
             }
         })
+    }
+
+    pub(super) fn shadow(&self) -> &Arc<Shadow> {
+        &self.shadow
+    }
+
+    /// A fast registration of these pages is about to be posted; gives its number.
+    pub(super) fn begin_use(&self, pages: &[u64]) -> u64 {
+        let used = self.desk.mappings.lock().begin(pages);
+        self.shadow.begin_use(used)
     }
 
     /// What a posted fast registration makes of the token.
@@ -323,6 +368,9 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
         let done =
             self.desk.run(self.id(), "initialise fast registration", initialise, || ()).await;
         self.after_fast_registration(before, None);
+        if done.is_ok() {
+            self.desk.end_use(&self.shadow.end_uses());
+        }
         done
     }
 
@@ -336,6 +384,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
         }
         self.desk.run(self.id(), "close", self.inner.close(), || ()).await;
         self.shadow.let_go();
+        self.desk.end_use(&self.shadow.end_uses());
     }
 
     fn local_token(&self) -> Option<LocalToken> {

@@ -70,7 +70,7 @@ const RIGHT: &[(&str, &str)] = &[
     ("L2", "give pages that lie inside one live mapping"),
     (
         "L4",
-        "give pointers for mapping, size and offset, and release a mapping that was built, once",
+        "give pointers for mapping, size and offset, and release a mapping once, when nothing uses it any more",
     ),
 ];
 
