@@ -1,74 +1,10 @@
 //! The conformance kit on the devices that there are.
 
 mod common;
+mod kits;
 
-use ndk_backend_mlx::{Config, MlxAdapter};
-use ndk_core::conformance::{Kit, main as run};
-use std::env;
 use std::process::ExitCode;
 
-/// Room for the regions of the cases about the limit.
-const SMALL: u32 = 5;
-
-fn config(device: &str) -> Config {
-    Config { device: Some(device.into()), ..Config::default() }
-}
-
-fn kit(device: &str) -> Kit {
-    let config = config(device);
-    complete(Kit::new(move || MlxAdapter::open(config.clone())), device)
-}
-
-fn kit_of_two(device: &str, peer: &str) -> Kit {
-    let (one, other) = (config(device), config(peer));
-    let open = move || MlxAdapter::open(one.clone());
-    complete(Kit::pair(open, move || MlxAdapter::open(other.clone())), device)
-}
-
-/// What every kit has.
-fn complete(kit: Kit, device: &str) -> Kit {
-    let small = Config { regions: Some(SMALL), ..config(device) };
-    let kit =
-        kit.named(device).region_limit(SMALL as usize, move || MlxAdapter::open(small.clone()));
-    known_defects(device).iter().fold(kit, |kit, &(rule, case, why)| kit.defect(rule, case, why))
-}
-
-/// A message or an answer of up to a few dozen bytes is sent from a wrong place where its source crosses a page and the
-/// parts before and behind are of different length.
-const SIW_ODD_HALVES: &str =
-    "Soft-iWARP of Linux 6.1 sends other bytes where a short source crosses a page";
-
-/// What of a message is being placed goes on being placed.
-const SIW_IN_FLIGHT: &str =
-    "Soft-iWARP ends a deregistration before the segments that it is at (D3)";
-
-/// A read of several packets whose registration ends between two of its answers: it ends by a time-out.
-const RXE_SILENT: &str =
-    "Soft-RoCE of Linux 6.1 does not always answer the read that meets a deregistration";
-
-/// Rule, case, and why a device of that name is known to fail it.
-fn known_defects(device: &str) -> &'static [(&'static str, &'static str, &'static str)] {
-    if device.starts_with("rxe") {
-        &[("D3", "against_a_reader", RXE_SILENT)]
-    } else if device.starts_with("siw") {
-        &[
-            ("C3", "data_across_joint_inside_page", SIW_ODD_HALVES),
-            ("D3", "against_a_writer", SIW_IN_FLIGHT),
-            ("D3", "against_a_reader", SIW_IN_FLIGHT),
-            ("D3", "against_a_reader_of_few_bytes", SIW_IN_FLIGHT),
-        ]
-    } else {
-        &[]
-    }
-}
-
 fn main() -> ExitCode {
-    // Two devices, if they are there, are tried between each other too.
-    let pair = env::var("NDK_VERBS_PAIR").unwrap_or_default();
-    let first = match pair.split_once(' ') {
-        Some((device, peer)) => Some(kit_of_two(device, peer)),
-        None => common::device("NDK_VERBS_DEVICE").map(|device| kit(&device)),
-    };
-    let iwarp = common::device("NDK_VERBS_IWARP").map(|device| kit(&device));
-    run(first.into_iter().chain(iwarp))
+    ndk_core::conformance::main(kits::all(|adapter| adapter))
 }
