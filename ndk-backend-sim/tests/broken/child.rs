@@ -19,7 +19,7 @@ pub(crate) fn main(name: &str) -> ExitCode {
     let defect = all().find(|defect| defect.name == name);
     assert!(defect.is_some() || name == SOUND, "there is no provider {name}");
     if defect.is_some_and(|defect| defect.level == Level::Alone) {
-        return alone::kit().expect("the simulator can be asked").main();
+        return alone::kit(name).expect("the simulator can be asked").main();
     }
     let (layer, hooks) = (rust::find(name), table::find(name));
     let found = usize::from(layer.is_some()) + usize::from(hooks.is_some());

@@ -14,6 +14,8 @@
 
 mod alone;
 mod child;
+#[path = "../common/mod.rs"]
+mod common;
 mod drive;
 mod list;
 mod rust;

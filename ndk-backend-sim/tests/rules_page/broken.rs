@@ -23,8 +23,6 @@ pub(crate) fn lines(rule: &str) -> Vec<String> {
         if defect.waits {
             notes.push("seen by waiting".into());
         }
-        let also = defect.also.iter().map(|(rule, why)| format!("fails {rule} too: {why}"));
-        notes.extend(also);
         let (case, what, notes) = (defect.case, defect.what, notes.join("; "));
         format!("- Broken: {what} (`{}`; {notes}): caught by `{case}`", defect.name)
     });
@@ -54,8 +52,5 @@ fn each_provider_is_caught_by_a_case_of_its_rule() {
         assert!(there, "{} has no case {} for {}", defect.rule, defect.case, defect.name);
         let same = all().filter(|other| other.name == defect.name).count();
         assert_eq!(same, 1, "{} is one provider", defect.name);
-        for (also, _) in defect.also {
-            assert!(of_kit(also).is_some(), "{also} is no rule");
-        }
     }
 }

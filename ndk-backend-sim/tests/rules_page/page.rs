@@ -32,9 +32,10 @@ The cases run on the simulator: in the shape of each device that it knows, as a 
 the smallest provider too (`ndk-core/tests/conformance_tiny.rs`), and on the tables of a provider in C, with nothing of
 the framework between (`examples/c_provider`); what cannot be tried there is said under each rule.
 
-The kit is itself tested: by providers that are broken in one respect each, in the framework's part (`tables`) or in the
-backend's (`traits`). Under a rule, *Broken* says what such a provider does, and which case catches it. With the cases of
-its rule left out, each passes the rest of the kit (`ndk-backend-sim/tests/broken`).
+The kit is itself tested: by providers that are broken in one respect each, in the framework's part (`tables`), in the
+backend's (`traits`), or in what the kit asks by hooks (`a table alone`). One whose name ends with `at_once` is wrong where it
+answers without a future. Under a rule, *Broken* says what such a provider does, and which case catches it. With the cases
+of its rule left out, each passes the rest of the kit (`ndk-backend-sim/tests/broken`).
 
 Under a rule, a file stands for tests outside of the kit. `.ci/loom` runs the models in `loom` folders, `.ci/sanitize`
 every test but the C library's under AddressSanitizer and LeakSanitizer.

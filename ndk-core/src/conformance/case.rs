@@ -47,6 +47,14 @@ impl Routes {
             Self::Table => route == RouteKind::Table,
         }
     }
+
+    /// Why the types of that route rule the case out, if they do.
+    pub(super) fn ruled_out(self, route: RouteKind) -> Option<&'static str> {
+        match self {
+            Self::Raw(reason) if route == RouteKind::Consumer => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 /// Why the types of the safe consumer rule a case out; each is the end of a sentence.

@@ -223,6 +223,15 @@ impl<A: AdapterProvider> AdapterProvider for PacedAdapter<A> {
         })
     }
 
+    fn create_mr_at_once(&self, pd: &Self::Pd, kind: RegionKind) -> Option<Result<Self::Mr>> {
+        let made = match self.control.at_once(Step::CreateMr)? {
+            Ok(()) => self.inner.create_mr_at_once(&pd.inner, kind)?,
+            Err(planted) => Err(planted),
+        };
+        let counted = || Counted::new(&self.control);
+        Some(made.map(|inner| PacedMr { inner, counted: counted(), cancelled: Arc::default() }))
+    }
+
     fn cancel(&self, region: &Self::Mr) {
         self.control.pass(Trap::Cancel);
         self.control.cancel(&region.cancelled);

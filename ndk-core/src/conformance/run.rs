@@ -82,6 +82,7 @@ fn tests(kit: &Arc<Kit>, device: &Arc<Device>) -> Vec<(Test, Run)> {
     for case in cases::all().filter(|case| kit.tries(case.id)) {
         let mut add = |(route, way, span): (RouteKind, Way, Span)| {
             let (kit, device, case) = (kit.clone(), device.clone(), *case);
+            let ruled_out = case.routes.ruled_out(route);
             let pair = span == Span::Pair && device.span() == Span::Loopback;
             let test = Test {
                 kit: kit.name.clone(),
@@ -90,10 +91,18 @@ fn tests(kit: &Arc<Kit>, device: &Arc<Device>) -> Vec<(Test, Run)> {
                 route: if pair { "pair" } else { route.name() },
                 way: (!pair && case.ways != Ways::Own).then(|| way.name()),
             };
-            tests
-                .push((test, Box::new(move || run(kit, device, &case, (route, way, span))) as Run));
+            let run: Run = match ruled_out {
+                Some(reason) => Box::new(move || {
+                    let reason = format!("the safe consumer's types rule it out: {reason}");
+                    Ok(Completion::ignored_with(reason))
+                }),
+                None => Box::new(move || run(kit, device, &case, (route, way, span))),
+            };
+            tests.push((test, run));
         };
-        for &route in kit.opener.routes().iter().filter(|&&route| case.routes.has(route)) {
+        let is_told =
+            |route: RouteKind| case.routes.has(route) || case.routes.ruled_out(route).is_some();
+        for &route in kit.opener.routes().iter().filter(|&&route| is_told(route)) {
             case.ways.list(route).iter().for_each(|&way| add((route, way, device.span())));
         }
         if device.has_pair(case) {

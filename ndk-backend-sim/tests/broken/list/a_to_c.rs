@@ -157,6 +157,12 @@ pub(super) const ALL: &[Defect] = &[
         "register_sleeps",
         "Register puts the calling thread to sleep",
     ),
+    Defect::rust(
+        "B5",
+        "no_thread_waits",
+        "register_sleeps_at_once",
+        "Register, asked at once, puts the calling thread to sleep",
+    ),
     Defect::table(
         "B6",
         "register",
@@ -281,10 +287,9 @@ pub(super) const ALL: &[Defect] = &[
     Defect::rust(
         "C10",
         "data_into_a_read_sink",
-        "read_sink_with_remote_read_is_none",
-        "a region for remote reads cannot be the sink of one",
-    )
-    .also(&[("F4", "F4 tries every read sink, so that its cases find one that takes no reads")]),
+        "read_sink_is_no_source",
+        "a read sink that was read into cannot be the source of a write",
+    ),
     Defect::table(
         "C11",
         "fast_region",
@@ -320,6 +325,12 @@ pub(super) const ALL: &[Defect] = &[
         "region_limit",
         "limit_is_one_more",
         "there is room for one region more than the limit",
+    ),
+    Defect::rust(
+        "C14",
+        "region_limit",
+        "full_adapter_is_unsupported_at_once",
+        "a creation at once, at the limit, is NOT_SUPPORTED",
     ),
     Defect::table(
         "C15",

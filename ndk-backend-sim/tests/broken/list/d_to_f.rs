@@ -28,10 +28,22 @@ pub(super) const ALL: &[Defect] = &[
         "a window that was closed keeps its region busy",
     ),
     Defect::rust(
+        "D2",
+        "until_closed",
+        "closed_window_is_remembered_at_once",
+        "Deregister, asked at once, is DEVICE_BUSY where a window was closed",
+    ),
+    Defect::rust(
         "D3",
         "against_a_writer",
         "deregistration_is_late_under_load",
         "a region that peers are busy with is deregistered after its completion",
+    ),
+    Defect::rust(
+        "D3",
+        "against_a_writer",
+        "deregistration_is_late_under_load_at_once",
+        "Deregister at once answers SUCCESS while accesses are at work, and is carried out later",
     ),
     Defect::rust(
         "D4",
@@ -44,6 +56,12 @@ pub(super) const ALL: &[Defect] = &[
         "token_distance",
         "token_returns_too_soon",
         "a token is issued again after 60,000 registrations",
+    ),
+    Defect::rust(
+        "D4",
+        "new_memory_and_rights",
+        "token_is_the_one_before_at_once",
+        "Register at once, of other memory, answers with the tokens of the registration before",
     ),
     Defect::rust(
         "D5",
@@ -88,6 +106,13 @@ pub(super) const ALL: &[Defect] = &[
         "the remote token changes in the sixth fast registration, which is not declared",
     ),
     Defect::rust("E5", "counter", "tokens_count", "tokens count"),
+    Defect::rust("E5", "counter", "local_tokens_count", "local tokens count"),
+    Defect::rust(
+        "E5",
+        "related_domains",
+        "local_domains_go_side_by_side",
+        "the local tokens of domains go side by side",
+    ),
     Defect::rust(
         "E5",
         "linear_congruence",
@@ -137,6 +162,12 @@ pub(super) const ALL: &[Defect] = &[
         "an access of more than a page may end one byte beyond the region",
     ),
     Defect::rust(
+        "F1",
+        "bounds",
+        "long_write_is_done_at_once",
+        "a write at once that ends one byte beyond the region says that it is done",
+    ),
+    Defect::rust(
         "F2",
         "wraps",
         "access_that_wraps_starts_over",
@@ -156,6 +187,12 @@ pub(super) const ALL: &[Defect] = &[
     ),
     Defect::rust(
         "F4",
+        "remote",
+        "refused_write_is_done_at_once",
+        "a write at once to a read sink for remote reads says that it is done",
+    ),
+    Defect::rust(
+        "F4",
         "sink_of_receive",
         "remote_read_takes_messages",
         "a region for remote reads can be the sink of a receive",
@@ -165,6 +202,12 @@ pub(super) const ALL: &[Defect] = &[
         "other_domain",
         "third_domain_is_the_first",
         "the third domain's regions are the first domain's",
+    ),
+    Defect::alone(
+        "F5",
+        "requests_on_other_domain",
+        "other_domain_is_a_state",
+        "a fast registration or an invalidation on another domain's queue pair is INVALID_DEVICE_STATE",
     ),
     Defect::rust(
         "F6",

@@ -40,17 +40,53 @@ pub(super) const ALL: &[Defect] = &[
         "most_pages_are_refused",
         "a fast registration of FRMRPageCount pages is refused",
     ),
+    Defect::alone(
+        "G4",
+        "illegal",
+        "unaligned_page_is_rounded",
+        "a fast registration of an unaligned page is posted for the whole page",
+    ),
+    Defect::alone(
+        "G4",
+        "illegal",
+        "long_registration_is_cut",
+        "a fast registration that is longer than its pages is cut to them",
+    ),
     Defect::rust(
         "G5",
         "remote_rights",
         "no_remote_access_is_no_access",
         "a region initialised without remote access cannot be registered for local use",
     ),
+    Defect::alone(
+        "G5",
+        "remote_rights",
+        "remote_read_is_dropped",
+        "remote reads are dropped from a fast registration where the region was initialised without remote access",
+    ),
+    Defect::alone(
+        "G5",
+        "remote_rights",
+        "local_region_is_a_parameter",
+        "a fast registration for remote reads of a region without remote access is INVALID_PARAMETER",
+    ),
     Defect::rust(
         "G6",
         "not_connected",
         "unconnected_is_a_state",
         "a queue pair that is not connected is INVALID_DEVICE_STATE",
+    ),
+    Defect::alone(
+        "G7",
+        "valid_already",
+        "valid_region_is_registered_anew",
+        "a fast registration ends the valid one before it, and succeeds",
+    ),
+    Defect::alone(
+        "G7",
+        "not_initialised",
+        "other_region_is_unsupported",
+        "a fast registration of a region that is not for it, or not initialised, is NOT_SUPPORTED",
     ),
     Defect::rust(
         "G7",
@@ -64,11 +100,29 @@ pub(super) const ALL: &[Defect] = &[
         "invalidated_region_stays_readable",
         "an invalidated region can be read by peers",
     ),
+    Defect::alone(
+        "G8",
+        "nothing_valid",
+        "second_invalidation_succeeds",
+        "what was invalidated once is invalidated again",
+    ),
+    Defect::alone(
+        "G8",
+        "nothing_valid",
+        "unregistered_region_is_invalidated",
+        "an invalidation of a region that was never fast-registered succeeds, and does nothing",
+    ),
     Defect::rust(
         "G8",
         "posted_in_order",
         "fast_completions_overtake",
         "completions of fast registrations and invalidations overtake each other",
+    ),
+    Defect::rust(
+        "G8",
+        "posted_in_order",
+        "write_overtakes_at_once",
+        "a write at once goes ahead of a fast registration that was posted before it",
     ),
     Defect::rust(
         "G9",
@@ -185,6 +239,12 @@ pub(super) const ALL: &[Defect] = &[
         "elements",
         "element_is_cut_to_its_mapping",
         "an element that ends beyond its mapping is cut",
+    ),
+    Defect::alone(
+        "L2",
+        "pages",
+        "missing_page_is_a_violation",
+        "a page that is in no mapping is ACCESS_VIOLATION, where more than a byte is registered",
     ),
     Defect::rust(
         "L3",

@@ -31,8 +31,6 @@ pub(crate) struct Defect {
     pub(crate) profile: &'static str,
     /// Whether only something that never comes can tell.
     pub(crate) waits: bool,
-    /// Other rules that it cannot but break, and why.
-    pub(crate) also: &'static [(&'static str, &'static str)],
 }
 
 impl Defect {
@@ -42,16 +40,7 @@ impl Defect {
         name: &'static str,
         what: &'static str,
     ) -> Self {
-        Self {
-            rule,
-            name,
-            level: Level::Table,
-            case,
-            what,
-            profile: "default",
-            waits: false,
-            also: &[],
-        }
+        Self { rule, name, level: Level::Table, case, what, profile: "default", waits: false }
     }
 
     const fn rust(
@@ -78,10 +67,6 @@ impl Defect {
 
     const fn on(self, profile: &'static str) -> Self {
         Self { profile, ..self }
-    }
-
-    const fn also(self, also: &'static [(&'static str, &'static str)]) -> Self {
-        Self { also, ..self }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         "largest_is_refused" => Box::new(LargestIsRefused),
         "addresses_may_be_offsets" => Box::new(AddressesMayBeOffsets),
         "odd_byte_shares_its_word" => Box::new(OddByteSharesItsWord),
-        "read_sink_with_remote_read_is_none" => Box::new(ReadSinkWithRemoteReadIsNone),
+        "read_sink_is_no_source" => Box::new(ReadSinkIsNoSource::default()),
         "sharers_go_together" => Box::new(SharersGoTogether::default()),
         "sharers_have_all_rights" => Box::new(SharersHaveAllRights),
         "limit_is_one_more" => Box::new(LimitIsOneMore),
@@ -108,17 +108,22 @@ impl Layer for OddByteSharesItsWord {
     }
 }
 
-/// A region that is for remote reads cannot be the sink of one.
-struct ReadSinkWithRemoteReadIsNone;
+/// A read sink for remote reads that was read into cannot be the source of a write.
+#[derive(Default)]
+struct ReadSinkIsNoSource(Mutex<HashSet<u32>>);
 
-impl Layer for ReadSinkWithRemoteReadIsNone {
+impl Layer for ReadSinkIsNoSource {
     fn post(&self, _: &super::End, request: &mut Request) -> Result<()> {
         let both = Access::REMOTE_READ | Access::READ_SINK;
+        let mut read_into = lock(&self.0);
         for element in &mut request.local {
-            let of_both =
-                |(_, it): &(_, Registered)| it.local == element.token.get() && it.access == both;
+            let token = element.token.get();
+            let of_both = |(_, it): &(_, Registered)| it.local == token && it.access == both;
             if request.kind == WorkKind::Read && live().iter().any(of_both) {
-                let wrong = LocalToken::new(element.token.get() ^ 0x5a5a_5a5a);
+                read_into.insert(token);
+            }
+            if request.kind == WorkKind::Write && read_into.contains(&token) {
+                let wrong = LocalToken::new(token ^ 0x5a5a_5a5a);
                 element.token = wrong.unwrap_or(element.token);
             }
         }

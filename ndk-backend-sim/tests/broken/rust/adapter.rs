@@ -3,7 +3,7 @@
 use super::notes::{End, Note};
 use super::queue_pair::{BrokenQp, BrokenWindow};
 use super::region::BrokenMr;
-use super::{layer, lock};
+use super::{is_at_once, layer, lock};
 use futures_lite::future::yield_now;
 use ndk_core::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use ndk_core::mdl::MdlView;
@@ -30,6 +30,12 @@ impl<A: AdapterProvider> Broken<A> {
     pub(crate) fn new(inner: A) -> Self {
         Self { inner, domains: Mutex::default() }
     }
+}
+
+fn created<M>(inner: M, kind: RegionKind) -> BrokenMr<M> {
+    let note = Note::new(kind == RegionKind::FastRegister);
+    layer().created(&note);
+    BrokenMr { inner: Arc::new(inner), note }
 }
 
 impl<A: AdapterProvider> AdapterProvider for Broken<A> {
@@ -72,10 +78,15 @@ impl<A: AdapterProvider> AdapterProvider for Broken<A> {
     }
 
     async fn create_mr(&self, pd: &Self::Pd, kind: RegionKind) -> Result<Self::Mr> {
-        let inner = Arc::new(self.inner.create_mr(&pd.of_regions, kind).await?);
-        let note = Note::new(kind == RegionKind::FastRegister);
-        layer().created(&note);
-        Ok(BrokenMr { inner, note })
+        Ok(created(self.inner.create_mr(&pd.of_regions, kind).await?, kind))
+    }
+
+    fn create_mr_at_once(&self, pd: &Self::Pd, kind: RegionKind) -> Option<Result<Self::Mr>> {
+        if !is_at_once() {
+            return None;
+        }
+        let made = self.inner.create_mr_at_once(&pd.of_regions, kind)?;
+        Some(made.map(|inner| created(inner, kind)).map_err(|error| layer().refused_at_once(error)))
     }
 
     fn cancel(&self, region: &Self::Mr) {

@@ -7,6 +7,7 @@ mod region;
 mod weak;
 
 mod a_to_d;
+mod at_once;
 mod e_and_f;
 mod g_and_h;
 mod k_and_l;
@@ -16,11 +17,12 @@ pub(crate) use adapter::Broken;
 use crate::table::lock;
 use ndk_core::mdl::MdlView;
 use ndk_core::{
-    Access, Capabilities, LocalToken, RemoteToken, Result, Sge, WorkCompletion, WorkKind,
+    Access, Capabilities, Error, LocalToken, RemoteToken, Result, Sge, WorkCompletion, WorkKind,
 };
 pub(crate) use notes::is_bound;
 use notes::{End, Note, Registered};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What ends a registration of the backend's, for a layer that lets it go on.
 type Kill = Box<dyn FnOnce() + Send>;
@@ -158,6 +160,19 @@ pub(crate) trait Layer: Send + Sync {
         false
     }
     fn window_closed(&self) {}
+
+    /// What a creation at once is refused with, where the backend has refused it.
+    fn refused_at_once(&self, refusal: Error) -> Error {
+        refusal
+    }
+    /// Whether a read or a write is said to be carried out at once that the backend is not asked for.
+    fn is_said_to_be_done(&self, _request: &Request) -> bool {
+        false
+    }
+    /// Whether a read or a write at once goes ahead of what has not completed.
+    fn overtakes(&self, _at: &End) -> bool {
+        false
+    }
 }
 
 /// A layer that changes nothing.
@@ -166,6 +181,16 @@ struct Sound;
 impl Layer for Sound {}
 
 static LAYER: OnceLock<Box<dyn Layer>> = OnceLock::new();
+static AT_ONCE: AtomicBool = AtomicBool::new(false);
+
+/// Ends the name of a provider that is asked, and answers, without futures and lists of what is posted. What its layer
+/// changes it changes there.
+const NO_FUTURES: &str = "_at_once";
+
+/// Whether the entries for what is done at once lead to the backend.
+fn is_at_once() -> bool {
+    AT_ONCE.load(Ordering::Relaxed)
+}
 
 fn layer() -> &'static dyn Layer {
     &**LAYER.get().expect("installed before the kit runs")
@@ -173,7 +198,12 @@ fn layer() -> &'static dyn Layer {
 
 /// The layer with a defect of this name.
 pub(crate) fn find(name: &str) -> Option<Box<dyn Layer>> {
-    [a_to_d::find, e_and_f::find, g_and_h::find, k_and_l::find, weak::find]
+    let (name, ends) = match name.strip_suffix(NO_FUTURES) {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    AT_ONCE.store(ends, Ordering::Relaxed);
+    [a_to_d::find, e_and_f::find, g_and_h::find, k_and_l::find, weak::find, at_once::find]
         .iter()
         .find_map(|find| find(name))
 }

@@ -2,10 +2,10 @@
 
 use super::notes::{End, Registered};
 use super::region::BrokenMr;
-use super::{Fast, Hidden, Request, layer, lock};
+use super::{Fast, Hidden, Request, is_at_once, layer, lock};
 use ndk_core::{
-    Access, Endpoint, FastMemory, MrProvider, QpProvider, RemoteToken, Result, WindowProvider,
-    WorkCompletion, WorkId, WorkKind, WorkRequest,
+    Access, Endpoint, FastMemory, MrProvider, QpProvider, RemoteAddress, RemoteToken, Result, Sge,
+    WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
 };
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -35,6 +35,30 @@ impl<Q: QpProvider> BrokenQp<Q> {
                 self.inner.post(HIDDEN, WorkRequest::FastRegister { region, memory, access })
             }
         }
+    }
+
+    /// Whether a read or a write is, or is said to be, carried out at once.
+    fn is_done(
+        &self,
+        posted: WorkRequest<'_, BrokenMr<Q::Mr>, BrokenWindow<Q::Window>>,
+        at_once: impl FnOnce(&Q) -> bool,
+    ) -> bool {
+        if !is_at_once() || !lock(&self.ahead).is_empty() {
+            return false;
+        }
+        let mut asked = request(0, &posted);
+        if layer().post(&self.end, &mut asked).is_err() {
+            return false;
+        }
+        if layer().is_said_to_be_done(&asked) {
+            return true;
+        }
+        let remote = asked.remote.expect("an access");
+        if asked.kind == WorkKind::Write && layer().overtakes(&self.end) {
+            let write = WorkRequest::Write { local: &asked.local, remote };
+            return self.inner.post(HIDDEN, write).is_ok();
+        }
+        at_once(&self.inner)
     }
 
     fn next(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
@@ -158,6 +182,16 @@ impl<Q: QpProvider> QpProvider for BrokenQp<Q> {
             });
         }
         Ok(())
+    }
+
+    fn write_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        let write = WorkRequest::Write { local, remote };
+        self.is_done(write, |inner| inner.write_at_once(local, remote))
+    }
+
+    fn read_at_once(&self, local: &[Sge], remote: RemoteAddress) -> bool {
+        let read = WorkRequest::Read { local, remote };
+        self.is_done(read, |inner| inner.read_at_once(local, remote))
     }
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {

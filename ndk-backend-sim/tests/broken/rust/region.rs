@@ -1,7 +1,7 @@
 //! A region of the layer's.
 
 use super::notes::{Note, Registered};
-use super::{Kill, layer};
+use super::{Kill, is_at_once, layer};
 use futures_lite::future::block_on;
 use ndk_core::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use ndk_core::mdl::MdlView;
@@ -21,6 +21,18 @@ impl<M: MrProvider> BrokenMr<M> {
         (local, self.inner.remote_token().map_or(0, RemoteToken::get))
     }
 
+    fn began(&self, memory: &MdlView<'_>, access: Access) {
+        let (local, remote) = self.tokens();
+        self.note.begin(Registered { local, remote, ..Registered::over(memory, access) });
+        layer().registered(&self.note, memory);
+    }
+
+    fn ended(&self) {
+        if let Some(was) = self.note.end() {
+            layer().deregistered(&self.note, &was);
+        }
+    }
+
     fn kill(&self) -> Kill {
         let inner = self.inner.clone();
         Box::new(move || {
@@ -33,9 +45,7 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
     async fn register(&self, memory: MdlView<'_>, mut access: Access) -> Result<()> {
         layer().register(&self.note, &memory, &mut access)?;
         self.inner.register(memory, access).await?;
-        let (local, remote) = self.tokens();
-        self.note.begin(Registered { local, remote, ..Registered::over(&memory, access) });
-        layer().registered(&self.note, &memory);
+        self.began(&memory, access);
         Ok(())
     }
 
@@ -43,10 +53,36 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
         if layer().deregister(&self.note, self.kill())? {
             self.inner.deregister().await?;
         }
-        if let Some(was) = self.note.end() {
-            layer().deregistered(&self.note, &was);
-        }
+        self.ended();
         Ok(())
+    }
+
+    fn register_at_once(&self, memory: MdlView<'_>, mut access: Access) -> Option<Result<()>> {
+        if !is_at_once() {
+            return None;
+        }
+        if let Err(refusal) = layer().register(&self.note, &memory, &mut access) {
+            return Some(Err(refusal));
+        }
+        let registered = self.inner.register_at_once(memory, access)?;
+        if registered.is_ok() {
+            self.began(&memory, access);
+        }
+        Some(registered)
+    }
+
+    fn deregister_at_once(&self) -> Option<Result<()>> {
+        if !is_at_once() {
+            return None;
+        }
+        let ended = match layer().deregister(&self.note, self.kill()) {
+            Ok(true) => self.inner.deregister_at_once()?,
+            changed => changed.map(drop),
+        };
+        if ended.is_ok() {
+            self.ended();
+        }
+        Some(ended)
     }
 
     async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
@@ -63,9 +99,7 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
             // Closed for the framework, and there still for the device.
             std::mem::forget(self.inner.clone());
         }
-        if let Some(was) = self.note.end() {
-            layer().deregistered(&self.note, &was);
-        }
+        self.ended();
     }
 
     fn local_token(&self) -> Option<LocalToken> {

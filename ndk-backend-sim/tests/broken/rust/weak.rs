@@ -1,4 +1,4 @@
-//! Tokens that can be guessed (E5), each by a predictor of its own. The tokens of conventional regions are others than
+//! Tokens that can be guessed (E5), each by a predictor of its own: a region's remote ones, or its local ones. The tokens of conventional regions are others than
 //! the backend's, even for the owner and odd for peers, so that none is issued twice; a request is given the backend's
 //! again.
 
@@ -9,7 +9,14 @@ use ndk_core::{LocalToken, RemoteToken, Result};
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+/// Begins the name of a provider whose local tokens are the weak ones.
+const LOCAL: &str = "local_";
+
 pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
+    let (name, is_local) = match name.strip_prefix(LOCAL) {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
     let next: fn(&mut Drawn) -> u32 = match name {
         "tokens_count" => |drawn| drawn.count.wrapping_mul(0x101).wrapping_add(0x100),
         "tokens_are_a_linear_congruence" => |drawn| {
@@ -32,7 +39,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         }
         _ => return None,
     };
-    Some(Box::new(Weak { next, issued: Mutex::default() }))
+    Some(Box::new(Weak { next, is_local, issued: Mutex::default() }))
 }
 
 /// A permutation of the words, whose values look like chance.
@@ -65,6 +72,7 @@ struct Drawn {
 
 struct Weak {
     next: fn(&mut Drawn) -> u32,
+    is_local: bool,
     issued: Mutex<Issued>,
 }
 
@@ -108,9 +116,11 @@ impl Layer for Weak {
         let uses = issued.uses.entry(issued.drawn.place).or_default();
         issued.drawn.uses = *uses;
         *uses += 1;
-        let weak = (self.next)(&mut issued.drawn) << 1 | 1;
-        let remote = (if registered.remote == 0 { 0 } else { weak }, registered.remote);
-        let local = (mix_of(31, issued.drawn.count) << 1, registered.local);
+        let weak = (self.next)(&mut issued.drawn);
+        let strong = mix_of(31, issued.drawn.count);
+        let (local, remote) = if self.is_local { (weak, strong) } else { (strong, weak) };
+        let remote = if registered.remote == 0 { 0 } else { remote << 1 | 1 };
+        let (local, remote) = ((local << 1, registered.local), (remote, registered.remote));
         issued.drawn.count += 1;
         issued.now.insert(region.number, Tokens { local, remote });
     }

@@ -23,7 +23,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("C3", "data_on_scattered_pages", data_on_scattered_pages).needs(scattered),
     Case::new("C3", "part_of_a_chain", part_of_a_chain).needs(wire),
     Case::new("C6", "addresses_count_from_the_mdl", addresses_count_from_the_mdl).needs(wire),
-    Case::new("C8", "ends_of_the_largest", ends_of_the_largest).needs(wire),
+    Case::new("C8", "ends_of_the_largest", ends_of_the_largest).needs(largest),
     Case::new("C9", "one_byte", one_byte).needs(byte_exact),
     Case::new("C10", "data_into_a_read_sink", data_into_a_read_sink).needs(wire),
     Case::new("C10", "right_of_a_peer", right_of_a_peer).needs(wire),
@@ -40,6 +40,15 @@ fn any_base(device: &Device) -> Option<&'static str> {
 fn scattered(device: &Device) -> Option<&'static str> {
     let adjacent_only = !device.capabilities.scattered_pages;
     any_base(device).or(adjacent_only.then_some("the device cannot join scattered pages (K1)"))
+}
+
+/// Needs memory for the largest registration.
+fn largest(device: &Device) -> Option<&'static str> {
+    const MOST: usize = 64 << 20;
+    let too_large = device.info.MaxRegistrationSize > MOST;
+    wire(device)
+        .or(too_large
+            .then_some("the largest registration is more than the 64 MiB that the kit takes"))
 }
 
 fn byte_exact(device: &Device) -> Option<&'static str> {

@@ -4,7 +4,7 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::predict::{self, Issue, Score};
-use super::super::route::Pd;
+use super::super::route::{Mr, Pd};
 use crate::abi::*;
 
 pub(super) const CASES: &[Case] = &[
@@ -32,17 +32,31 @@ fn unpredictable(device: &Device) -> Option<&'static str> {
 /// The shortest stream.
 const LEAST: usize = 1024;
 
-/// Regions that are registered, and by turns deregistered and registered again, or closed and made again.
-fn issues(env: &mut Env, pd: Pd, (regions, closes): (usize, bool), most: usize) -> Vec<Issue> {
+/// The tokens of a region's sides that are drawn: for peers, and for its owner where that is another key (E3).
+fn drawn(env: &Env, mr: Mr) -> Vec<u32> {
+    let (local, remote) = env.tokens(mr);
+    if env.device.capabilities.shared_key { vec![remote] } else { vec![remote, local] }
+}
+
+/// How many sides' tokens `drawn` gives.
+fn sides(env: &Env) -> usize {
+    if env.device.capabilities.shared_key { 1 } else { 2 }
+}
+
+/// Regions that are registered, and by turns deregistered and registered again, or closed and made again: what each side
+/// is issued.
+fn issues(env: &mut Env, pd: Pd, (regions, closes): (usize, bool), most: usize) -> Vec<Vec<Issue>> {
     let count = env.sample(most, LEAST);
     let page = env.page();
     let registration = page.all(NDK_MR_FLAG_ALLOW_REMOTE_READ);
     let mut live: Vec<_> = (0..regions).map(|_| env.mr(pd)).collect();
-    let mut issues = Vec::with_capacity(count);
-    while issues.len() < count {
+    let mut issues = vec![Vec::with_capacity(count); sides(env)];
+    while issues[0].len() < count {
         for (record, mr) in live.iter_mut().enumerate() {
             env.register(*mr, registration.clone()).success();
-            issues.push(Issue { record: record as u32, token: env.tokens(*mr).1 });
+            for (token, issues) in drawn(env, *mr).into_iter().zip(&mut issues) {
+                issues.push(Issue { record: record as u32, token });
+            }
         }
         for mr in &mut live {
             if closes {
@@ -59,12 +73,12 @@ fn issues(env: &mut Env, pd: Pd, (regions, closes): (usize, bool), most: usize) 
     issues
 }
 
-/// The streams that a peer might see: of many regions at a time, and of few or one over and over.
+/// The streams that somebody might see: of many regions at a time, and of few or one over and over.
 fn streams(env: &mut Env) -> Vec<Vec<Issue>> {
     let pd = env.pd();
     let ways = [(7, false), (1, true), (256, false), (1, false), (7, true)];
     let ways = ways.into_iter().take(env.sample(ways.len(), 2));
-    ways.map(|way| issues(env, pd, way, STREAM)).collect()
+    ways.flat_map(|way| issues(env, pd, way, STREAM)).collect()
 }
 
 fn tokens(issues: &[Issue]) -> Vec<u32> {
@@ -165,32 +179,38 @@ fn related_domains(env: &mut Env) {
     let (page, count) = (env.page(), env.sample(STREAM, LEAST));
     let registration = page.all(NDK_MR_FLAG_ALLOW_REMOTE_READ);
     let regions = pds.map(|pd| env.mr(pd));
-    let mut streams = [const { Vec::new() }; 3];
+    let mut streams = vec![[const { Vec::new() }; 3]; sides(env)];
     for _ in 0..count {
-        for (&mr, stream) in regions.iter().zip(&mut streams) {
+        for (domain, &mr) in regions.iter().enumerate() {
             env.register(mr, registration.clone()).success();
-            stream.push(env.tokens(mr).1);
+            for (token, streams) in drawn(env, mr).into_iter().zip(&mut streams) {
+                streams[domain].push(token);
+            }
         }
         for mr in regions {
             env.deregister(mr).success();
         }
     }
-    for (one, other) in [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)] {
-        fails(predict::related_streams(&streams[one], &streams[other]));
+    for streams in &streams {
+        for (one, other) in [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)] {
+            fails(predict::related_streams(&streams[one], &streams[other]));
+        }
+        let all: Vec<u32> =
+            (0..count).flat_map(|n| streams.iter().map(move |stream| stream[n])).collect();
+        fails(predict::constant_step(&all));
+        fails(predict::linear_feedback(&all[..LEAST]));
     }
-    let all: Vec<u32> =
-        (0..count).flat_map(|n| streams.iter().map(move |stream| stream[n])).collect();
-    fails(predict::constant_step(&all));
-    fails(predict::linear_feedback(&all[..LEAST]));
 }
 
-/// Of 2^16 tokens, and of as many of one region that is closed and made again.
+/// Of 2^16 tokens of each side, and of as many of one region that is closed and made again.
 fn balance_of_bits(env: &mut Env) {
     let weak: Vec<u32> = (0..MANY as u32).map(|n| noise(n) | (noise(!n) & 0x40)).collect();
     assert!(predict::imbalance(&weak) > BOUND, "the kit misses a bit that is set too often");
     let pd = env.pd();
     for way in [(256, false), (1, false), (1, true)] {
-        let imbalance = predict::imbalance(&tokens(&issues(env, pd, way, MANY)));
-        assert!(imbalance < BOUND, "E5: a bit is {imbalance} deviations from its half: {way:?}");
+        for issues in issues(env, pd, way, MANY) {
+            let imbalance = predict::imbalance(&tokens(&issues));
+            assert!(imbalance < BOUND, "E5: a bit is {imbalance} deviations from half: {way:?}");
+        }
     }
 }

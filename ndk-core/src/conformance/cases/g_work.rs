@@ -176,17 +176,23 @@ fn nothing_valid(env: &mut Env) {
     net.reads(env, &conventional, 0, 100);
 }
 
-/// The posted state counts, before anything has completed.
+/// The posted state counts, before anything has completed. Accesses come in their place: each write takes its bytes
+/// through a registration that was posted before it, and whose end is posted after it.
 fn posted_in_order(env: &mut Env) {
     const ROUNDS: usize = 5;
     let mut net = Net::new(env);
     let fast = env.fast(&mut net, Memory::new(300, 0));
+    let page = net.target_of_peer(env);
     let port = &*net.link.owner;
     let mut posted = Vec::new();
     for round in 0..ROUNDS {
         let register = next_context();
         post(port, register, fast.mr, fast.mapped.all(), read_write()).expect("posted");
         posted.push((register, WorkKind::FastRegister));
+        let own = env.registered_over(fast.mr, fast.mapped.memory.clone());
+        let write = next_context();
+        port.write(write, &[own.element(0, 10)], page.at(round as isize * 10)).expect("posted");
+        posted.push((write, WorkKind::Write));
         if round + 1 < ROUNDS {
             let invalidate = next_context();
             // SAFETY: a live region.
@@ -199,6 +205,8 @@ fn posted_in_order(env: &mut Env) {
         assert_eq!((completion.id.context, completion.kind), (context, kind), "in order");
         assert_eq!(completion.result, Ok(()), "G8: {kind:?}");
     }
+    let bytes = fast.mapped.memory.bytes()[..10].repeat(ROUNDS);
+    assert!(page.memory.bytes()[..bytes.len()] == bytes, "G8: the bytes written");
     let target = env.registered_over(fast.mr, fast.mapped.memory.clone());
     net.reads(env, &target, 0, 300);
     fast.refused(env, port, ErrorKind::InvalidDeviceState);

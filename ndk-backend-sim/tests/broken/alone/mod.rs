@@ -1,5 +1,8 @@
-//! A provider that the kit has by its tables alone, since what is broken is none of their entries: the close of its
-//! adapter.
+//! Providers that the kit has by their tables and hooks alone, since what is broken is behind none of the entries: the
+//! close of an adapter, and work requests that are refused when they are posted.
+
+mod fast;
+mod wire;
 
 use crate::table::lock;
 use ndk_backend_sim::{Config, SimAdapter};
@@ -10,9 +13,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A provider whose adapter closes before what was made from it.
-pub(crate) fn kit() -> Result<Kit> {
-    let provider = TableProvider::new(open, close_early);
+/// The kit on the provider of that name.
+pub(crate) fn kit(name: &str) -> Result<Kit> {
+    let provider = match name {
+        "adapter_closes_early" => TableProvider::new(open, close_early),
+        _ => {
+            fast::install(name);
+            TableProvider {
+                access: Some(wire::access),
+                fast_register: Some(fast::fast_register),
+                invalidate: Some(fast::invalidate),
+                ..TableProvider::new(open, close)
+            }
+        }
+    };
     let declared = SimAdapter::new(Config::default())?.capabilities();
     // SAFETY: the functions are of those types, and the tables are the framework's.
     Ok(unsafe { Kit::table(&provider, declared) })
@@ -35,6 +49,19 @@ unsafe extern "system" fn open(version: NDK_VERSION, out: *mut *mut NDK_ADAPTER)
             STATUS_SUCCESS
         }
         Err(error) => error.status(),
+    }
+}
+
+unsafe extern "system" fn close(adapter: *mut NDK_ADAPTER) -> NTSTATUS {
+    let opened = lock(&OPEN).get_or_insert_default().remove(&adapter.addr());
+    let Some(opened) = opened else { return STATUS_INVALID_PARAMETER };
+    match opened.close() {
+        Ok(()) => STATUS_SUCCESS,
+        Err(refused) => {
+            let status = refused.error.status();
+            lock(&OPEN).get_or_insert_default().insert(adapter.addr(), refused.adapter);
+            status
+        }
     }
 }
 
