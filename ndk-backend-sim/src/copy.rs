@@ -5,12 +5,13 @@
 //! through references, or `ptr::copy`, would make that a data race, which is undefined behaviour. [`copy`] does not.
 //!
 //! # Why it is sound
-//! On 64-bit x86 and Arm, under Unix and Windows, the bytes are moved by inline assembly: for short copies by a few loads
-//! and stores, on x86 with AVX-512 for those of up to a page too, else by a call, from within the assembly, of the C library's `memmove`. The compiler knows nothing of what
-//! happens there, but that it may read and write any memory that it could not prove private. It is as if each byte were
-//! read and written by relaxed atomic operations of one byte each, some of them more than once: this is the strongest
-//! statement to be made to the compiler, and all that the machine's loads and stores of whatever width do is an instance of
-//! it. Neither variant takes a decision that depends on the bytes, so bytes that change meanwhile cannot lead it astray.
+//! On 64-bit x86 and Arm, under Unix and Windows, the bytes are moved by inline assembly: for short copies by a few
+//! loads and stores, on x86 with AVX-512 for those of up to a page too, else by a call, from within the assembly, of
+//! the C library's `memmove`. The compiler knows nothing of what happens there, but that it may read and write any
+//! memory that it could not prove private. It is as if each byte were read and written by relaxed atomic operations of
+//! one byte each, some of them more than once: this is the strongest statement to be made to the compiler, and all that
+//! the machine's loads and stores of whatever width do is an instance of it. Neither variant takes a decision that
+//! depends on the bytes, so bytes that change meanwhile cannot lead it astray.
 //!
 //! Everywhere else, under Miri, and with the feature `portable-copy`, it really is a loop of relaxed atomic accesses to
 //! single bytes, which is slow. Words would be faster, and would not be sound: Rust's memory model, as that of C++, has no
