@@ -8,7 +8,7 @@ use crate::table::lock;
 use ndk_backend_sim::{Config, SimAdapter};
 use ndk_core::abi::{NDK_ADAPTER, NDK_VERSION, NTSTATUS, STATUS_INVALID_PARAMETER, STATUS_SUCCESS};
 use ndk_core::conformance::{Kit, TableProvider};
-use ndk_core::{AdapterProvider, Opened, Result, Std, ThreadPool};
+use ndk_core::{AdapterProvider, Capabilities, Opened, Result, Std, ThreadPool};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -27,7 +27,9 @@ pub(crate) fn kit(name: &str) -> Result<Kit> {
             }
         }
     };
-    let declared = SimAdapter::new(Config::default())?.capabilities();
+    // In the framework's tables nothing makes windows.
+    let device = SimAdapter::new(Config::default())?;
+    let declared = Capabilities { windows: false, ..device.capabilities() };
     // SAFETY: the functions are of those types, and the tables are the framework's.
     Ok(unsafe { Kit::table(&provider, declared) })
 }

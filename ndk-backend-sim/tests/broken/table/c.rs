@@ -13,7 +13,12 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
             Ok(Registration { flags: it.flags | ULONG::from(lone), ..it })
         },
         "cut_page_is_refused" => |it| {
-            let cut = it.elements().iter().skip(1).any(|element| element.offset != 0);
+            let mut before = 0;
+            let cut = it.elements().iter().any(|element| {
+                let is_cut = before > 0 && before < it.length && element.offset != 0;
+                before += element.count;
+                is_cut
+            });
             if cut { Err(STATUS_INVALID_PARAMETER) } else { Ok(it) }
         },
         "chain_ends_at_a_hole" => |it| {
