@@ -112,11 +112,18 @@ impl<'a> Busy<'a> {
         self.most.store(succeeded + DEPTH, Ordering::Relaxed);
     }
 
-    /// Waits until some requests have got through.
-    fn is_under_way(&self) {
+    /// Waits until some requests have got through, and then for a part of one's time that grows with the rounds: right behind
+    /// a completion, a slow device would always be found at the same part of its work.
+    fn is_under_way(&self, round: usize, rounds: usize) {
+        const MANY: usize = 2 * DEPTH;
         let (before, started) = (self.succeeded.load(Ordering::Relaxed), Instant::now());
-        while self.succeeded.load(Ordering::Relaxed) < before + 2 * DEPTH {
+        while self.succeeded.load(Ordering::Relaxed) < before + MANY {
             assert!(started.elapsed() < PATIENCE, "D3: the peer's requests do not get through");
+            thread::yield_now();
+        }
+        let each = started.elapsed().div_f64(MANY as f64);
+        let until = Instant::now() + each.mul_f64(round as f64 / rounds as f64);
+        while Instant::now() < until {
             thread::yield_now();
         }
     }
@@ -145,7 +152,8 @@ fn rounds(env: &Env) -> usize {
 fn against_a_writer(env: &mut Env) {
     let mut net = Net::new(env);
     let memory = env.memory(LENGTH, 0);
-    for _ in 0..rounds(env) {
+    let rounds = rounds(env);
+    for round in 0..rounds {
         let target = env.register_in(net.owner, memory.clone(), ALL);
         net.scratch.memory.fill(0x77);
         // Each place in the queue writes other bytes, so that a late write is seen.
@@ -155,7 +163,7 @@ fn against_a_writer(env: &mut Env) {
         let busy = Busy::new(port, elements, to, true);
         thread::scope(|scope| {
             let writer = scope.spawn(|| busy.run(|_, _| {}));
-            busy.is_under_way();
+            busy.is_under_way(round, rounds);
             env.deregister(target.mr).success();
             busy.is_over(&env.device);
             let then = memory.buffer.to_vec();
@@ -183,7 +191,8 @@ fn reader<const EACH: usize>(env: &mut Env) {
     const PUBLIC: u8 = 0x11;
     let mut net = Net::new(env);
     let memory = env.memory(EACH, 0);
-    for _ in 0..rounds(env) {
+    let rounds = rounds(env);
+    for round in 0..rounds {
         memory.buffer.write(0, &[PUBLIC; EACH]).expect("it fits");
         let target = env.register_in(net.owner, memory.clone(), ALL);
         let part = |place| place * EACH;
@@ -200,7 +209,7 @@ fn reader<const EACH: usize>(env: &mut Env) {
                     assert!(completion.result.is_err() || bytes == [PUBLIC; EACH]);
                 })
             });
-            busy.is_under_way();
+            busy.is_under_way(round, rounds);
             env.deregister(target.mr).success();
             busy.is_over(&env.device);
             memory.buffer.write(0, &[SECRET; EACH]).expect("it fits");
