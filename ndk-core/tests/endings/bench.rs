@@ -108,6 +108,8 @@ impl log::Log for Reader {
 
 /// What a close that does not end leaks (B8, B9) is found again here, so that leak checkers have nothing to say.
 static LEAKED: Mutex<Vec<Arc<Control>>> = Mutex::new(Vec::new());
+/// As above, by their addresses; those that are closed are gone.
+static REGIONS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 pub(crate) fn new_control() -> Arc<Control> {
     let control = Arc::<Control>::default();
@@ -155,6 +157,7 @@ impl Bench {
         unsafe {
             let made = self.domain.create_mr(kind, Some(created), null_mut(), &mut out);
             assert_eq!(made.expect("a region"), Progress::Done);
+            REGIONS.lock().unwrap().push(out.addr());
             RegionRef::from_ndk(NonNull::new(out).expect("a region"))
         }
     }
