@@ -10,11 +10,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Adjacent page frames as ranges.
 pub(super) fn ranges(memory: MdlView<'_>) -> Vec<Range<usize>> {
-    let mut ranges: Vec<Range<usize>> = Vec::new();
-    memory.each_run(|run| match ranges.last_mut() {
-        Some(last) if last.end == run.start => last.end = run.end,
-        _ => ranges.push(run),
-    });
+    let mut ranges = Vec::new();
+    memory.each_run(|run| ranges.push(run));
     ranges
 }
 
@@ -50,7 +47,6 @@ impl Frames {
         let (mut first, mut are_more) = (0..0, false);
         memory.each_run(|run| match first.is_empty() {
             true => first = run,
-            false if first.end == run.start => first.end = run.end,
             false => are_more = true,
         });
         match pack(&first) {
@@ -80,11 +76,12 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::PAGE_SIZE;
     use crate::mdl::{Buffer, Mdl};
 
     /// An MDL with these frames.
     fn chain(frames: &[usize]) -> Mdl {
-        let buffer = Buffer::new(frames.len() * crate::abi::PAGE_SIZE).expect("memory");
+        let buffer = Buffer::new(frames.len() * PAGE_SIZE).expect("memory");
         let mdl = Mdl::new(&buffer).expect("an MDL");
         for (index, frame) in frames.iter().enumerate() {
             // SAFETY: the MDL has a frame for each page, and nobody else has the MDL.
@@ -134,5 +131,13 @@ mod tests {
         let list: Vec<usize> = (100..117).chain(118..150).chain([3]).collect();
         let mdl = chain(&list);
         assert_eq!(ranges(view(&mdl)), [100..117, 118..150, 3..4]);
+        // Where MDLs meet, be it inside of a page, no new one begins.
+        let buffer = Buffer::new(5 * PAGE_SIZE).expect("memory");
+        let cut = Mdl::builder().buffer(&buffer).split_at(PAGE_SIZE).split_at(2 * PAGE_SIZE + 9);
+        let cut = cut.build().expect("a chain");
+        assert_eq!(cut.elements().len(), 3);
+        let first = buffer.address() / PAGE_SIZE;
+        let found = ranges(view(&cut));
+        assert_eq!((found.len(), &found[0]), (1, &(first..first + 5)));
     }
 }

@@ -4,17 +4,23 @@ use super::MdlView;
 use core::ops::Range;
 
 impl MdlView<'_> {
-    /// Gives the frames as ranges, in order. Two that follow each other may be adjacent, too, where two MDLs meet.
+    /// Gives the frames as ranges, in order.
     pub(crate) fn each_run(&self, mut give: impl FnMut(Range<usize>)) {
-        let mut frames = self.frames();
+        let (mut frames, mut last) = (self.frames(), None::<Range<usize>>);
         while frames.here > 0 || frames.enter_next() {
             // SAFETY: the element has so many frames from here on.
             let (first, count) = unsafe { (frames.at.read(), adjacent(frames.at, frames.here)) };
-            give(first..first.wrapping_add(count));
+            let run = first..first.wrapping_add(count);
+            match &mut last {
+                // Two MDLs meet inside of a run.
+                Some(last) if last.end == run.start => last.end = run.end,
+                _ => last.replace(run).into_iter().for_each(&mut give),
+            }
             // SAFETY: as above.
             frames.at = unsafe { frames.at.add(count) };
             frames.here -= count;
         }
+        last.into_iter().for_each(give);
     }
 }
 
