@@ -113,66 +113,58 @@ impl Owner for Model {
     }
 }
 
-#[test]
-fn d3_no_access_is_at_work_after_a_deregistration_whether_its_hazard_stood_or_not() {
-    loom::model(|| {
-        let model = Model::new();
+fn no_access_is_at_work_after_a_deregistration(
+    make: fn() -> Arc<Model>,
+    access: fn(&Model) -> bool,
+) {
+    loom::model(move || {
+        let model = make();
         let peer = {
             let model = model.clone();
-            thread::spawn(move || [model.access(), model.access()])
+            thread::spawn(move || [access(&model), access(&model)])
         };
         model.deregister();
         let [first, second] = peer.join().unwrap();
         assert!(first || !second, "the record lived again");
-        assert!(!model.access(), "it is dead for whoever comes later");
+        assert!(!access(&model), "it is dead for whoever comes later");
     });
+}
+
+fn a_hazard_from_an_earlier_life_hides_no_access(
+    make: fn() -> Arc<Model>,
+    access: fn(&Model) -> bool,
+) {
+    loom::model(move || {
+        let model = make();
+        assert!(access(&model));
+        let peer = {
+            let model = model.clone();
+            thread::spawn(move || access(&model))
+        };
+        model.deregister();
+        model.register();
+        model.deregister();
+        peer.join().unwrap();
+        assert!(!access(&model));
+    });
+}
+
+#[test]
+fn d3_no_access_is_at_work_after_a_deregistration_whether_its_hazard_stood_or_not() {
+    no_access_is_at_work_after_a_deregistration(Model::new, Model::access);
 }
 
 #[test]
 fn d3_a_hazard_that_stands_from_an_earlier_life_of_the_record_is_no_pass_to_the_next() {
-    loom::model(|| {
-        let model = Model::new();
-        assert!(model.access());
-        let peer = {
-            let model = model.clone();
-            thread::spawn(move || model.access())
-        };
-        model.deregister();
-        model.register();
-        model.deregister();
-        peer.join().unwrap();
-        assert!(!model.access());
-    });
+    a_hazard_from_an_earlier_life_hides_no_access(Model::new, Model::access);
 }
 
 #[test]
 fn d3_no_access_of_an_initiator_is_at_work_after_a_deregistration() {
-    loom::model(|| {
-        let model = Model::alone();
-        let peer = {
-            let model = model.clone();
-            thread::spawn(move || [model.access_alone(), model.access_alone()])
-        };
-        model.deregister();
-        let [first, second] = peer.join().unwrap();
-        assert!(first || !second, "the record lived again");
-        assert!(!model.access_alone(), "it is dead for whoever comes later");
-    });
+    no_access_is_at_work_after_a_deregistration(Model::alone, Model::access_alone);
 }
 
 #[test]
 fn d3_an_initiators_hazard_that_stands_from_an_earlier_life_of_the_record_hides_no_later_access() {
-    loom::model(|| {
-        let model = Model::alone();
-        assert!(model.access_alone());
-        let peer = {
-            let model = model.clone();
-            thread::spawn(move || model.access_alone())
-        };
-        model.deregister();
-        model.register();
-        model.deregister();
-        peer.join().unwrap();
-        assert!(!model.access_alone());
-    });
+    a_hazard_from_an_earlier_life_hides_no_access(Model::alone, Model::access_alone);
 }

@@ -79,7 +79,8 @@ impl Draws {
     }
 }
 
-/// Values that were drawn and not used yet, and removals that were not counted yet. It belongs to one region, whose operations take turns; a table's own.
+/// Values that were drawn and not used yet, and removals that were not counted yet. It belongs to one region, whose
+/// operations take turns; a table's own.
 ///
 /// It has two halves, of which each is drawn when the other is begun: so the slots of its values can be fetched from memory
 /// long before they are used.

@@ -86,15 +86,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Progress::Done
             }
             First::Pending(operation) => {
-                // SAFETY: as above.
-                let domain = unsafe { self.get() }.domain;
-                // The domain's close must not come to run on this entry's stack (H4), so it is kept until the
-                // entry's work is over, whatever the executor does with the task.
-                // SAFETY: the region's reference keeps the domain, then the one taken here.
+                // SAFETY: as above; slot and region pass to the task.
                 unsafe {
-                    domain.as_ref().add_ref();
-                    self.pend(Request { kind: Kind::Close, operation });
-                    Domain::release(domain);
+                    self.keeping_domain(|_| self.pend(Request { kind: Kind::Close, operation }));
                 }
                 Progress::Pending
             }
@@ -128,13 +122,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// As for `continue_close`.
     #[cold]
     unsafe fn close_behind_entry(self) -> Progress {
-        // SAFETY: the region's reference keeps the domain, then the one taken here; the consumer's, which keeps the region,
-        // passes to the task.
+        // SAFETY: the consumer's reference, which keeps the region, passes to the task.
         unsafe {
-            let domain = self.get().domain;
-            domain.as_ref().add_ref();
-            Domain::spawn(domain, Task::new(self.0.cast(), &Self::BEHIND_ENTRY));
-            Domain::release(domain);
+            let task = Task::new(self.0.cast(), &Self::BEHIND_ENTRY);
+            self.keeping_domain(|domain| Domain::spawn(domain, task));
         }
         Progress::Pending
     }
@@ -194,11 +185,40 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(super) unsafe fn close_from_entry(self) {
         // SAFETY: the region is the caller's alone, and passes to the task.
         unsafe {
+            self.keeping_domain(|_| {
+                if self.prepare_close() {
+                    self.pend(self.request());
+                }
+            });
+        }
+    }
+
+    /// Lets a reference go, inside of an entry; true where it was the last, so that the close was due and runs in the executor.
+    ///
+    /// # Safety
+    /// The caller holds the reference. The region may be gone afterwards.
+    pub(super) unsafe fn release(self) -> bool {
+        // SAFETY: the caller's reference.
+        unsafe {
+            let is_last = Word::release(self.word());
+            if is_last {
+                self.close_from_entry();
+            }
+            is_last
+        }
+    }
+
+    /// Gives the region to the executor, inside of an entry. The domain's close must not come to run on the entry's stack (H4),
+    /// so it is kept until the entry's work is over, whatever the executor does.
+    ///
+    /// # Safety
+    /// The region is alive until `give` is called.
+    unsafe fn keeping_domain(self, give: impl FnOnce(NonNull<Domain<A, P>>)) {
+        // SAFETY: the region's reference keeps the domain, then the one taken here.
+        unsafe {
             let domain = self.get().domain;
             domain.as_ref().add_ref();
-            if self.prepare_close() {
-                self.pend(self.request());
-            }
+            give(domain);
             Domain::release(domain);
         }
     }

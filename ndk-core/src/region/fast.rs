@@ -3,7 +3,6 @@
 use super::RegionRef;
 use super::initialise::Initialised;
 use super::snapshot::FastState;
-use super::word::Word;
 use crate::domain::DomainRef;
 use crate::error::Result;
 use crate::platform::Platform;
@@ -92,13 +91,13 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     /// One more window is being bound to the region.
     pub(crate) unsafe fn bind(self) -> Result<()> {
-        // SAFETY: as above; a reference that is let go as the last one makes the close due, and this call's to start.
+        // SAFETY: as above; the reference that is let go is the one taken here.
         unsafe {
             let word = &self.get().word;
             word.retain();
             let bound = word.bind();
-            if bound.is_err() && Word::release(self.word()) {
-                self.close_from_entry();
+            if bound.is_err() {
+                self.release();
             }
             bound
         }
@@ -109,9 +108,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the binding's reference.
         unsafe {
             self.get().word.unbind();
-            if Word::release(self.word()) {
-                self.close_from_entry();
-            }
+            self.release();
         }
     }
 }

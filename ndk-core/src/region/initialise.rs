@@ -3,7 +3,7 @@
 use super::request::{Device, First, Kind, Request};
 use super::slot::Outcome;
 use super::snapshot::{FastState, Op, Phase, poisoned};
-use super::word::{Claim, Word};
+use super::word::Claim;
 use super::{Progress, RegionRef};
 use crate::abi::{NDK_FN_REQUEST_COMPLETION, PVOID, ULONG};
 use crate::completion::RequestCompletion;
@@ -124,10 +124,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 Err(error) => break Err(error),
             }
         };
-        // SAFETY: the reference of before; with the last one the close is due, and this call's to start.
-        if claimed.is_err() && unsafe { Word::release(self.word()) } {
-            // SAFETY: as said.
-            unsafe { self.close_from_entry() };
+        if claimed.is_err() {
+            // SAFETY: the reference taken before.
+            unsafe { self.release() };
         }
         claimed
     }
@@ -153,9 +152,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the claim keeps the region.
         unsafe {
             let queued = self.settle_initialise(what, outcome);
-            if Word::release(self.word()) {
-                self.close_from_entry();
-            } else if let Some(next) = queued {
+            if !self.release()
+                && let Some(next) = queued
+            {
                 self.hand_on(next);
             }
         }
@@ -175,8 +174,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 let queued =
                     self.settle(Kind::Initialise(next.done, next.what), &Err(error.clone()));
                 next.done.call::<P>(self.adapter().key(), error.status());
-                if Word::release(self.word()) {
-                    return self.close_from_entry();
+                if self.release() {
+                    return;
                 }
                 let Some(more) = queued else { return };
                 next = more;

@@ -251,15 +251,15 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             };
             let access = match Access::from_flags(flags) {
                 Ok(access) => access,
-                Err(error) => return tell(self.fail_arguments(Op::Register, error)),
+                Err(error) => return tell(self.fail_arguments(error)),
             };
             // The request's future, which gets the view, ends before the request does.
             let memory = match MdlView::new(mdl, length) {
                 Ok(memory) => memory,
-                Err(error) => return tell(self.fail_arguments(Op::Register, error)),
+                Err(error) => return tell(self.fail_arguments(error)),
             };
             if length > self.adapter().info().MaxRegistrationSize {
-                return tell(self.fail_arguments(Op::Register, above_the_largest()));
+                return tell(self.fail_arguments(above_the_largest()));
             }
             let at_once = |region: &A::Mr| region.register_at_once(memory, access);
             let make = move |region: &'static A::Mr| region.register(memory, access);

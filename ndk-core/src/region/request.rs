@@ -309,17 +309,14 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// The caller has claimed `op`, and the slot is empty.
     unsafe fn let_go(self, op: Op, succeeded: bool) {
         let phase = Self::phase_after(op, succeeded);
-        // SAFETY: the claim keeps the region alive; then, with the last reference, the close is due, and this call's to
-        // start.
+        // SAFETY: the claim keeps the region alive; where it is not in its entry it has a reference.
         unsafe {
             let word = &self.get().word;
             if word.is_in_entry() {
                 return Word::leave(self.word(), phase);
             }
             word.settle(phase);
-            if Word::release(self.word()) {
-                self.close_from_entry();
-            }
+            self.release();
         }
     }
 
@@ -344,11 +341,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     /// As for `let_go`.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn fail_arguments(self, op: Op, error: Error) -> Result<Progress> {
+    pub(super) unsafe fn fail_arguments(self, error: Error) -> Result<Progress> {
         // SAFETY: the claim keeps the region alive.
         unsafe {
             self.refuse_arguments(&error);
-            self.fail_inline(op, error)
+            self.fail_inline(Op::Register, error)
         }
     }
 
