@@ -125,6 +125,5 @@ NTSTATUS NTAPI soft_access(NDK_PD *pd, ULONG access, UINT32 token, UINT64 addres
                 soft_free_mapping(memory);
         }
     }
-    pthread_mutex_unlock(&adapter->lock);
-    return status;
+    return soft_answer(adapter, status);
 }

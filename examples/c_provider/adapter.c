@@ -46,10 +46,8 @@ static NTSTATUS NTAPI create_pd(NDK_ADAPTER *ndk, NDK_FN_CREATE_COMPLETION done,
         status = STATUS_INVALID_DEVICE_STATE;
     else if (adapter->is_lost)
         status = STATUS_DEVICE_REMOVED;
-    if (status != STATUS_SUCCESS) {
-        pthread_mutex_unlock(&adapter->lock);
-        return status;
-    }
+    if (status != STATUS_SUCCESS)
+        return soft_answer(adapter, status);
     job.operation = NDK_CONFORMANCE_CREATE_PD;
     job.adapter = adapter;
     job.done.create = done;

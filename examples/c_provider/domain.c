@@ -11,12 +11,6 @@ struct soft_domain *soft_domain_of(NDK_OBJECT_HEADER *object)
     return is_domain ? (struct soft_domain *)object : NULL;
 }
 
-static NTSTATUS refuse(struct soft_domain *domain, NTSTATUS status)
-{
-    pthread_mutex_unlock(&domain->adapter->lock);
-    return status;
-}
-
 /* ---- What a job does ------------------------------------------------------------------------- */
 
 static NTSTATUS create(struct soft_job *job)
@@ -68,9 +62,9 @@ static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETI
         return STATUS_INVALID_PARAMETER;
     pthread_mutex_lock(&domain->adapter->lock);
     if (domain->is_closing)
-        return refuse(domain, STATUS_INVALID_DEVICE_STATE);
+        return soft_answer(domain->adapter, STATUS_INVALID_DEVICE_STATE);
     if (domain->adapter->is_lost)
-        return refuse(domain, STATUS_DEVICE_REMOVED);
+        return soft_answer(domain->adapter, STATUS_DEVICE_REMOVED);
     job.operation = NDK_CONFORMANCE_CREATE_MR;
     job.adapter = domain->adapter;
     job.domain = domain;
@@ -93,7 +87,7 @@ static NTSTATUS NTAPI close_pd(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
         return STATUS_INVALID_PARAMETER;
     pthread_mutex_lock(&domain->adapter->lock);
     if (domain->is_closing)
-        return refuse(domain, STATUS_INVALID_DEVICE_STATE);
+        return soft_answer(domain->adapter, STATUS_INVALID_DEVICE_STATE);
     domain->is_closing = true;
     job.operation = NDK_CONFORMANCE_CLOSE_PD;
     job.adapter = domain->adapter;
@@ -104,7 +98,7 @@ static NTSTATUS NTAPI close_pd(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
         return soft_start(&job, false);
     domain->close = job;
     domain->is_waiting = true;
-    return refuse(domain, STATUS_PENDING);
+    return soft_answer(domain->adapter, STATUS_PENDING);
 }
 
 /* For what there is not, and for the questions: the domain is there, and not being closed. */
@@ -115,7 +109,8 @@ static NTSTATUS is_open(NDK_OBJECT_HEADER *object)
     if (!domain)
         return STATUS_INVALID_PARAMETER;
     pthread_mutex_lock(&domain->adapter->lock);
-    return refuse(domain, domain->is_closing ? STATUS_INVALID_DEVICE_STATE : STATUS_SUCCESS);
+    return soft_answer(domain->adapter,
+                       domain->is_closing ? STATUS_INVALID_DEVICE_STATE : STATUS_SUCCESS);
 }
 
 static void NTAPI privileged_token(NDK_PD *pd, UINT32 *token)

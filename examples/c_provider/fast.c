@@ -63,8 +63,7 @@ NTSTATUS NTAPI soft_fast_register(NDK_PD *pd, NDK_MR *mr, ULONG pages,
         region->flags = flags;
         region->is_reachable = true;
     }
-    pthread_mutex_unlock(&domain->adapter->lock);
-    return status;
+    return soft_answer(domain->adapter, status);
 }
 
 static NTSTATUS end(struct soft_domain *domain, struct soft_region *region)
@@ -85,8 +84,7 @@ NTSTATUS NTAPI soft_invalidate(NDK_PD *pd, NDK_OBJECT_HEADER *object)
     status = object->ObjectType == NdkObjectTypeMw
                  ? soft_unbind(domain, (struct soft_window *)object)
                  : end(domain, (struct soft_region *)object);
-    pthread_mutex_unlock(&domain->adapter->lock);
-    return status;
+    return soft_answer(domain->adapter, status);
 }
 
 NTSTATUS soft_invalidate_token(struct soft_domain *domain, UINT32 token)
@@ -102,6 +100,5 @@ NTSTATUS soft_invalidate_token(struct soft_domain *domain, UINT32 token)
         status = end(domain, region); /* Before the receive completes [G9]. */
     else if (window)
         status = soft_unbind(domain, window);
-    pthread_mutex_unlock(&domain->adapter->lock);
-    return status;
+    return soft_answer(domain->adapter, status);
 }

@@ -141,6 +141,12 @@ static struct soft_job *keep(const struct soft_job *job)
     return kept;
 }
 
+NTSTATUS soft_answer(struct soft_adapter *adapter, NTSTATUS status)
+{
+    pthread_mutex_unlock(&adapter->lock);
+    return status;
+}
+
 NTSTATUS soft_start(struct soft_job *job, bool waits)
 {
     struct soft_adapter *adapter = job->adapter;

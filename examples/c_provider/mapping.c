@@ -103,10 +103,8 @@ NTSTATUS NTAPI soft_build_lam(NDK_ADAPTER *ndk, MDL *mdl, SIZE_T length,
         status = STATUS_DEVICE_REMOVED;
     else if (pends && !done)
         status = STATUS_INVALID_PARAMETER; /* By itself it is inline, and needs none [L6]. */
-    if (status != STATUS_SUCCESS) {
-        pthread_mutex_unlock(&adapter->lock);
-        return status;
-    }
+    if (status != STATUS_SUCCESS)
+        return soft_answer(adapter, status);
     job.operation = NDK_CONFORMANCE_BUILD_LAM;
     job.adapter = adapter;
     job.done.request = done;

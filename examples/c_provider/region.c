@@ -213,12 +213,6 @@ static bool is_slow(const struct soft_region *region, ULONG pages)
            (pages > SOFT_AT_ONCE || region->memory.accesses);
 }
 
-static NTSTATUS refuse(struct soft_region *region, NTSTATUS status)
-{
-    pthread_mutex_unlock(&region->adapter->lock);
-    return status;
-}
-
 static NTSTATUS NTAPI register_mr(NDK_MR *mr, MDL *mdl, SIZE_T length, ULONG flags,
                                   NDK_FN_REQUEST_COMPLETION done, PVOID context)
 {
@@ -236,7 +230,7 @@ static NTSTATUS NTAPI register_mr(NDK_MR *mr, MDL *mdl, SIZE_T length, ULONG fla
     if (status == STATUS_SUCCESS)
         status = soft_check_chain(mdl, length, &job.of.memory.pages);
     if (status != STATUS_SUCCESS)
-        return refuse(region, status);
+        return soft_answer(region->adapter, status);
     job.done.request = done;
     job.of.memory.mdl = mdl;
     job.of.memory.length = length;
@@ -259,7 +253,7 @@ static NTSTATUS NTAPI deregister_mr(NDK_MR *mr, NDK_FN_REQUEST_COMPLETION done, 
     if (status == STATUS_SUCCESS && region->windows)
         status = STATUS_DEVICE_BUSY; /* [D2] */
     if (status != STATUS_SUCCESS)
-        return refuse(region, status);
+        return soft_answer(region->adapter, status);
     job.done.request = done;
     region->is_busy = true;
     return soft_start(&job, is_slow(region, region->pages));
@@ -282,7 +276,7 @@ static NTSTATUS NTAPI initialize_mr(NDK_MR *mr, ULONG pages, BOOLEAN remote,
     if (status == STATUS_SUCCESS && pages > SOFT_FAST_PAGES)
         status = STATUS_IMPLEMENTATION_LIMIT;
     if (status != STATUS_SUCCESS)
-        return refuse(region, status);
+        return soft_answer(region->adapter, status);
     job.done.request = done;
     job.of.fast_memory.pages = pages;
     job.of.fast_memory.remote = remote != FALSE;
@@ -341,7 +335,7 @@ static NTSTATUS NTAPI close_mr(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
         return STATUS_INVALID_PARAMETER;
     pthread_mutex_lock(&region->adapter->lock);
     if (region->is_closing)
-        return refuse(region, STATUS_INVALID_DEVICE_STATE); /* [H7] */
+        return soft_answer(region->adapter, STATUS_INVALID_DEVICE_STATE); /* [H7] */
     region->is_closing = true;
     job = job_of(region, NDK_CONFORMANCE_CLOSE_MR, context);
     job.done.close = done;
@@ -350,7 +344,7 @@ static NTSTATUS NTAPI close_mr(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
     region->close = job;
     region->is_waiting = true;
     soft_cancel(region);
-    return refuse(region, STATUS_PENDING);
+    return soft_answer(region->adapter, STATUS_PENDING);
 }
 
 const NDK_MR_DISPATCH soft_region_table = {

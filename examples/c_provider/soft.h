@@ -232,6 +232,8 @@ NTSTATUS soft_invalidate_token(struct soft_domain *domain, UINT32 token);
 
 /* ---- job.c ----------------------------------------------------------------------------------- */
 
+/* What an entry returns that has nothing more to do. The lock is held, and free afterwards. */
+NTSTATUS soft_answer(struct soft_adapter *adapter, NTSTATUS status);
 /* Does a request at once, or lets it pend, and gives what its entry returns. The lock is held, and
  * free afterwards. `waits`: it is the thread's, whatever the pace. */
 NTSTATUS soft_start(struct soft_job *job, bool waits);

@@ -11,12 +11,6 @@ static struct soft_window *window_of(NDK_OBJECT_HEADER *object)
     return is_window ? (struct soft_window *)object : NULL;
 }
 
-static NTSTATUS refuse(struct soft_adapter *adapter, NTSTATUS status)
-{
-    pthread_mutex_unlock(&adapter->lock);
-    return status;
-}
-
 struct soft_window *soft_find_window(struct soft_domain *domain, UINT32 token)
 {
     struct soft_window *window = domain->adapter->windows;
@@ -79,7 +73,7 @@ NTSTATUS NTAPI soft_bind(NDK_PD *pd, NDK_MR *mr, NDK_MW *mw, PVOID base, SIZE_T 
         window->flags = flags;
         bind(window, region, address, length);
     }
-    return refuse(domain->adapter, status);
+    return soft_answer(domain->adapter, status);
 }
 
 NTSTATUS soft_unbind(struct soft_domain *domain, struct soft_window *window)
@@ -141,9 +135,9 @@ NTSTATUS NTAPI soft_create_mw(NDK_PD *pd, NDK_FN_CREATE_COMPLETION done, PVOID c
         return STATUS_INVALID_PARAMETER;
     pthread_mutex_lock(&domain->adapter->lock);
     if (domain->is_closing)
-        return refuse(domain->adapter, STATUS_INVALID_DEVICE_STATE);
+        return soft_answer(domain->adapter, STATUS_INVALID_DEVICE_STATE);
     if (domain->adapter->is_lost)
-        return refuse(domain->adapter, STATUS_DEVICE_REMOVED);
+        return soft_answer(domain->adapter, STATUS_DEVICE_REMOVED);
     job.operation = SOFT_CREATE_MW;
     job.adapter = domain->adapter;
     job.domain = domain;
@@ -164,7 +158,7 @@ static NTSTATUS NTAPI close_mw(NDK_OBJECT_HEADER *object, NDK_FN_CLOSE_COMPLETIO
         return STATUS_INVALID_PARAMETER;
     pthread_mutex_lock(&window->adapter->lock);
     if (window->is_closing)
-        return refuse(window->adapter, STATUS_INVALID_DEVICE_STATE);
+        return soft_answer(window->adapter, STATUS_INVALID_DEVICE_STATE);
     window->is_closing = true;
     job.operation = SOFT_CLOSE_MW;
     job.adapter = window->adapter;

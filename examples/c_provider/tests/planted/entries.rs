@@ -288,8 +288,8 @@ pub(crate) const ERRORS: &[Planted] = &[
         "a region is closed twice",
         &[(
             "region.c",
-            "    if (region->is_closing)\n        return refuse(region, STATUS_INVALID_DEVICE_STATE); /* [H7] */\n",
-            "    if (region->is_closing)\n        return refuse(region, STATUS_PENDING);\n",
+            "    if (region->is_closing)\n        return soft_answer(region->adapter, STATUS_INVALID_DEVICE_STATE); /* [H7] */\n",
+            "    if (region->is_closing)\n        return soft_answer(region->adapter, STATUS_PENDING);\n",
         )],
     ),
     error(

@@ -136,7 +136,7 @@ pub(crate) const ERRORS: &[Planted] = &[
         &[(
             "region.c",
             "    if (region->requests == 0 && region->windows == 0)\n        return soft_start(&job, is_slow(region, 0));",
-            "    if (region->is_live)\n        return region->is_closing = false, refuse(region, STATUS_DEVICE_BUSY);\n    if (region->requests == 0 && region->windows == 0)\n        return soft_start(&job, is_slow(region, 0));",
+            "    if (region->is_live)\n        return region->is_closing = false, soft_answer(region->adapter, STATUS_DEVICE_BUSY);\n    if (region->requests == 0 && region->windows == 0)\n        return soft_start(&job, is_slow(region, 0));",
         )],
     ),
     error(
@@ -182,7 +182,7 @@ pub(crate) const ERRORS: &[Planted] = &[
         "a domain that is being closed has regions made",
         &[(
             "domain.c",
-            "    if (domain->is_closing)\n        return refuse(domain, STATUS_INVALID_DEVICE_STATE);\n    if (domain->adapter->is_lost)",
+            "    if (domain->is_closing)\n        return soft_answer(domain->adapter, STATUS_INVALID_DEVICE_STATE);\n    if (domain->adapter->is_lost)",
             "    if (domain->adapter->is_lost)",
         )],
     ),
