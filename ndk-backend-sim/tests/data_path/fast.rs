@@ -1,11 +1,11 @@
 //! Fast registration: a mapping built through the C table, registered and invalidated by work requests (G, L).
 
+use super::LOCAL;
 use super::common::{Host, Lam, Memory, Mr, Net, Shape, connect, privileged, sge};
 use ndk_backend_sim::Miss;
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, RemoteAddress, RemoteToken};
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 const LENGTH: usize = 9000;
 /// Where fast registrations count from: a page that no memory of a test is at.
 const PAGE: u64 = 0x5000_0000_0000;

@@ -1,5 +1,6 @@
 //! Accesses without a queue pair: everything that holds for those of requests, and nothing of requests.
 
+use super::{BOTH, LOCAL, READ, SINK, WRITE, Way};
 use crate::common::{Host, Memory, Mr, Pd, Pump, Shape};
 use ndk_backend_sim::{Config, Initiator, Miss, Profile};
 use ndk_core::abi::*;
@@ -7,20 +8,7 @@ use ndk_core::{Error, ErrorKind, RemoteAddress, RemoteToken};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
-const READ: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
-const WRITE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
-const SINK: ULONG = NDK_MR_FLAG_RDMA_READ_SINK;
 const LENGTH: usize = 9000;
-
-/// Which way the bytes were to go.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    Write,
-    Read,
-}
-
-const BOTH: [Way; 2] = [Way::Write, Way::Read];
 
 fn initiator(pd: &Pd) -> Initiator {
     // SAFETY: the domain is not closed.

@@ -1,5 +1,6 @@
 //! The tokens of a region: one for each side, or one key for both (E3), and those that rotate (E4).
 
+use super::LOCAL;
 use super::common::{Lam, Memory, Mr, Net, sge};
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Miss, Profile, SimAdapter};
@@ -8,7 +9,6 @@ use ndk_core::{Access, ErrorKind, LocalToken, RemoteToken};
 use std::collections::HashSet;
 use std::time::Duration;
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 const ALL: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
 const PAGE: u64 = 0x5000_0000_0000;
 const REFUSED: Result<u32, ErrorKind> = Err(ErrorKind::AccessViolation);

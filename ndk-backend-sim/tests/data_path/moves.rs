@@ -1,12 +1,12 @@
 //! Bytes that arrive: reads, writes, sends, over every shape of memory.
 
+use super::LOCAL;
 use super::common::{Memory, Net, loopback, sge};
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, RemoteAddress};
 
 const WRITABLE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
 const READABLE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 
 #[test]
 fn a_write_and_a_read_cross_pages_joints_and_offsets() {

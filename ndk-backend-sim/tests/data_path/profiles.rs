@@ -1,14 +1,11 @@
 //! The declared shapes of other devices, seen in what their data path does (K1, K2).
 
 use super::common::{Memory, Mr, Net, Shape, connect, loopback, sge, window};
+use super::{LOCAL, READ, SINK, WRITE};
 use ndk_backend_sim::Profile;
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, Refusal, RemoteToken};
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
-const READ: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
-const WRITE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
-const SINK: ULONG = NDK_MR_FLAG_RDMA_READ_SINK;
 const PAGE: u64 = 0x5000_0000_0000;
 
 fn every_profile() -> impl Iterator<Item = Profile> {

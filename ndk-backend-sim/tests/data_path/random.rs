@@ -1,14 +1,11 @@
 //! Random regions and random requests, compared with arrays of bytes.
 
 use super::common::{Lam, Memory, Mr, Net, Pd, Qp, Random, Shape, privileged, sge};
+use super::{LOCAL, READ, SINK, WRITE};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, LocalToken, RemoteAddress, Sge};
 
 const FLAGS: [ULONG; 16] = [0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 13, 15, 15, 15, 15, 15];
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
-const READ: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
-const WRITE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
-const SINK: ULONG = NDK_MR_FLAG_RDMA_READ_SINK;
 
 /// A region, and what its bytes should be.
 struct Area {

@@ -1,24 +1,12 @@
 //! Accesses that are refused: with which status, what of the bytes, and what it does to the connection (F1 to F6).
 
 use super::common::{Memory, Mr, Net, privileged, sge};
+use super::{BOTH, LOCAL, READ, SINK, WRITE, Way};
 use ndk_backend_sim::Miss;
 use ndk_core::abi::*;
 use ndk_core::{ErrorKind, LocalToken, RemoteAddress, RemoteToken};
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
-const READ: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
-const WRITE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
-const SINK: ULONG = NDK_MR_FLAG_RDMA_READ_SINK;
 const LENGTH: usize = 6000;
-
-/// Which way the bytes were to go.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    Write,
-    Read,
-}
-
-const BOTH: [Way; 2] = [Way::Write, Way::Read];
 
 /// A region at each end, on a connection of their own.
 struct Bench {

@@ -1,10 +1,10 @@
 //! Memory windows: rights over a part of a region, for as long as they are bound (D2, H3).
 
+use super::LOCAL;
 use super::common::{Memory, Mr, Net, Window, sge, window};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, RemoteToken};
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 const LENGTH: usize = 12_000;
 
 /// A region at the peer that gives nobody anything, a window of its domain, and memory here to reach it from.

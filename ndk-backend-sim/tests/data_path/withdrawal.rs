@@ -1,6 +1,7 @@
 //! What ends a registration while peers hammer it from other threads (D3): from its completion on no byte changes and
 //! none is read, and each request completes once.
 
+use super::LOCAL;
 use super::common::{Host, Lam, Memory, Mr, Pd, Pump, Qp, Window, connect, sge, window};
 use ndk_backend_sim::{Config, Fabric};
 use ndk_core::abi::*;
@@ -9,7 +10,6 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-const LOCAL: ULONG = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
 const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ | NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
 const PAGE: u64 = 0x5000_0000_0000;
 const PEERS: u8 = 3;

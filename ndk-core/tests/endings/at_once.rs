@@ -1,6 +1,6 @@
 //! What a backend says at once, without a future: its answer counts as one that a future gives.
 
-use crate::bench::{Bench, Calls, Region, close, created, requested};
+use crate::bench::{Bench, Calls, Region, close, created, kind, requested};
 use crate::operation::End;
 use ndk_core::abi::PAGE_SIZE;
 use ndk_core::mdl::{Buffer, Mdl};
@@ -44,10 +44,6 @@ impl Subject {
         assert_eq!(self.calls.take(), [], "B1");
         close(self.region);
     }
-}
-
-fn kind(result: Result<Progress>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
 }
 
 #[test]

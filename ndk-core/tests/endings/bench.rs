@@ -3,8 +3,8 @@
 use crate::backend::{Control, Hooked};
 use ndk_core::abi::*;
 use ndk_core::{
-    Access, DomainRef, Executor, FastMemory, MemoryWindow, Opened, Progress, QueueDepths,
-    QueuePair, RegionKind, RegionRef, Result, Std, Task,
+    Access, DomainRef, ErrorKind, Executor, FastMemory, MemoryWindow, Opened, Progress,
+    QueueDepths, QueuePair, RegionKind, RegionRef, Result, Std, Task,
 };
 use std::cell::RefCell;
 use std::future::Future;
@@ -212,6 +212,11 @@ pub(crate) fn ready<F: Future>(future: F) -> F::Output {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("it pends"),
     }
+}
+
+/// Why something was refused, if it was.
+pub(crate) fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
 }
 
 pub(crate) fn initialise(region: Region, calls: &Calls) -> Result<Progress> {

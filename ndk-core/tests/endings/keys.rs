@@ -1,13 +1,9 @@
 //! What the framework knows of a fast registration's key while a peer, a close or a panic comes in between (G7, G8).
 
-use crate::bench::{Bench, close, fast_register, initialise_inline, invalidate};
+use crate::bench::{Bench, close, fast_register, initialise_inline, invalidate, kind};
 use crate::operation::End;
 use ndk_core::ErrorKind;
 use std::sync::Arc;
-
-fn kind(result: ndk_core::Result<()>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
-}
 
 #[test]
 fn g8_a_closing_region_leaves_its_key_to_the_region_that_has_it_now() {

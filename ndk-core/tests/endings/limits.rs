@@ -2,20 +2,16 @@
 
 use crate::at_once::Subject;
 use crate::bench::{
-    Bench, Calls, Runner, Window, close, closed, domain_of, fast_register, invalidate, new_control,
-    open, ready,
+    Bench, Calls, Runner, Window, close, closed, domain_of, fast_register, invalidate, kind,
+    new_control, open, ready,
 };
 use ndk_core::abi::STATUS_SUCCESS;
-use ndk_core::{Access, ErrorKind, Progress, QueueDepths, Result};
+use ndk_core::{Access, ErrorKind, Progress, QueueDepths};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// So many binds, and so many invalidations in flight, a region takes at a time.
 const MOST: usize = 1_023;
-
-fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
-}
 
 #[test]
 fn d2_a_region_takes_1023_binds_at_a_time() {

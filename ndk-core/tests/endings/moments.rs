@@ -5,19 +5,15 @@ use crate::at_once::Subject;
 use crate::backend::Trap;
 use crate::bench::{
     Bench, Calls, Region, close, closed, created, fast_register, initialise, initialise_inline,
-    invalidate, logged,
+    invalidate, kind, logged,
 };
 use crate::operation::End;
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
-use ndk_core::{Access, ErrorKind, Progress, RegionKind, Result};
+use ndk_core::{Access, ErrorKind, Progress, RegionKind};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
-}
 
 /// Starts a close, which must pend.
 fn close_pends(region: Region, calls: &Calls) {

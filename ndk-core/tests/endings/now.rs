@@ -2,9 +2,9 @@
 //! whatever comes between.
 
 use crate::backend::Trap;
-use crate::bench::{Bench, Qp};
+use crate::bench::{Bench, Qp, kind};
 use crate::operation::End;
-use crate::panics::{Count, INTERNAL, is_poisoned, kind};
+use crate::panics::{Count, INTERNAL, is_poisoned};
 use ndk_core::{
     ErrorKind, LocalToken, RemoteAddress, RemoteToken, Result, Sge, WorkCompletion, WorkKind,
 };

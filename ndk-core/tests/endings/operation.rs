@@ -1,11 +1,10 @@
 //! What an operation of the backend comes to, and what a test does in the middle of it.
 
+use futures_lite::future::yield_now;
 use ndk_core::{Error, ErrorKind, Result};
-use std::future::{pending, poll_fn};
-use std::mem;
+use std::future::pending;
 use std::panic::resume_unwind;
 use std::sync::Mutex;
-use std::task::Poll;
 
 /// What a test does once, inside an operation.
 #[derive(Default)]
@@ -79,13 +78,4 @@ impl Operation {
             }
         }
     }
-}
-
-async fn yield_now() {
-    let mut is_over = false;
-    poll_fn(|_| match mem::replace(&mut is_over, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
 }

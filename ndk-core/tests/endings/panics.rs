@@ -3,7 +3,7 @@
 
 use crate::backend::Trap;
 use crate::bench::{
-    Bench, Qp, Runner, close, fast_register, initialise_inline, new_control, open, ready,
+    Bench, Qp, Runner, close, fast_register, initialise_inline, kind, new_control, open, ready,
 };
 use crate::operation::End;
 use ndk_core::abi::*;
@@ -13,10 +13,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 pub(crate) const INTERNAL: Option<ErrorKind> = Some(ErrorKind::Internal);
-
-pub(crate) fn kind<T>(result: ndk_core::Result<T>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
-}
 
 #[test]
 fn b8_a_backend_that_panics_while_it_describes_itself_is_not_opened() {
