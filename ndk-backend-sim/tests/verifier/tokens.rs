@@ -38,11 +38,46 @@ fn mdl_address(mdl: &Mdl) -> u64 {
     unsafe { mdl.view(mdl.len()) }.expect("a chain").base()
 }
 
-fn read(qp: &Qp, local: Sge, (mdl, token): (&Mdl, u32)) -> Option<WorkCompletion> {
-    let token = RemoteToken::new(token).expect("a token");
-    let remote = RemoteAddress { address: mdl_address(mdl), token };
-    qp.read(1, &[local], remote).ok()?;
-    Some(block_on(qp.completion()))
+/// A region to read from, not registered yet, and one to read into, on two queue pairs that are connected.
+struct Reading {
+    program: Program,
+    pd: *mut NDK_PD,
+    qps: (Qp, Qp),
+    sink: (*mut NDK_MR, Mdl),
+    source: (*mut NDK_MR, Mdl),
+}
+
+impl Reading {
+    fn new(name: &str) -> Self {
+        let program = open(name);
+        let pd = program.domain();
+        let (sink, source) = ((region(pd, false), memory(100)), (region(pd, false), memory(100)));
+        let write = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
+        assert_eq!(register_with(sink.0, &sink.1, write, Ticket::new()), STATUS_SUCCESS);
+        Self { program, pd, qps: connected(pd), sink, source }
+    }
+
+    /// Where to read into.
+    fn local(&self) -> Sge {
+        element(&self.sink.1, local_token(self.sink.0))
+    }
+
+    /// Reads by a token of the source's; `None` where that is not posted.
+    fn read(&self, local: Sge, token: u32) -> Option<WorkCompletion> {
+        self.qps.0.read(1, &[local], self.remote(token)).ok()?;
+        Some(block_on(self.qps.0.completion()))
+    }
+
+    fn remote(&self, token: u32) -> RemoteAddress {
+        let token = RemoteToken::new(token).expect("a token");
+        RemoteAddress { address: mdl_address(&self.source.1), token }
+    }
+
+    fn end(self) {
+        assert_eq!((close(self.sink.0), close(self.source.0)), (STATUS_SUCCESS, STATUS_SUCCESS));
+        end(self.qps);
+        self.program.end(self.pd);
+    }
 }
 
 #[test]
@@ -67,86 +102,57 @@ fn v11_a_token_that_is_read_before_there_is_one() {
 #[test]
 fn v11_a_local_token_of_an_earlier_registration() {
     for policy in ["log", "fail"] {
-        let program = open(&format!("verify(policy={policy})+sim"));
-        let pd = program.domain();
-        let qps = connected(pd);
-        let (sink, source) = (region(pd, false), region(pd, false));
-        let (here, there) = (memory(100), memory(100));
-        let write = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
-        assert_eq!(register_with(sink, &here, write, Ticket::new()), STATUS_SUCCESS);
-        assert_eq!(register(source, &there), STATUS_SUCCESS);
-        let (local, remote) = (element(&here, local_token(sink)), remote_token(source));
-        let completion = read(&qps.0, local, (&there, remote)).expect("posted");
-        assert_eq!(completion.result, Ok(()));
-        program.silent();
-        assert_eq!(deregister(sink), STATUS_SUCCESS);
-        let completion = read(&qps.0, local, (&there, remote));
+        let reading = Reading::new(&format!("verify(policy={policy})+sim"));
+        let (source, memory) = &reading.source;
+        assert_eq!(register(*source, memory), STATUS_SUCCESS);
+        let (local, remote) = (reading.local(), remote_token(*source));
+        assert_eq!(reading.read(local, remote).expect("posted").result, Ok(()));
+        reading.program.silent();
+        assert_eq!(deregister(reading.sink.0), STATUS_SUCCESS);
+        let completion = reading.read(local, remote);
         assert_eq!(completion.is_some(), policy == "log", "it is posted unless mistakes fail");
-        let finding = program.consumer("V11", "/qp");
+        let finding = reading.program.consumer("V11", "/qp");
         assert!(finding.did.contains("the local token"), "{finding}");
-        assert_eq!((close(sink), close(source)), (STATUS_SUCCESS, STATUS_SUCCESS));
-        end(qps);
-        program.end(pd);
+        reading.end();
     }
 }
 
 #[test]
 fn v11_a_remote_token_of_an_earlier_registration() {
-    let program = open("verify+sim");
-    let pd = program.domain();
-    let qps = connected(pd);
-    let (sink, source) = (region(pd, false), region(pd, false));
-    let (here, there) = (memory(100), memory(100));
-    assert_eq!(register_with(sink, &here, 1, Ticket::new()), STATUS_SUCCESS);
-    assert_eq!(register(source, &there), STATUS_SUCCESS);
-    let stale = remote_token(source);
-    assert_eq!((deregister(source), register(source, &there)), (STATUS_SUCCESS, STATUS_SUCCESS));
-    let local = element(&here, local_token(sink));
-    let completion = read(&qps.0, local, (&there, stale)).expect("posted");
+    let reading = Reading::new("verify+sim");
+    let (source, memory) = &reading.source;
+    assert_eq!(register(*source, memory), STATUS_SUCCESS);
+    let stale = remote_token(*source);
+    assert_eq!((deregister(*source), register(*source, memory)), (STATUS_SUCCESS, STATUS_SUCCESS));
+    let completion = reading.read(reading.local(), stale).expect("posted");
     assert_eq!(completion.result, Err(ErrorKind::AccessViolation));
-    let finding = program.consumer("V11", "/qp");
+    let finding = reading.program.consumer("V11", "/qp");
     assert!(finding.did.contains("the remote token"), "{finding}");
-    assert_eq!((close(sink), close(source)), (STATUS_SUCCESS, STATUS_SUCCESS));
-    end(qps);
-    program.end(pd);
+    reading.end();
 }
 
 #[test]
 fn an_access_that_is_refused_for_another_reason_is_not_the_tokens() {
-    let program = open("verify+sim");
-    let pd = program.domain();
-    let qps = connected(pd);
-    let (sink, source) = (region(pd, false), region(pd, false));
-    let (here, there) = (memory(100), memory(100));
-    assert_eq!(register_with(sink, &here, 1, Ticket::new()), STATUS_SUCCESS);
-    assert_eq!(register_with(source, &there, 5, Ticket::new()), STATUS_SUCCESS);
-    let local = element(&here, local_token(sink));
-    let completion = read(&qps.0, local, (&there, remote_token(source))).expect("posted");
+    let reading = Reading::new("verify+sim");
+    let (source, memory) = &reading.source;
+    assert_eq!(register_with(*source, memory, 5, Ticket::new()), STATUS_SUCCESS);
+    let completion = reading.read(reading.local(), remote_token(*source)).expect("posted");
     assert_eq!(completion.result, Err(ErrorKind::AccessViolation), "no right to read");
-    program.silent();
-    assert_eq!((close(sink), close(source)), (STATUS_SUCCESS, STATUS_SUCCESS));
-    end(qps);
-    program.end(pd);
+    reading.program.silent();
+    reading.end();
 }
 
 #[test]
 fn an_access_whose_token_was_live_when_it_was_posted_is_no_mistake_whatever_comes_of_it() {
-    let program = open("verify+sim");
-    let pd = program.domain();
-    let qps = connected(pd);
-    let (sink, source) = (region(pd, false), region(pd, false));
-    let (here, there) = (memory(100), memory(100));
-    assert_eq!(register_with(sink, &here, 1, Ticket::new()), STATUS_SUCCESS);
-    assert_eq!(register_with(source, &there, 5, Ticket::new()), STATUS_SUCCESS);
-    let token = RemoteToken::new(remote_token(source)).expect("a token");
-    let remote = RemoteAddress { address: mdl_address(&there), token };
-    qps.0.read(1, &[element(&here, local_token(sink))], remote).expect("posted");
+    let reading = Reading::new("verify+sim");
+    let (source, memory) = &reading.source;
+    assert_eq!(register_with(*source, memory, 5, Ticket::new()), STATUS_SUCCESS);
+    let remote = reading.remote(remote_token(*source));
+    reading.qps.0.read(1, &[reading.local()], remote).expect("posted");
     // Its owner ends the registration before its completion is seen.
-    assert_eq!(deregister(source), STATUS_SUCCESS);
-    let completion = block_on(qps.0.completion());
+    assert_eq!(deregister(*source), STATUS_SUCCESS);
+    let completion = block_on(reading.qps.0.completion());
     assert_eq!(completion.result, Err(ErrorKind::AccessViolation), "no right to read");
-    program.silent();
-    assert_eq!((close(sink), close(source)), (STATUS_SUCCESS, STATUS_SUCCESS));
-    end(qps);
-    program.end(pd);
+    reading.program.silent();
+    reading.end();
 }
