@@ -51,12 +51,10 @@ void soft_domain_rests(struct soft_domain *domain)
 
 /* ---- Entries --------------------------------------------------------------------------------- */
 
-static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETION done,
-                                PVOID context, NDK_MR **out)
+NTSTATUS soft_start_creation(struct soft_job *job, NDK_PD *pd, NDK_FN_CREATE_COMPLETION done,
+                             PVOID context, const void *out)
 {
     struct soft_domain *domain = soft_domain_of((NDK_OBJECT_HEADER *)pd);
-    struct soft_job job = {0};
-    NTSTATUS status;
 
     if (!domain || !done || !out)
         return STATUS_INVALID_PARAMETER;
@@ -65,13 +63,19 @@ static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETI
         return soft_answer(domain->adapter, STATUS_INVALID_DEVICE_STATE);
     if (domain->adapter->is_lost)
         return soft_answer(domain->adapter, STATUS_DEVICE_REMOVED);
-    job.operation = NDK_CONFORMANCE_CREATE_MR;
-    job.adapter = domain->adapter;
-    job.domain = domain;
-    job.done.create = done;
-    job.context = context;
-    job.of.fast = fast != FALSE;
-    status = soft_start(&job, false);
+    job->adapter = domain->adapter;
+    job->domain = domain;
+    job->done.create = done;
+    job->context = context;
+    return soft_start(job, false);
+}
+
+static NTSTATUS NTAPI create_mr(NDK_PD *pd, BOOLEAN fast, NDK_FN_CREATE_COMPLETION done,
+                                PVOID context, NDK_MR **out)
+{
+    struct soft_job job = {.operation = NDK_CONFORMANCE_CREATE_MR, .of.fast = fast != FALSE};
+    NTSTATUS status = soft_start_creation(&job, pd, done, context, out);
+
     if (status == STATUS_SUCCESS)
         *out = (NDK_MR *)job.made; /* Only then [A1]. */
     return status;

@@ -263,6 +263,9 @@ void soft_adapter_rests(struct soft_adapter *adapter);
 /* The object, or null for what is none [A6]. */
 struct soft_adapter *soft_adapter_of(NDK_ADAPTER *ndk);
 struct soft_domain *soft_domain_of(NDK_OBJECT_HEADER *object);
+/* Starts a creation in a domain, of what the job says, as its entry is called. */
+NTSTATUS soft_start_creation(struct soft_job *job, NDK_PD *pd, NDK_FN_CREATE_COMPLETION done,
+                             PVOID context, const void *out);
 /* The entry of an object's table that finds no extension [A5]. */
 NTSTATUS NTAPI soft_no_extension(NDK_OBJECT_HEADER *object, GUID *id, NDK_VERSION version,
                                  NDK_EXTENSION_INTERFACE *out);

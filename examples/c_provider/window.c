@@ -127,23 +127,9 @@ NTSTATUS soft_window_perform(struct soft_job *job)
 
 NTSTATUS NTAPI soft_create_mw(NDK_PD *pd, NDK_FN_CREATE_COMPLETION done, PVOID context, NDK_MW **out)
 {
-    struct soft_domain *domain = soft_domain_of((NDK_OBJECT_HEADER *)pd);
-    struct soft_job job = {0};
-    NTSTATUS status;
+    struct soft_job job = {.operation = SOFT_CREATE_MW};
+    NTSTATUS status = soft_start_creation(&job, pd, done, context, out);
 
-    if (!domain || !done || !out)
-        return STATUS_INVALID_PARAMETER;
-    pthread_mutex_lock(&domain->adapter->lock);
-    if (domain->is_closing)
-        return soft_answer(domain->adapter, STATUS_INVALID_DEVICE_STATE);
-    if (domain->adapter->is_lost)
-        return soft_answer(domain->adapter, STATUS_DEVICE_REMOVED);
-    job.operation = SOFT_CREATE_MW;
-    job.adapter = domain->adapter;
-    job.domain = domain;
-    job.done.create = done;
-    job.context = context;
-    status = soft_start(&job, false);
     if (status == STATUS_SUCCESS)
         *out = (NDK_MW *)job.made;
     return status;

@@ -56,22 +56,19 @@ impl Model {
     /// As `access::begin_both` has it.
     fn access(&self) -> bool {
         let _queue = self.queue.lock().unwrap();
-        let mut may = self.place.standing().is_some() && self.is_live();
-        if !may {
-            self.place.publish(INDEX, &self.record);
-            fence(Ordering::SeqCst);
-            may = self.is_live();
-        }
-        match may {
-            true => self.memory.with(|_| ()),
-            false => self.place.withdraw(),
-        }
-        may
+        self.look_and_move()
     }
 
     /// As `Initiator::write` has it, where there is no fence for both sides. The place has no owner then.
     fn access_alone(&self) -> bool {
         self.place.begin(false);
+        let may = self.look_and_move();
+        self.place.end();
+        may
+    }
+
+    /// By the hazard that stands, or a new one; false where the record does not live.
+    fn look_and_move(&self) -> bool {
         let mut may = self.place.standing().is_some() && self.is_live();
         if !may {
             self.place.publish(INDEX, &self.record);
@@ -82,7 +79,6 @@ impl Model {
             true => self.memory.with(|_| ()),
             false => self.place.withdraw(),
         }
-        self.place.end();
         may
     }
 
