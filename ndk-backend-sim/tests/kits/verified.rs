@@ -58,6 +58,7 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("H3", "window_closed", &["F4"]),
     ("H3", "window_invalidated", &["F4"]),
     ("L1", "not_reused_in_use", &["L4"]),
+    ("L1", "not_reused_while_posted", &["L4"]),
     ("L4", "bad_arguments", &["A6", "C5", "C6", "C7", "C15"]),
     ("L4", "released_in_use", &["L2"]),
     ("L5", "not_for_addresses_of_regions", &["L2"]),

@@ -1,11 +1,14 @@
-//! L4: a mapping that is released while a fast registration uses it; and V12 of what that reaches.
+//! L4: a mapping that is released while a fast registration or a request in flight uses it; and V12 of what that reaches.
 
 use crate::calls::*;
 use crate::tokens::{Qp, connected, end};
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
 use ndk_core::mdl::{Buffer, Mdl};
-use ndk_core::{Access, BoxedAdapter, ErrorKind, FastMemory, Finding, RegionRef, RemoteToken, Std};
+use ndk_core::{
+    Access, BoxedAdapter, ErrorKind, FastMemory, Finding, LocalToken, RegionRef, RemoteToken, Sge,
+    Std,
+};
 use std::mem::offset_of;
 use std::ptr::{NonNull, addr_of, null_mut};
 
@@ -68,9 +71,33 @@ impl Desk {
         unsafe { RegionRef::from_ndk(NonNull::new(self.mr).expect("a region")) }
     }
 
-    fn post(&self) {
+    fn pages(&self) -> &[u64] {
         let first = offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray) / size_of::<u64>();
-        let pages = &self.lam[first..first + 3];
+        &self.lam[first..first + 3]
+    }
+
+    /// An element of the mapped memory, in its second page.
+    fn element(&self) -> Sge {
+        let mut token = 0;
+        // SAFETY: the domain is open.
+        unsafe { entry!(self.pd, NdkGetPrivilegedMemoryRegionToken)(self.pd, &mut token) };
+        let token = LocalToken::new(token).expect("a privileged token");
+        Sge { address: self.pages()[1] + 100, length: 8, token }
+    }
+
+    /// Posts a receive into the mapped memory, which no message has come for.
+    fn receive(&self) {
+        self.qps.0.receive(5, &[self.element()]).expect("posted");
+    }
+
+    /// Sends the message.
+    fn send(&self) {
+        self.qps.1.send(6, &[], None).expect("posted");
+        assert_eq!(block_on(self.qps.1.completion()).result, Ok(()));
+    }
+
+    fn post(&self) {
+        let pages = self.pages();
         let memory = FastMemory { pages, first_byte: 0, length: LENGTH as u64, base: 0x1000_0000 };
         // SAFETY: the region is open, and the verifier keeps memory that is freed too early.
         unsafe { self.qps.0.fast_register(1, self.region(), memory, Access::REMOTE_READ) }
@@ -112,7 +139,7 @@ fn l4_a_mapping_that_is_released_while_a_fast_registration_uses_it() {
     desk.register();
     desk.release();
     let finding = desk.program.consumer("L4", "sim0");
-    assert!(finding.did.contains("1 fast registrations"), "{finding}");
+    assert!(finding.did.contains("that 1 fast registrations or"), "{finding}");
     desk.invalidate();
     assert_eq!(desk.finish().len(), 1);
 }
@@ -150,6 +177,80 @@ fn l4_a_mapping_that_is_released_when_its_last_use_is_over() {
     desk.release();
     desk.mr = region(desk.pd, true);
     assert_eq!(desk.finish(), [], "a close ends it too");
+}
+
+#[test]
+fn l4_a_mapping_that_is_released_while_an_element_of_a_request_uses_it() {
+    let mut desk = Desk::new();
+    desk.receive();
+    desk.receive();
+    desk.release();
+    let finding = desk.program.consumer("L4", "sim0");
+    assert!(finding.did.contains("that 2 fast registrations or requests"), "{finding}");
+    for _ in 0..2 {
+        desk.send();
+        assert_eq!(block_on(desk.qps.0.completion()).result, Ok(()));
+    }
+    assert_eq!(desk.finish().len(), 1);
+}
+
+#[test]
+fn l4_a_mapping_that_is_released_when_no_request_uses_it_any_more() {
+    let ways: [fn(&mut Desk); 4] = [
+        |desk| {
+            desk.receive();
+            desk.send();
+            assert_eq!(block_on(desk.qps.0.completion()).result, Ok(()));
+        },
+        |desk| {
+            // Carried out before its posting returns.
+            desk.qps.1.receive(7, &[]).expect("posted");
+            desk.qps.0.send(8, &[Sge { length: 0, ..desk.element() }], None).expect("posted");
+            assert_eq!(block_on(desk.qps.0.completion()).result, Ok(()));
+            assert_eq!(block_on(desk.qps.1.completion()).result, Ok(()));
+        },
+        |desk| {
+            desk.receive();
+            desk.qps.0.flush();
+            assert_eq!(block_on(desk.qps.0.completion()).result, Err(ErrorKind::Cancelled));
+            let old = std::mem::replace(&mut desk.qps, connected(desk.pd));
+            end(old);
+        },
+        |desk| {
+            // What a queue pair does not complete ends with it.
+            desk.receive();
+            let old = std::mem::replace(&mut desk.qps, connected(desk.pd));
+            end(old);
+        },
+    ];
+    for way in ways {
+        let mut desk = Desk::new();
+        way(&mut desk);
+        desk.release();
+        assert_eq!(desk.finish(), []);
+    }
+    // One that is not posted uses nothing.
+    let mut desk = Desk::new();
+    let long = Sge { length: u32::MAX, ..desk.element() };
+    desk.qps.0.receive(9, &[desk.element(), long]).expect_err("outside of the mapping (L2)");
+    desk.release();
+    assert_eq!(desk.finish(), []);
+}
+
+#[test]
+fn v12_memory_that_is_freed_while_a_request_uses_a_released_mapping() {
+    for is_over in [false, true] {
+        let mut desk = Desk::new();
+        desk.receive();
+        desk.release();
+        if is_over {
+            desk.send();
+            assert_eq!(block_on(desk.qps.0.completion()).result, Ok(()));
+        }
+        drop(desk.memory.take());
+        let rules: Vec<_> = desk.finish().iter().map(|finding| finding.rules[0]).collect();
+        assert_eq!(rules, if is_over { &["L4"][..] } else { &["L4", "V12"] });
+    }
 }
 
 #[test]

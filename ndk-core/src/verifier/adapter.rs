@@ -93,7 +93,7 @@ impl<A: AdapterProvider> AdapterProvider for Verified<A> {
     async fn create_qp(&self, pd: &A::Pd, depths: QueueDepths) -> Result<Self::Qp> {
         let create = self.inner.create_qp(pd, depths);
         let inner = self.desk.run(0, "create queue pair", create, || ()).await?;
-        Ok(VerifiedQueuePair::new(inner, &self.desk))
+        Ok(VerifiedQueuePair::new(inner, &self.desk, self.inner.privileged_token(pd)))
     }
 
     async fn create_window(&self, pd: &A::Pd) -> Result<A::Window> {
@@ -117,7 +117,9 @@ impl<A: AdapterProvider> AdapterProvider for Verified<A> {
     fn release_mapping(&self, mapping: Mapping) {
         let uses = self.desk.mappings.lock().release(mapping.0);
         if uses > 0 {
-            let did = format!("a mapping was released that {uses} fast registrations use");
+            let did = format!(
+                "a mapping was released that {uses} fast registrations or requests in flight use"
+            );
             self.desk.consumer(vec!["L4"], 0, did);
         }
         self.inner.release_mapping(mapping);

@@ -1,5 +1,5 @@
-//! The logical address mappings of an adapter: the page frames that each leads to (V12), and the fast registrations that
-//! use it (L4).
+//! The logical address mappings of an adapter: the page frames that each leads to (V12), and the fast registrations and
+//! elements of requests that use it (L4).
 
 use super::desks::overlap;
 use super::spread::Table;
@@ -42,9 +42,10 @@ impl Mappings {
         self.live.insert(mapping, number);
     }
 
-    /// Something begins to use these pages; gives whose they are, to be handed to `end`.
-    pub(super) fn begin(&mut self, pages: &[u64]) -> Vec<u64> {
-        let mut used: Vec<u64> = pages.iter().filter_map(|&page| self.owner(page)).collect();
+    /// Something begins to use what is at these addresses; gives whose they are, to be handed to `end`.
+    pub(super) fn begin(&mut self, addresses: &[u64]) -> Vec<u64> {
+        let mut used: Vec<u64> =
+            addresses.iter().filter_map(|&address| self.owner(address)).collect();
         used.sort_unstable();
         used.dedup();
         for number in &used {
@@ -55,9 +56,9 @@ impl Mappings {
         used
     }
 
-    fn owner(&self, page: u64) -> Option<u64> {
-        let (_, &(end, number)) = self.runs.range(..=page).next_back()?;
-        (page < end).then_some(number)
+    fn owner(&self, address: u64) -> Option<u64> {
+        let (_, &(end, number)) = self.runs.range(..=address).next_back()?;
+        (address < end).then_some(number)
     }
 
     /// A use is over.

@@ -1,9 +1,9 @@
-//! A verified queue pair: each request completes once, and by tokens that live.
+//! A verified queue pair: each request completes once, by tokens that live, and while the mappings live that it names.
 
 use super::desk::Desk;
 use super::desks::retired_token;
 use super::region::{Shadow, VerifiedRegion};
-use crate::access::RemoteToken;
+use crate::access::{LocalToken, RemoteToken};
 use crate::error::{ErrorKind, Result};
 use crate::platform::Std;
 use crate::provider::{
@@ -31,8 +31,17 @@ pub struct VerifiedQueuePair<Q> {
     inner: Q,
     desk: Arc<Desk>,
     id: AtomicU64,
+    /// That of its domain.
+    privileged: Option<LocalToken>,
     /// What has not completed.
-    posted: Mutex<Std, HashMap<Key, Vec<Note>>>,
+    posted: Mutex<Std, HashMap<Key, Vec<Posted>>>,
+}
+
+/// A request that has not completed.
+struct Posted {
+    note: Note,
+    /// The mappings that its elements are in.
+    used: Vec<u64>,
 }
 
 /// What is to be known of a request when it completes.
@@ -47,25 +56,35 @@ enum Note {
 }
 
 impl<Q: QpProvider> VerifiedQueuePair<Q> {
-    pub(super) fn new(inner: Q, desk: &Arc<Desk>) -> Self {
+    pub(super) fn new(inner: Q, desk: &Arc<Desk>, privileged: Option<LocalToken>) -> Self {
         let posted = Mutex::new(HashMap::new());
-        Self { inner, desk: desk.clone(), id: AtomicU64::new(0), posted }
+        Self { inner, desk: desk.clone(), id: AtomicU64::new(0), privileged, posted }
     }
 
     fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// Takes a request off the list; `None` where it is not there.
+    /// Takes a request off the list; `None` where it is not there. It uses its mappings no more.
     fn take(&self, key: Key) -> Option<Note> {
         let mut posted = self.posted.lock();
         let requests = posted.get_mut(&key)?;
         // The first, since completions come in the order of posting.
-        let note = requests.remove(0);
+        let Posted { note, used } = requests.remove(0);
         if requests.is_empty() {
             posted.remove(&key);
         }
+        drop(posted);
+        self.desk.end_use(&used);
         Some(note)
+    }
+
+    /// The elements of a request that is about to be posted use these mappings (L4).
+    fn begin_use(&self, local: &[Sge]) -> Vec<u64> {
+        let logical = |element: &&Sge| Some(element.token) == self.privileged;
+        let addresses: Vec<u64> =
+            local.iter().filter(logical).map(|element| element.address).collect();
+        if addresses.is_empty() { addresses } else { self.desk.mappings.lock().begin(&addresses) }
     }
 
     /// A local token that no live registration has, and an earlier one had (V11).
@@ -125,11 +144,15 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
     fn post(&self, id: WorkId, request: WorkRequest<'_, Self::Mr, Self::Window>) -> Result<()> {
         use WorkRequest as R;
         let (key, mut note) = (key(id, request.kind()), Note::Nothing);
-        let (mut fast, mut window) = (None, None);
+        let (mut fast, mut window, mut used) = (None, None, Vec::new());
         match &request {
-            R::Receive { local } | R::Send { local, .. } => self.check_local(local)?,
+            R::Receive { local } | R::Send { local, .. } => {
+                self.check_local(local)?;
+                used = self.begin_use(local);
+            }
             R::Read { local, remote } | R::Write { local, remote } => {
                 self.check_local(local)?;
+                used = self.begin_use(local);
                 // One that is live now may be retired before the completion is seen: no mistake of who has posted (D3).
                 let token = remote.token.get();
                 if retired_token(token).is_some() {
@@ -146,7 +169,7 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
             _ => {}
         }
         // Noted before the posting, since its completion may be polled before that returns.
-        self.posted.lock().entry(key).or_default().push(note);
+        self.posted.lock().entry(key).or_default().push(Posted { note, used });
         let posted = self.inner.post(id, request.inside(|region| &region.inner));
         if posted.is_err()
             && let Some(Note::Registers(region, number)) = self.take(key)
@@ -197,6 +220,14 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
 
     async fn close(&self) {
         self.desk.run(self.id(), "close", self.inner.close(), || ()).await;
+    }
+}
+
+/// What has not completed never will.
+impl<Q> Drop for VerifiedQueuePair<Q> {
+    fn drop(&mut self) {
+        let posted = core::mem::take(&mut *self.posted.lock());
+        posted.into_values().flatten().for_each(|request| self.desk.end_use(&request.used));
     }
 }
 
