@@ -168,6 +168,11 @@ pub(crate) const ERRORS: &[Planted] = &[
         &[("access.c", "(length && !soft_is_inside", "(!length || !soft_is_inside")],
     ),
     error(
+        "F3",
+        "what has no length has bounds",
+        &[("access.c", "(length && !soft_is_inside", "(!soft_is_inside")],
+    ),
+    error(
         "F4",
         "any bit of the right to write will do",
         &[(

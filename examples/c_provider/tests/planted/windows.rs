@@ -80,6 +80,38 @@ pub(crate) const ERRORS: &[Planted] = &[
         )],
     ),
     error(
+        "F5",
+        "a window's token is good in every domain",
+        &[(
+            "window.c",
+            "window && window->domain == domain ? window : NULL; /* [F5] */",
+            "window;",
+        )],
+    ),
+    error(
+        "F5",
+        "a window is bound over another domain's region",
+        &[("window.c", "if (region->domain != domain || window->domain", "if (window->domain")],
+    ),
+    error(
+        "F5",
+        "another domain's window is bound",
+        &[(
+            "window.c",
+            "region->domain != domain || window->domain != domain ||",
+            "region->domain != domain ||",
+        )],
+    ),
+    error(
+        "F5",
+        "another domain's window is invalidated",
+        &[(
+            "window.c",
+            "    if (window->domain != domain)\n        return STATUS_INVALID_PARAMETER;\n    if (!window->region",
+            "    if (!window->region",
+        )],
+    ),
+    error(
         "G8",
         "a bound window is bound",
         &[(

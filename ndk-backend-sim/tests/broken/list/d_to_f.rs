@@ -168,16 +168,52 @@ pub(super) const ALL: &[Defect] = &[
         "a write at once that ends one byte beyond the region says that it is done",
     ),
     Defect::rust(
+        "F1",
+        "bounds_of_an_element",
+        "long_element_ends_one_late",
+        "an element of more than a page may end one byte beyond its region",
+    ),
+    Defect::rust(
         "F2",
         "wraps",
         "access_that_wraps_starts_over",
         "an access that wraps is carried out",
     ),
     Defect::rust(
+        "F2",
+        "element_that_wraps",
+        "element_that_wraps_starts_over",
+        "an element that wraps is that of its region's first bytes",
+    ),
+    Defect::rust(
         "F3",
         "zero_length",
         "empty_access_is_refused",
         "an access of zero length is refused",
+    ),
+    Defect::rust(
+        "F3",
+        "zero_length",
+        "empty_access_below_is_refused",
+        "an access of zero length below the region is refused",
+    ),
+    Defect::rust(
+        "F3",
+        "zero_length_of_an_element",
+        "empty_element_is_bounded",
+        "an empty element of a receive that is outside of its region is refused",
+    ),
+    Defect::rust(
+        "F3",
+        "zero_length_by_a_fast_registration",
+        "empty_access_is_bounded_in_a_round",
+        "an access of zero length outside of a fast registration is refused",
+    ),
+    Defect::rust(
+        "F3",
+        "zero_length_by_a_window",
+        "empty_access_by_a_window_is_refused",
+        "an access of zero length by the token of a window is refused",
     ),
     Defect::rust(
         "F4",
@@ -208,6 +244,18 @@ pub(super) const ALL: &[Defect] = &[
         "requests_on_other_domain",
         "other_domain_is_a_state",
         "a fast registration or an invalidation on another domain's queue pair is INVALID_DEVICE_STATE",
+    ),
+    Defect::rust(
+        "F5",
+        "window_of_other_domain",
+        "window_works_in_every_domain",
+        "an access by the token of another domain's window says that it was carried out",
+    ),
+    Defect::rust(
+        "F5",
+        "window_of_other_domain",
+        "window_is_local_memory_elsewhere",
+        "a request whose local memory has the token of another domain's window says that it was carried out",
     ),
     Defect::rust(
         "F6",

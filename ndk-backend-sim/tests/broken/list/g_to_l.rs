@@ -137,6 +137,24 @@ pub(super) const ALL: &[Defect] = &[
         "a send that is to invalidate a dead token succeeds",
     ),
     Defect::rust(
+        "G9",
+        "token_of_other_domain",
+        "other_domain_is_invalidated",
+        "a send that is to invalidate a fast registration of another domain succeeds",
+    ),
+    Defect::rust(
+        "G9",
+        "window_of_other_domain",
+        "window_of_other_domain_is_invalidated",
+        "a send that is to invalidate a window of another domain succeeds",
+    ),
+    Defect::rust(
+        "G9",
+        "conventional_region",
+        "conventional_region_is_invalidated",
+        "a send that is to invalidate a conventional region succeeds",
+    ),
+    Defect::rust(
         "G10",
         "initialised_again",
         "flushed_registration_spoils",

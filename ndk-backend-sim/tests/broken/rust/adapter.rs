@@ -1,6 +1,6 @@
 //! An adapter of the layer's.
 
-use super::notes::{End, Note};
+use super::notes::{End, Note, next_number};
 use super::queue_pair::{BrokenQp, BrokenWindow};
 use super::region::BrokenMr;
 use super::{is_at_once, layer, lock};
@@ -23,7 +23,9 @@ pub(crate) struct BrokenPd<T> {
     inner: Arc<T>,
     /// The backend's domain that its regions are made in.
     of_regions: Arc<T>,
+    /// Among those of its adapter, and among all.
     number: usize,
+    id: usize,
 }
 
 impl<A: AdapterProvider> Broken<A> {
@@ -70,7 +72,8 @@ impl<A: AdapterProvider> AdapterProvider for Broken<A> {
         let number = domains.len();
         domains.push(Arc::downgrade(&inner));
         let shared = domains[layer().domain_of_regions(number)].upgrade();
-        Ok(BrokenPd { of_regions: shared.unwrap_or_else(|| inner.clone()), inner, number })
+        let of_regions = shared.unwrap_or_else(|| inner.clone());
+        Ok(BrokenPd { of_regions, inner, number, id: next_number() })
     }
 
     async fn close_pd(&self, pd: &Self::Pd) {
@@ -95,7 +98,7 @@ impl<A: AdapterProvider> AdapterProvider for Broken<A> {
 
     async fn create_qp(&self, pd: &Self::Pd, depths: QueueDepths) -> Result<Self::Qp> {
         let inner = self.inner.create_qp(&pd.inner, depths).await?;
-        let end = End::new(&inner.endpoint().0);
+        let end = End::new(&inner.endpoint().0, pd.id);
         Ok(BrokenQp { inner, end, ahead: Mutex::default() })
     }
 

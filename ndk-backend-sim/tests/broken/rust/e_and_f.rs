@@ -4,7 +4,7 @@ use super::a_to_d::error;
 use super::notes::{End, Note, Registered, live};
 use super::{Layer, Request, lock};
 use ndk_core::mdl::MdlView;
-use ndk_core::{Access, ErrorKind, LocalToken, RemoteToken, Result, WorkCompletion, WorkKind};
+use ndk_core::{Access, ErrorKind, LocalToken, RemoteToken, Result, Sge, WorkCompletion, WorkKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
@@ -17,7 +17,8 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         "privileged_token_names_remotely" => Box::new(PrivilegedTokenNamesRemotely::default()),
         "long_access_ends_one_late" => Box::new(LongAccessEndsOneLate),
         "access_that_wraps_starts_over" => Box::new(AccessThatWrapsStartsOver),
-        "empty_access_is_refused" => Box::new(EmptyAccessIsRefused),
+        "long_element_ends_one_late" => Box::new(LongElementEndsOneLate),
+        "element_that_wraps_starts_over" => Box::new(ElementThatWrapsStartsOver),
         "read_sink_opens_for_writing" => Box::new(ReadSinkOpensForWriting),
         "remote_read_takes_messages" => Box::new(RemoteReadTakesMessages),
         "third_domain_is_the_first" => Box::new(ThirdDomainIsTheFirst),
@@ -163,12 +164,37 @@ impl Layer for AccessThatWrapsStartsOver {
     }
 }
 
-struct EmptyAccessIsRefused;
+/// The registration that an element of local memory is of.
+fn own(element: &Sge) -> Option<Registered> {
+    let of = |(_, it): &(Note, Registered)| it.local == element.token.get();
+    live().into_iter().find(of).map(|(_, registered)| registered)
+}
 
-impl Layer for EmptyAccessIsRefused {
+/// An element of more than a page may end one byte late: its last byte is dropped.
+struct LongElementEndsOneLate;
+
+impl Layer for LongElementEndsOneLate {
     fn post(&self, _: &End, request: &mut Request) -> Result<()> {
-        if request.length() == 0 {
-            request.name_nothing();
+        for element in request.local.iter_mut().filter(|element| element.length > 4096) {
+            let end = element.address.wrapping_add(element.length.into());
+            if own(element).is_some_and(|of| end == of.end() + 1) {
+                element.length -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An element that wraps comes out at its region's first byte.
+struct ElementThatWrapsStartsOver;
+
+impl Layer for ElementThatWrapsStartsOver {
+    fn post(&self, _: &End, request: &mut Request) -> Result<()> {
+        for element in &mut request.local {
+            let wraps = element.address.checked_add(element.length.into()).is_none();
+            if let Some(of) = own(element).filter(|_| wraps) {
+                element.address = of.base;
+            }
         }
         Ok(())
     }

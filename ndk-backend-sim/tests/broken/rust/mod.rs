@@ -9,8 +9,10 @@ mod weak;
 mod a_to_d;
 mod at_once;
 mod e_and_f;
+mod elsewhere;
 mod g_and_h;
 mod k_and_l;
+mod no_length;
 
 pub(crate) use adapter::Broken;
 
@@ -36,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) invalidate: Option<RemoteToken>,
     /// The region of a fast registration, an invalidation or a bind; not of a window's invalidation.
     pub(crate) region: Option<Note>,
+    /// A peer's token of the window of a bind.
+    pub(crate) window: Option<RemoteToken>,
     pub(crate) fast: Option<Fast>,
 }
 
@@ -203,9 +207,18 @@ pub(crate) fn find(name: &str) -> Option<Box<dyn Layer>> {
         None => (name, false),
     };
     AT_ONCE.store(ends, Ordering::Relaxed);
-    [a_to_d::find, e_and_f::find, g_and_h::find, k_and_l::find, weak::find, at_once::find]
-        .iter()
-        .find_map(|find| find(name))
+    [
+        a_to_d::find,
+        e_and_f::find,
+        no_length::find,
+        elsewhere::find,
+        g_and_h::find,
+        k_and_l::find,
+        weak::find,
+        at_once::find,
+    ]
+    .iter()
+    .find_map(|find| find(name))
 }
 
 /// Has this process's adapters carry the layer.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-fn next_number() -> usize {
+pub(super) fn next_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -25,8 +25,9 @@ pub(crate) struct Registered {
     pub(crate) remote: u32,
     /// Whether a window was bound to it.
     pub(crate) bound: bool,
-    /// The queue pair that a fast registration was posted on.
+    /// The queue pair that a fast registration was posted on, and its domain.
     pub(crate) posted_on: usize,
+    pub(crate) domain: usize,
 }
 
 impl Registered {
@@ -41,6 +42,7 @@ impl Registered {
             remote: 0,
             bound: false,
             posted_on: 0,
+            domain: 0,
         }
     }
 
@@ -109,17 +111,20 @@ pub(crate) fn by_remote(token: RemoteToken) -> Option<(Note, Registered)> {
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     pub(crate) number: usize,
+    /// The domain that it is of.
+    pub(crate) domain: usize,
     pub(crate) endpoint: String,
     peer: Arc<Mutex<Option<String>>>,
 }
 
-static ENDS: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
+/// The number and the domain of each that is open.
+static ENDS: Mutex<Option<HashMap<String, (usize, usize)>>> = Mutex::new(None);
 
 impl End {
-    pub(super) fn new(endpoint: &str) -> Self {
+    pub(super) fn new(endpoint: &str, domain: usize) -> Self {
         let number = next_number();
-        lock(&ENDS).get_or_insert_default().insert(endpoint.into(), number);
-        Self { number, endpoint: endpoint.into(), peer: Arc::default() }
+        lock(&ENDS).get_or_insert_default().insert(endpoint.into(), (number, domain));
+        Self { number, domain, endpoint: endpoint.into(), peer: Arc::default() }
     }
 
     pub(super) fn connect(&self, peer: &str) {
@@ -133,6 +138,15 @@ impl End {
 
     /// The queue pair at the other end.
     pub(crate) fn peer(&self) -> Option<usize> {
+        self.other_end().map(|(number, _)| number)
+    }
+
+    /// The domain of that.
+    pub(crate) fn domain_of_peer(&self) -> Option<usize> {
+        self.other_end().map(|(_, domain)| domain)
+    }
+
+    fn other_end(&self) -> Option<(usize, usize)> {
         let peer = lock(&self.peer).clone()?;
         lock(&ENDS).get_or_insert_default().get(&peer).copied()
     }
@@ -144,5 +158,5 @@ impl End {
 
 /// Whether a queue pair is open.
 pub(crate) fn is_open(number: usize) -> bool {
-    lock(&ENDS).get_or_insert_default().values().any(|open| *open == number)
+    lock(&ENDS).get_or_insert_default().values().any(|open| open.0 == number)
 }

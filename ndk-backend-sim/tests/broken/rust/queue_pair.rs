@@ -79,10 +79,13 @@ impl Fast {
 }
 
 /// What the layer may change of a request.
-fn request<M: MrProvider, W>(context: u64, of: &WorkRequest<'_, BrokenMr<M>, W>) -> Request {
+fn request<M: MrProvider, W: WindowProvider>(
+    context: u64,
+    of: &WorkRequest<'_, BrokenMr<M>, W>,
+) -> Request {
     use WorkRequest as R;
-    let (mut local, mut remote_address, mut token, mut at, mut fast) =
-        (&[][..], None, None, None, None);
+    let (mut local, mut remote_address, mut token) = (&[][..], None, None);
+    let (mut at, mut bound, mut fast) = (None, None, None);
     match of {
         R::Receive { local: elements } => local = elements,
         R::Send { local: elements, invalidate } => (local, token) = (elements, *invalidate),
@@ -94,7 +97,10 @@ fn request<M: MrProvider, W>(context: u64, of: &WorkRequest<'_, BrokenMr<M>, W>)
             fast = Some(Fast { pages: pages.to_vec(), first_byte, length, base, access: *access });
             at = Some(region.note.clone());
         }
-        R::InvalidateRegion { region } | R::Bind { region, .. } => at = Some(region.note.clone()),
+        R::InvalidateRegion { region } => at = Some(region.note.clone()),
+        R::Bind { region, window, .. } => {
+            (at, bound) = (Some(region.note.clone()), window.remote_token());
+        }
         R::InvalidateWindow { .. } => {}
     }
     Request {
@@ -104,6 +110,7 @@ fn request<M: MrProvider, W>(context: u64, of: &WorkRequest<'_, BrokenMr<M>, W>)
         remote: remote_address,
         invalidate: token,
         region: at,
+        window: bound,
         fast,
     }
 }
@@ -169,7 +176,7 @@ impl<Q: QpProvider> QpProvider for BrokenQp<Q> {
             let remote = region.inner.remote_token().map_or(0, RemoteToken::get);
             let local = region.inner.local_token().map_or(0, ndk_core::LocalToken::get);
             let Fast { base, length, access, .. } = *fast;
-            let posted_on = self.end.number;
+            let End { number: posted_on, domain, .. } = self.end;
             region.note.begin(Registered {
                 base,
                 length,
@@ -179,6 +186,7 @@ impl<Q: QpProvider> QpProvider for BrokenQp<Q> {
                 remote,
                 bound: false,
                 posted_on,
+                domain,
             });
         }
         Ok(())

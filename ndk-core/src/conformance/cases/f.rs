@@ -1,4 +1,5 @@
-//! Section F: where an access may go, and what a refusal does to the queue pairs. Rights are in `f_rights`.
+//! Section F: where an access may go, and what a refusal does to the queue pairs. Rights are in `f_rights`, accesses of no
+//! length in `f_zero`, and what is local of a request in `f_elements`.
 
 use super::super::case::{Case, Device};
 use super::super::env::Env;
@@ -17,7 +18,6 @@ use std::iter::repeat_with;
 pub(super) const CASES: &[Case] = &[
     Case::new("F1", "bounds", bounds).between().needs(wire),
     Case::new("F2", "wraps", wraps).between().needs(wire),
-    Case::new("F3", "zero_length", zero_length).between().needs(wire),
     Case::new("F5", "other_domain", other_domain).between().needs(wire),
     Case::new("F5", "own_memory_of_other_domain", own_memory_of_other_domain).between().needs(wire),
     Case::new("F5", "requests_on_other_domain", requests_on_other_domain)
@@ -40,7 +40,7 @@ fn loses_connection(device: &Device) -> Option<&'static str> {
 }
 
 /// Memory in the middle of a buffer, so that what lies around it can be watched.
-fn amid(length: usize) -> Memory {
+pub(super) fn amid(length: usize) -> Memory {
     let around = (length + 3 * PAGE_SIZE).next_multiple_of(PAGE_SIZE);
     Memory::shaped(around, 0, |builder: MdlBuilder, buffer: &Buffer| {
         builder.range(buffer, PAGE_SIZE + 100..PAGE_SIZE + 100 + length)
@@ -109,25 +109,6 @@ fn wraps(env: &mut Env) {
         net.write_refused(env, place, length);
     }
     net.reads(env, &target, 0, 8);
-}
-
-fn zero_length(env: &mut Env) {
-    let mut net = Net::new(env);
-    let target = net.target(env, amid(300), ALL);
-    let before = target.memory.buffer.to_vec();
-    let port = &*net.link.peer;
-    for offset in [0, 1, 299, 300] {
-        let place = target.at(offset);
-        assert_eq!(net.read(env, place, 0), Ok(Vec::new()), "F3: at {offset}");
-        assert_eq!(net.write(env, place, &[]), Ok(()), "F3: at {offset}");
-        let read = env.carry_out(port, WorkKind::Read, |context| port.read(context, &[], place));
-        assert!(read.is_ok(), "F3: without an element: {read:?}");
-        let write = |context| port.write(context, &[], place);
-        let write = env.carry_out(port, WorkKind::Write, write);
-        assert!(write.is_ok(), "F3: without an element: {write:?}");
-    }
-    assert!(target.memory.buffer.to_vec() == before, "F3: no byte");
-    net.writes(env, &target, 0, 300);
 }
 
 fn other_domain(env: &mut Env) {

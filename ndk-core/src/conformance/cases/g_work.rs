@@ -27,6 +27,8 @@ pub(super) const CASES: &[Case] = &[
     Case::new("G8", "posted_in_order", posted_in_order).needs(own_fast_wire),
     Case::new("G9", "send_and_invalidate", send_and_invalidate).between().needs(fast_wire),
     Case::new("G9", "unknown_token", unknown_token).between().needs(fast_wire),
+    Case::new("G9", "token_of_other_domain", token_of_other_domain).between().needs(fast_wire),
+    Case::new("G9", "conventional_region", conventional_region).between().needs(fast_wire),
     Case::new("G10", "initialised_again", initialised_again).needs(own_fast_wire),
     Case::new("G10", "closed", closed).needs(own_fast_wire),
     Case::new("G11", "queue_pairs", queue_pairs).needs(own_fast_wire),
@@ -236,21 +238,57 @@ fn send_and_invalidate(env: &mut Env) {
     }
 }
 
+impl Net {
+    /// A peer's send that is to invalidate this token is refused at one end or both. There is a new connection afterwards.
+    #[track_caller]
+    pub(super) fn cannot_invalidate(&mut self, env: &Env, token: u32) {
+        let (owner, peer, token) = (&*self.link.owner, &*self.link.peer, RemoteToken::new(token));
+        owner.receive(next_context(), &[]).expect("posted");
+        let sent = env.carry_out(peer, WorkKind::Send, |context| peer.send(context, &[], token));
+        let received = env.completion(owner);
+        assert!(sent.is_err() || received.result.is_err(), "G9: {sent:?}, {received:?}");
+        self.broken(env);
+        self.reconnect(env);
+    }
+}
+
 /// A token that stands for nothing cannot be invalidated by a peer; what is valid stays so.
 fn unknown_token(env: &mut Env) {
     let mut net = Net::new(env);
     let fast = env.fast(&mut net, Memory::new(300, 0));
     let target = fast.register(env, &*net.link.owner);
     assert_eq!(fast.invalidate(env, &*net.link.owner), Ok(()));
-    net.link.owner.receive(next_context(), &[]).expect("posted");
-    let (peer, token) = (&*net.link.peer, RemoteToken::new(target.remote));
-    let sent = env.carry_out(peer, WorkKind::Send, |context| peer.send(context, &[], token));
-    let received = env.completion(&*net.link.owner);
-    assert!(sent.is_err() || received.result.is_err(), "G9: {sent:?}, {received:?}");
-    net.broken(env);
-    net.reconnect(env);
+    net.cannot_invalidate(env, target.remote);
     let again = fast.register(env, &*net.link.owner);
     net.reads(env, &again, 0, 300);
+}
+
+/// A peer invalidates what is of the domain that it is connected to, and nothing else.
+fn token_of_other_domain(env: &mut Env) {
+    let mut net = Net::new(env);
+    let fast = env.fast(&mut net, Memory::new(300, 0));
+    let target = fast.register(env, &*net.link.owner);
+    let third = env.pd();
+    let link = env.link(third, net.peer);
+    let own = std::mem::replace(&mut net.link, link);
+    // A new connection of the third domain's comes with each refusal.
+    let owner = std::mem::replace(&mut net.owner, third);
+    net.cannot_invalidate(env, target.remote);
+    net.owner = owner;
+    let link = std::mem::replace(&mut net.link, own);
+    env.close_link(link);
+    net.reads(env, &target, 0, 300);
+    assert_eq!(fast.invalidate(env, &*net.link.owner), Ok(()), "G9: it is valid still");
+}
+
+/// What ends a conventional registration is its owner's Deregister, and no peer's message.
+fn conventional_region(env: &mut Env) {
+    let mut net = Net::new(env);
+    let target = net.target(env, Memory::new(300, 0), super::f::ALL);
+    net.cannot_invalidate(env, target.remote);
+    net.reads(env, &target, 0, 300);
+    net.writes(env, &target, 0, 300);
+    env.deregister(target.mr).success();
 }
 
 /// A registration that is flushed leaves the region to be initialised again.

@@ -15,7 +15,9 @@ mod e;
 mod e_data;
 mod e_predict;
 mod f;
+mod f_elements;
 mod f_rights;
+mod f_zero;
 mod fast;
 mod g;
 mod g_arguments;
@@ -28,6 +30,7 @@ mod k;
 mod l;
 mod l_data;
 mod windows;
+mod windows_elsewhere;
 
 use super::case::Case;
 use super::env::Env;
@@ -54,6 +57,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         e_data::CASES,
         e_predict::CASES,
         f::CASES,
+        f_elements::CASES,
+        f_zero::CASES,
         f_rights::CASES,
         g::CASES,
         g_arguments::CASES,
@@ -66,6 +71,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         l::CASES,
         l_data::CASES,
         windows::CASES,
+        windows_elsewhere::CASES,
     ]
     .into_iter()
     .flatten()

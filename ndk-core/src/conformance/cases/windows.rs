@@ -43,20 +43,20 @@ fn log_is_heard(device: &Device) -> Option<&'static str> {
 
 impl Env {
     #[track_caller]
-    fn window(&self, pd: Pd) -> Box<dyn Window> {
+    pub(super) fn window(&self, pd: Pd) -> Box<dyn Window> {
         // SAFETY: the case has a live domain of this adapter.
         let made = self.wait_for("a window", unsafe { self.session().create_window(pd) });
         made.expect("a window, since the device declares them (K1)")
     }
 
     #[track_caller]
-    fn close_window(&self, window: Box<dyn Window>) {
+    pub(super) fn close_window(&self, window: Box<dyn Window>) {
         self.wait_for("the close of a window", window.close());
     }
 }
 
 /// Posts a bind over `length` bytes from `offset`.
-fn post(
+pub(super) fn post(
     port: &dyn Port,
     context: u64,
     target: &Registered,
@@ -77,15 +77,37 @@ fn carry_out(
     range: (isize, u64),
     access: Access,
 ) -> Result<(), ErrorKind> {
-    let port = &*net.link.owner;
+    carry_out_on(env, &*net.link.owner, target, window, range, access)
+}
+
+#[track_caller]
+fn carry_out_on(
+    env: &Env,
+    port: &dyn Port,
+    target: &Registered,
+    window: &dyn Window,
+    range: (isize, u64),
+    access: Access,
+) -> Result<(), ErrorKind> {
     let request = |context| post(port, context, target, window, range, access);
     env.carry_out(port, WorkKind::Bind, request).map(drop)
 }
 
 /// Binds a window over 200 bytes from the 100th on; what it gives is the region by the window's token.
 #[track_caller]
-fn bind(env: &Env, net: &Net, target: &Registered, window: &dyn Window) -> Registered {
-    let bound = carry_out(env, net, target, window, (100, 200), read_write());
+pub(super) fn bind(env: &Env, net: &Net, target: &Registered, window: &dyn Window) -> Registered {
+    bind_on(env, &*net.link.owner, target, window)
+}
+
+/// As `bind`, on a queue pair of another connection.
+#[track_caller]
+pub(super) fn bind_on(
+    env: &Env,
+    port: &dyn Port,
+    target: &Registered,
+    window: &dyn Window,
+) -> Registered {
+    let bound = carry_out_on(env, port, target, window, (100, 200), read_write());
     assert_eq!(bound, Ok(()), "a bind");
     let token = window.remote_token().expect("the token of a bound window");
     Registered { remote: token.get(), ..target.clone() }
