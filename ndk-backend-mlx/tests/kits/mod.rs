@@ -59,6 +59,7 @@ fn known_defects(device: &str) -> &'static [(&'static str, &'static str, &'stati
             ("D3", "against_a_writer", SIW_IN_FLIGHT),
             ("D3", "against_a_reader", SIW_IN_FLIGHT),
             ("D3", "against_a_reader_of_few_bytes", SIW_IN_FLIGHT),
+            ("H3", "against_a_writer", SIW_IN_FLIGHT),
         ]
     } else {
         &[]

@@ -2,7 +2,7 @@
 
 use crate::list::{Defect, Level, all};
 use crate::{SOUND, alone, rust, table};
-use ndk_backend_sim::plan::Plan;
+use ndk_backend_sim::plan::{Limits, Plan};
 use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
 use ndk_core::Result;
 use ndk_core::conformance::Kit;
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Room for the regions of the cases about the limit.
 const SMALL: u32 = 5;
+
+/// Pages that can be pinned in the cases about what a registration takes.
+const TIGHT: u32 = 4;
 
 /// For providers whose mistake is that something never comes.
 const SHORT: Duration = Duration::from_millis(500);
@@ -32,17 +35,20 @@ pub(crate) fn main(name: &str) -> ExitCode {
 fn kit(defect: Option<&Defect>) -> Kit {
     let profile = defect.map_or("default", |defect| defect.profile);
     let fabric = Fabric::new();
-    let open = |regions: Option<u32>| {
+    let open = |limits: Limits| {
         let fabric = fabric.clone();
         move || -> Result<_> {
-            let mut plan = Plan::default();
-            plan.limits.regions = regions;
+            let plan = Plan { limits, ..Plan::default() };
             let (profile, fabric) = (Profile::by_name(profile)?, fabric.clone());
             let adapter = SimAdapter::new(Config { profile, plan, fabric, ..Config::default() })?;
             Ok(rust::Broken::new(adapter))
         }
     };
-    let kit = Kit::pair(open(None), open(None))
-        .region_limit(SMALL as usize, open(Some(rust::regions(SMALL))));
+    let none = Limits::default();
+    let regions = Limits { regions: Some(rust::regions(SMALL)), ..none };
+    let pins = Limits { pinned_pages: Some(TIGHT), ..none };
+    let kit = Kit::pair(open(none), open(none))
+        .region_limit(SMALL as usize, open(regions))
+        .pin_limit(TIGHT as usize, open(pins));
     if defect.is_some_and(|defect| defect.waits) { kit.patience(SHORT) } else { kit }
 }

@@ -9,6 +9,9 @@ use ndk_core::{AdapterProvider, Result};
 /// Room for the regions of the cases about the limit.
 const SMALL: u32 = 5;
 
+/// Pages that can be pinned in the cases about what a registration takes.
+const TIGHT: u32 = 4;
+
 /// Every operation ends on the simulator's clock, a little later.
 const SLOW: &str = "[latency]\nall = \"1us..20us\"";
 
@@ -45,12 +48,14 @@ fn kit<A: AdapterProvider>(
     layer: Layer<A>,
 ) -> (&'static str, Kit) {
     let plan: Plan = plan.parse().expect("a plan");
-    let mut small = plan.clone();
+    let [mut small, mut tight] = [plan.clone(), plan.clone()];
     small.limits.regions = Some(SMALL);
+    tight.limits.pinned_pages = Some(TIGHT);
     let fabric = Fabric::new();
     let open = |plan: &Plan| opener(profile, plan.clone(), fabric.clone(), layer);
     let kit = Kit::pair(open(&plan), open(&plan)).named(name);
-    (name, kit.region_limit(SMALL as usize, open(&small)))
+    let kit = kit.region_limit(SMALL as usize, open(&small));
+    (name, kit.pin_limit(TIGHT as usize, open(&tight)))
 }
 
 /// Each kit, and its name, on adapters under a layer.

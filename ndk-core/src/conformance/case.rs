@@ -148,6 +148,8 @@ pub(super) struct Device {
     pub(super) paces: bool,
     /// The region limit of the small adapter, where the kit was given one (C14).
     pub(super) small: Option<usize>,
+    /// How many pages can be pinned of the adapter that the kit was given for that (C13).
+    pub(super) tight: Option<usize>,
 }
 
 impl Device {

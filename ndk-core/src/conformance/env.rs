@@ -12,7 +12,7 @@ use super::lam::Lam;
 use super::memory::Memory;
 use super::outcome::Outcome;
 use super::route::{Adapter, Mr, Pd, Route};
-use super::session::{Path, Session, Setup};
+use super::session::{Opener, Path, Session, Setup};
 use super::ticket::{Bell, Done, Routine, Ticket, lock};
 use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, ULONG};
 use crate::error::Result;
@@ -110,12 +110,22 @@ impl Env {
 
     /// Goes on with the adapter of the small region limit (C14); gives the limit.
     pub(super) fn open_small(&mut self) -> usize {
+        let kit = self.kit.clone();
+        self.open_limited(kit.small.as_ref())
+    }
+
+    /// Goes on with the adapter that can pin few pages (C13); gives how many.
+    pub(super) fn open_tight(&mut self) -> usize {
+        let kit = self.kit.clone();
+        self.open_limited(kit.tight.as_ref())
+    }
+
+    fn open_limited(&mut self, limited: Option<&(usize, Arc<dyn Opener>)>) -> usize {
         self.close_session();
-        let (limit, opener) = self.kit.small.as_ref().expect("the case needs it");
-        let small = opener.open(self.setup(self.version())).expect("the small adapter opens");
-        let (limit, route) = (*limit, opener.route(&self.path));
-        (self.session, self.route) = (Some(small), route);
-        limit
+        let (limit, opener) = limited.expect("the case needs it");
+        let limited = opener.open(self.setup(self.version())).expect("the limited adapter opens");
+        (self.session, self.route) = (Some(limited), opener.route(&self.path));
+        *limit
     }
 
     fn setup(&self, version: NDK_VERSION) -> Setup {

@@ -29,6 +29,8 @@ pub struct Kit {
     /// Makes what the first's queue pairs can be connected to.
     pub(super) peer: Option<Arc<dyn Opener>>,
     pub(super) small: Option<(usize, Arc<dyn Opener>)>,
+    /// As `small`, with room for so many pinned pages.
+    pub(super) tight: Option<(usize, Arc<dyn Opener>)>,
     pub(super) defects: Vec<Defect>,
     /// The rules that are tried; `None` for every one.
     pub(super) only: Option<&'static [&'static str]>,
@@ -50,6 +52,7 @@ impl Kit {
             opener: Arc::new(Factory(open)),
             peer: None,
             small: None,
+            tight: None,
             defects: Vec::new(),
             only: None,
             patience: LIMIT,
@@ -108,6 +111,7 @@ impl Kit {
             opener: tables(None),
             peer: None,
             small: provider.limit_regions.map(|_| (REGIONS as usize, tables(Some(REGIONS)) as _)),
+            tight: None,
             defects: Vec::new(),
             only: None,
             patience: LIMIT,
@@ -126,6 +130,17 @@ impl Kit {
         open: impl Fn() -> Result<A> + Send + Sync + 'static,
     ) -> Self {
         Self { small: Some((limit, Arc::new(Factory(open)))), ..self }
+    }
+
+    /// Adds an adapter that can pin `pages` pages only, for the cases about what a registration takes, and what a failed
+    /// one leaves (C13, B7). A page that is in several regions counts in each. A provider that registers once more what it
+    /// has registered, say when it was asked at once and again by its future, has half the room.
+    pub fn pin_limit<A: AdapterProvider>(
+        self,
+        pages: usize,
+        open: impl Fn() -> Result<A> + Send + Sync + 'static,
+    ) -> Self {
+        Self { tight: Some((pages, Arc::new(Factory(open)))), ..self }
     }
 
     /// Leaves a case out, with the reason: one that the device or its driver is known to fail, and that nothing it can
@@ -155,6 +170,7 @@ impl Kit {
         self.opener = over(self.opener);
         self.peer = self.peer.map(over);
         self.small = self.small.map(|(limit, opener)| (limit, over(opener)));
+        self.tight = self.tight.map(|(limit, opener)| (limit, over(opener)));
         self
     }
 
@@ -178,11 +194,13 @@ impl Kit {
 
 impl fmt::Debug for Kit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let limit = self.small.as_ref().map(|&(limit, _)| limit);
+        let [regions, pins] =
+            [&self.small, &self.tight].map(|limited| limited.as_ref().map(|&(limit, _)| limit));
         f.debug_struct("Kit")
             .field("name", &self.name)
             .field("pair", &self.peer.is_some())
-            .field("region_limit", &limit)
+            .field("region_limit", &regions)
+            .field("pin_limit", &pins)
             .field("defects", &self.defects.len())
             .field("only", &self.only)
             .finish_non_exhaustive()

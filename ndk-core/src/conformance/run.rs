@@ -161,6 +161,7 @@ pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
         table_alone: kit.opener.is_table_alone(),
         paces: kit.opener.paces(),
         small: kit.small.as_ref().map(|&(limit, _)| limit),
+        tight: kit.tight.as_ref().map(|&(limit, _)| limit),
     };
     let _ = session.try_close();
     let shown = Arc::new(Device { ..device });

@@ -187,6 +187,12 @@ pub(super) const ALL: &[Defect] = &[
         "short_initialisation_changes_the_token",
         "an initialisation that finds resources short changes the remote token",
     ),
+    Defect::rust(
+        "B7",
+        "pins_of_refused_registrations",
+        "refusal_takes_room",
+        "a registration that finds no room takes some from the next region's",
+    ),
     Defect::table(
         "B8",
         "register",
@@ -321,10 +327,22 @@ pub(super) const ALL: &[Defect] = &[
         "a region has the rights of every region of its buffer",
     ),
     Defect::rust(
+        "C13",
+        "each_region_counts",
+        "shared_page_is_pinned_twice_at_once",
+        "Register of a page that another region has is carried out at once, and again by its future",
+    ),
+    Defect::rust(
         "C14",
         "region_limit",
         "limit_is_one_more",
         "there is room for one region more than the limit",
+    ),
+    Defect::rust(
+        "C14",
+        "region_limit",
+        "creation_takes_two_places_at_once",
+        "a creation is carried out at once, and again by its future",
     ),
     Defect::rust(
         "C14",

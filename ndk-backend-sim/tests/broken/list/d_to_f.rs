@@ -94,6 +94,12 @@ pub(super) const ALL: &[Defect] = &[
         "with more than 400 regions registered, the next has the tokens of the first",
     ),
     Defect::rust(
+        "E2",
+        "of_either_kind",
+        "initialised_region_shares_a_token",
+        "a region that is initialised while more than 40 are registered has the remote token of the first",
+    ),
+    Defect::rust(
         "E3",
         "two_keys",
         "local_token_names_remotely",

@@ -190,6 +190,12 @@ pub(super) const ALL: &[Defect] = &[
         "written_region_outlives_its_close",
         "a region that a peer has written stays reachable after Close",
     ),
+    Defect::rust(
+        "H3",
+        "against_a_writer",
+        "close_forgets_a_busy_region",
+        "a region that peers are busy with stays reachable after Close",
+    ),
     Defect::table(
         "H4",
         "after_the_childs_callback",

@@ -22,6 +22,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         "read_sink_is_no_source" => Box::new(ReadSinkIsNoSource::default()),
         "sharers_go_together" => Box::new(SharersGoTogether::default()),
         "sharers_have_all_rights" => Box::new(SharersHaveAllRights),
+        "refusal_takes_room" => Box::new(RefusalTakesRoom::default()),
         "limit_is_one_more" => Box::new(LimitIsOneMore),
         "closed_window_is_remembered" => Box::new(ClosedWindowIsRemembered::default()),
         "deregistration_is_late_under_load" => Box::new(DeregistrationIsLate::default()),
@@ -162,6 +163,24 @@ impl Layer for SharersHaveAllRights {
         let sharers = live().into_iter().filter(|(_, it)| it.frame == own.frame);
         *access = sharers.fold(*access, |all, (_, it)| all | it.access);
         Ok(())
+    }
+}
+
+/// A registration that finds no room takes some from the next region's.
+#[derive(Default)]
+struct RefusalTakesRoom(Mutex<Option<usize>>);
+
+impl Layer for RefusalTakesRoom {
+    fn register(&self, region: &Note, _: &MdlView<'_>, _: &mut Access) -> Result<()> {
+        match lock(&self.0).take() {
+            Some(refused) if refused != region.number => {
+                Err(error(ErrorKind::InsufficientResources))
+            }
+            _ => Ok(()),
+        }
+    }
+    fn refused(&self, region: &Note) {
+        *lock(&self.0) = Some(region.number);
     }
 }
 

@@ -34,10 +34,10 @@ impl<A: AdapterProvider> Broken<A> {
     }
 }
 
-fn created<M>(inner: M, kind: RegionKind) -> BrokenMr<M> {
+fn created<M>(inner: M, twin: Option<M>, kind: RegionKind) -> BrokenMr<M> {
     let note = Note::new(kind == RegionKind::FastRegister);
     layer().created(&note);
-    BrokenMr { inner: Arc::new(inner), note }
+    BrokenMr { inner: Arc::new(inner), twin, note }
 }
 
 impl<A: AdapterProvider> AdapterProvider for Broken<A> {
@@ -81,15 +81,26 @@ impl<A: AdapterProvider> AdapterProvider for Broken<A> {
     }
 
     async fn create_mr(&self, pd: &Self::Pd, kind: RegionKind) -> Result<Self::Mr> {
-        Ok(created(self.inner.create_mr(&pd.of_regions, kind).await?, kind))
+        let make = || self.inner.create_mr(&pd.of_regions, kind);
+        let twin = if layer().has_twins() { Some(make().await?) } else { None };
+        Ok(created(make().await?, twin, kind))
     }
 
     fn create_mr_at_once(&self, pd: &Self::Pd, kind: RegionKind) -> Option<Result<Self::Mr>> {
         if !is_at_once() {
             return None;
         }
+        // Twins are made by the future.
+        if layer().has_twins() {
+            return None;
+        }
         let made = self.inner.create_mr_at_once(&pd.of_regions, kind)?;
-        Some(made.map(|inner| created(inner, kind)).map_err(|error| layer().refused_at_once(error)))
+        if layer().makes_again() {
+            std::mem::forget(made);
+            return None;
+        }
+        let made = made.map(|inner| created(inner, None, kind));
+        Some(made.map_err(|error| layer().refused_at_once(error)))
     }
 
     fn cancel(&self, region: &Self::Mr) {

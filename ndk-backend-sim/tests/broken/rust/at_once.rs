@@ -2,7 +2,7 @@
 //! part can be asked for at once too: `find` of the parent takes the end of a name for that.
 
 use super::a_to_d::error;
-use super::notes::{End, Note, Registered};
+use super::notes::{End, Note, Registered, live};
 use super::{Layer, Request, lock};
 use ndk_core::abi::PAGE_SIZE;
 use ndk_core::mdl::MdlView;
@@ -14,6 +14,8 @@ use std::sync::Mutex;
 
 pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
     Some(match name {
+        "creation_takes_two_places" => Box::new(CreationTakesTwoPlaces),
+        "shared_page_is_pinned_twice" => Box::new(SharedPageIsPinnedTwice),
         "full_adapter_is_unsupported" => Box::new(FullAdapterIsUnsupported),
         "refused_write_is_done" => Box::new(RefusedWriteIsDone),
         "long_write_is_done" => Box::new(LongWriteIsDone),
@@ -21,6 +23,31 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         "token_is_the_one_before" => Box::new(TokenIsTheOneBefore::default()),
         _ => return None,
     })
+}
+
+/// A creation is carried out, and once more by its future.
+struct CreationTakesTwoPlaces;
+
+impl Layer for CreationTakesTwoPlaces {
+    fn makes_again(&self) -> bool {
+        true
+    }
+}
+
+/// A registration is carried out, and once more by its future, where a page of it is in another region.
+struct SharedPageIsPinnedTwice;
+
+impl Layer for SharedPageIsPinnedTwice {
+    fn has_twins(&self) -> bool {
+        true
+    }
+    fn regions(&self, limit: u32) -> u32 {
+        2 * limit
+    }
+    fn registers_again(&self, memory: &MdlView<'_>) -> bool {
+        let frame = memory.frames().next();
+        live().iter().any(|(_, registered)| Some(registered.frame) == frame)
+    }
 }
 
 /// A creation for which there is no room is one that the device does not know.

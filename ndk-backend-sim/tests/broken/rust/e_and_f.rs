@@ -11,6 +11,7 @@ use std::sync::Mutex;
 pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
     Some(match name {
         "ninth_reading_differs" => Box::new(NinthReadingDiffers::default()),
+        "initialised_region_shares_a_token" => Box::new(InitialisedRegionSharesAToken::default()),
         "late_region_shares_a_token" => Box::new(LateRegionSharesAToken::default()),
         "local_token_names_remotely" => Box::new(LocalTokenNamesRemotely),
         "token_changes_in_a_late_round" => Box::new(TokenChangesInALateRound::default()),
@@ -65,6 +66,25 @@ impl Layer for LateRegionSharesAToken {
     fn remote_token(&self, region: &Note, token: Option<RemoteToken>) -> Option<RemoteToken> {
         let shared = lock(&self.0).get(&region.number).copied();
         shared.and_then(|(_, remote)| RemoteToken::new(remote)).or(token)
+    }
+}
+
+/// With some regions registered, one that is initialised for fast registration has the remote token of the first.
+#[derive(Default)]
+struct InitialisedRegionSharesAToken(Mutex<HashMap<usize, u32>>);
+
+impl Layer for InitialisedRegionSharesAToken {
+    fn initialise(&self, region: &Note, remote: bool) -> Result<()> {
+        const SOME: usize = 40;
+        let live = live();
+        if remote && live.len() > SOME {
+            lock(&self.0).insert(region.number, live[0].1.remote);
+        }
+        Ok(())
+    }
+    fn remote_token(&self, region: &Note, token: Option<RemoteToken>) -> Option<RemoteToken> {
+        let shared = lock(&self.0).get(&region.number).copied();
+        shared.and_then(RemoteToken::new).or(token)
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         "any_token_is_invalidated" => Box::new(AnyTokenIsInvalidated::default()),
         "flushed_registration_spoils" => Box::new(FlushedRegistrationSpoils::default()),
         "token_stays_on_its_queue_pair" => Box::new(TokenStaysOnItsQueuePair),
+        "close_forgets_a_busy_region" => Box::new(CloseForgetsABusyRegion::default()),
         "written_region_outlives_its_close" => Box::new(WrittenOutlivesItsClose::default()),
         _ => return None,
     })
@@ -225,6 +226,24 @@ impl Layer for TokenStaysOnItsQueuePair {
             request.name_nothing();
         }
         Ok(())
+    }
+}
+
+/// A region that peers are busy with is closed for the framework, and goes on for the device.
+#[derive(Default)]
+struct CloseForgetsABusyRegion(Mutex<HashMap<usize, usize>>);
+
+impl Layer for CloseForgetsABusyRegion {
+    fn post(&self, _: &End, request: &mut Request) -> Result<()> {
+        if let Some((note, _)) = request.target() {
+            *lock(&self.0).entry(note.number).or_default() += 1;
+        }
+        Ok(())
+    }
+    fn close(&self, region: &Note) -> bool {
+        const BUSY: usize = 32;
+        let accesses = lock(&self.0).remove(&region.number).unwrap_or_default();
+        region.registered().is_none() || region.fast || accesses < BUSY
     }
 }
 

@@ -132,6 +132,8 @@ pub(crate) trait Layer: Send + Sync {
         Ok(())
     }
     fn registered(&self, _region: &Note, _memory: &MdlView<'_>) {}
+    /// The backend has refused a registration.
+    fn refused(&self, _region: &Note) {}
     /// Whether the backend is to end the registration now; else whoever has `kill`.
     fn deregister(&self, _region: &Note, _kill: Kill) -> Result<bool> {
         Ok(true)
@@ -165,6 +167,19 @@ pub(crate) trait Layer: Send + Sync {
     }
     fn window_closed(&self) {}
 
+    /// Whether a creation at once, which was carried out, answers nothing, so that the future makes another region.
+    fn makes_again(&self) -> bool {
+        false
+    }
+    /// Whether each region has a twin at the backend, for what is done twice.
+    fn has_twins(&self) -> bool {
+        false
+    }
+    /// Whether a registration at once, which was carried out with the twin, answers nothing, so that the future registers
+    /// the region itself.
+    fn registers_again(&self, _memory: &MdlView<'_>) -> bool {
+        false
+    }
     /// What a creation at once is refused with, where the backend has refused it.
     fn refused_at_once(&self, refusal: Error) -> Error {
         refusal

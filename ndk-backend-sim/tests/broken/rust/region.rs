@@ -11,6 +11,7 @@ use std::sync::Arc;
 /// A region under the layer.
 pub(crate) struct BrokenMr<M> {
     pub(super) inner: Arc<M>,
+    pub(super) twin: Option<M>,
     pub(super) note: Note,
 }
 
@@ -33,6 +34,13 @@ impl<M: MrProvider> BrokenMr<M> {
         }
     }
 
+    async fn end_twin(&self) -> Result<()> {
+        match &self.twin {
+            Some(twin) if twin.local_token().is_some() => twin.deregister().await,
+            _ => Ok(()),
+        }
+    }
+
     fn kill(&self) -> Kill {
         let inner = self.inner.clone();
         Box::new(move || {
@@ -44,14 +52,18 @@ impl<M: MrProvider> BrokenMr<M> {
 impl<M: MrProvider> MrProvider for BrokenMr<M> {
     async fn register(&self, memory: MdlView<'_>, mut access: Access) -> Result<()> {
         layer().register(&self.note, &memory, &mut access)?;
-        self.inner.register(memory, access).await?;
-        self.began(&memory, access);
-        Ok(())
+        let registered = self.inner.register(memory, access).await;
+        match registered {
+            Ok(()) => self.began(&memory, access),
+            Err(_) => layer().refused(&self.note),
+        }
+        registered
     }
 
     async fn deregister(&self) -> Result<()> {
         if layer().deregister(&self.note, self.kill())? {
             self.inner.deregister().await?;
+            self.end_twin().await?;
         }
         self.ended();
         Ok(())
@@ -64,9 +76,15 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
         if let Err(refusal) = layer().register(&self.note, &memory, &mut access) {
             return Some(Err(refusal));
         }
+        if let Some(twin) = &self.twin
+            && layer().registers_again(&memory)
+        {
+            return twin.register_at_once(memory, access).filter(Result::is_err);
+        }
         let registered = self.inner.register_at_once(memory, access)?;
-        if registered.is_ok() {
-            self.began(&memory, access);
+        match &registered {
+            Ok(()) => self.began(&memory, access),
+            Err(_) => layer().refused(&self.note),
         }
         Some(registered)
     }
@@ -76,7 +94,10 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
             return None;
         }
         let ended = match layer().deregister(&self.note, self.kill()) {
-            Ok(true) => self.inner.deregister_at_once()?,
+            Ok(true) => {
+                let ended = self.inner.deregister_at_once()?;
+                block_on(self.end_twin()).and(ended)
+            }
             changed => changed.map(drop),
         };
         if ended.is_ok() {
@@ -93,6 +114,9 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
     }
 
     async fn close(&self) {
+        if let Some(twin) = &self.twin {
+            twin.close().await;
+        }
         if layer().close(&self.note) {
             self.inner.close().await;
         } else {

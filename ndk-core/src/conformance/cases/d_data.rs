@@ -1,11 +1,13 @@
-//! Section D: what becomes of accesses when a registration ends.
+//! Section D: what becomes of accesses when a registration ends, by Deregister or by Close (H3).
 
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
 use super::super::needs::wire;
 use super::super::net::{Net, Registered, next_context};
+use super::super::outcome::Outcome;
 use super::super::port::Port;
+use super::super::route::Mr;
 use super::f::ALL;
 use super::f_rights::lets_read;
 use crate::abi::*;
@@ -23,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("D3", "against_a_reader_of_few_bytes", against_a_reader_of_few_bytes)
         .between()
         .needs(wire),
+    Case::new("H3", "against_a_writer", close_against_a_writer).between().needs(wire),
     Case::new("D4", "new_memory_and_rights", new_memory_and_rights).needs(wire),
     Case::new("D4", "stale_token", stale_token).needs(never_soon),
     Case::new("D4", "stale_token_of_a_closed_region", stale_token_of_a_closed_region)
@@ -150,6 +153,15 @@ fn rounds(env: &Env) -> usize {
 
 /// Once the deregistration has completed, no byte changes, whatever was in flight.
 fn against_a_writer(env: &mut Env) {
+    writer(env, Env::deregister);
+}
+
+/// The same of a close.
+fn close_against_a_writer(env: &mut Env) {
+    writer(env, Env::close);
+}
+
+fn writer(env: &mut Env, end: fn(&mut Env, Mr) -> Outcome) {
     let mut net = Net::new(env);
     let memory = env.memory(LENGTH, 0);
     let rounds = rounds(env);
@@ -164,7 +176,7 @@ fn against_a_writer(env: &mut Env) {
         thread::scope(|scope| {
             let writer = scope.spawn(|| busy.run(|_, _| {}));
             busy.is_under_way(round, rounds);
-            env.deregister(target.mr).success();
+            end(env, target.mr).success();
             busy.is_over(&env.device);
             let then = memory.buffer.to_vec();
             let ended = writer.join().expect("the writer");
@@ -172,7 +184,6 @@ fn against_a_writer(env: &mut Env) {
             in_order(&env.device, &ended);
         });
         net.reconnect(env);
-        env.close(target.mr).success();
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::control::Step;
 use super::super::env::Env;
 use super::super::route::Change;
 use crate::abi::*;
+use crate::provider::RegionKind;
 use std::collections::HashMap;
 
 pub(super) const CASES: &[Case] = &[
@@ -13,6 +14,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("E1", "without_remote_rights", without_remote_rights),
     Case::new("E1", "initialised", initialised).needs(fast_registration),
     Case::new("E2", "no_two_alike", no_two_alike),
+    Case::new("E2", "of_either_kind", of_either_kind).needs(fast_registration),
     Case::new("E4", "stable", stable).needs(fast_registration),
 ];
 
@@ -67,6 +69,15 @@ fn initialised(env: &mut Env) {
     }
 }
 
+/// No region before this one has one of its tokens.
+#[track_caller]
+fn shares_none(owners: &mut HashMap<u32, usize>, index: usize, (local, remote): (u32, u32)) {
+    for token in [local, remote] {
+        let other = owners.insert(token, index).filter(|&other| other != index);
+        assert_eq!(other, None, "E2: region {index} shares {token:#x}");
+    }
+}
+
 fn no_two_alike(env: &mut Env) {
     const REGIONS: usize = 512;
     let (pds, page) = ([env.pd(), env.pd(), env.pd()], env.page());
@@ -74,11 +85,27 @@ fn no_two_alike(env: &mut Env) {
     for index in 0..REGIONS {
         let mr = env.mr(pds[index % pds.len()]);
         env.register(mr, page.all(REMOTE)).success();
-        let (local, remote) = env.tokens(mr);
-        for token in [local, remote] {
-            let other = owners.insert(token, index).filter(|&other| other != index);
-            assert_eq!(other, None, "E2: region {index} shares {token:#x}");
-        }
+        shares_none(&mut owners, index, env.tokens(mr));
+    }
+}
+
+/// Regions for fast registration have tokens from their initialisation on, and conventional ones meanwhile.
+fn of_either_kind(env: &mut Env) {
+    const REGIONS: usize = 128;
+    let (pds, page) = ([env.pd(), env.pd(), env.pd()], env.page());
+    let mut owners = HashMap::new();
+    for index in 0..REGIONS {
+        let pd = pds[index % pds.len()];
+        let mr = if index % 2 == 0 {
+            let mr = env.mr(pd);
+            env.register(mr, page.all(REMOTE)).success();
+            mr
+        } else {
+            let mr = env.mr_of(pd, RegionKind::FastRegister);
+            env.initialise(mr, 1, true).success();
+            mr
+        };
+        shares_none(&mut owners, index, env.tokens(mr));
     }
 }
 

@@ -131,11 +131,7 @@ fn own_memory_of_other_domain(env: &mut Env) {
     net.watch(&page);
     let flags = ALL | NDK_MR_FLAG_RDMA_READ_SINK;
     let foreign = env.register_in(third, page, flags);
-    let (from, at) = ([foreign.element(0, 8)], target.at(0));
-    net.refused_locally(env, WorkKind::Write, |port, context| port.write(context, &from, at));
-    net.refused_locally(env, WorkKind::Read, |port, context| port.read(context, &from, at));
-    net.link.owner.receive(next_context(), &[target.element(0, 8)]).expect("posted");
-    net.refused_locally(env, WorkKind::Send, |port, context| port.send(context, &from, None));
+    net.names_nothing(env, foreign.element(0, 8), &target);
 }
 
 /// A region is fast-registered and invalidated on queue pairs of its own domain only.

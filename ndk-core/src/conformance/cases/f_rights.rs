@@ -131,10 +131,10 @@ fn dead_token(env: &mut Env) {
     let mut net = Net::new(env);
     let target = net.target(env, Memory::new(100, 0), ALL);
     let own = env.page();
-    let own = env.register_in(net.peer, own, ALL);
+    net.watch(&own);
+    let own = env.register_in(net.peer, own, ALL | NDK_MR_FLAG_RDMA_READ_SINK);
     env.deregister(own.mr).success();
-    let (from, at) = ([own.element(0, 8)], target.at(0));
-    net.refused_locally(env, WorkKind::Write, |port, context| port.write(context, &from, at));
+    net.names_nothing(env, own.element(0, 8), &target);
     env.deregister(target.mr).success();
-    net.unreachable(env, at);
+    net.unreachable(env, target.at(0));
 }

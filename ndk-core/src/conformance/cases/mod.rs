@@ -9,6 +9,7 @@ mod b_waits;
 mod c;
 mod c_chain;
 mod c_data;
+mod c_pins;
 mod d;
 mod d_data;
 mod e;
@@ -51,6 +52,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         c::CASES,
         c_chain::CASES,
         c_data::CASES,
+        c_pins::CASES,
         d::CASES,
         d_data::CASES,
         e::CASES,
