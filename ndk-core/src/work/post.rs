@@ -40,7 +40,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// As for [`send`](Self::send).
     pub fn read(&self, context: u64, local: &[Sge], remote: RemoteAddress) -> Result<()> {
         let at_once = |provider: &A::Qp| provider.read_at_once(local, remote);
-        let request = WorkRequest::Read { local, remote };
+        let request = || WorkRequest::Read { local, remote };
         self.post_access(context, local, Elements::Read, at_once, request)
     }
 
@@ -50,19 +50,19 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// As for [`send`](Self::send).
     pub fn write(&self, context: u64, local: &[Sge], remote: RemoteAddress) -> Result<()> {
         let at_once = |provider: &A::Qp| provider.write_at_once(local, remote);
-        let request = WorkRequest::Write { local, remote };
+        let request = || WorkRequest::Write { local, remote };
         self.post_access(context, local, Elements::Initiator, at_once, request)
     }
 
     /// Posts an access to the peer's memory, unless it can be carried out at once.
     #[inline]
-    fn post_access(
+    fn post_access<'r>(
         &self,
         context: u64,
         local: &[Sge],
         kind: Elements,
         at_once: impl FnOnce(&A::Qp) -> bool,
-        request: WorkRequest<'_, A::Mr, A::Window>,
+        request: impl FnOnce() -> WorkRequest<'r, A::Mr, A::Window>,
     ) -> Result<()> {
         let adapter = self.domain().adapter();
         let length = check::elements(local, kind, adapter.info())
@@ -71,14 +71,15 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         if posted.takes_done() && !adapter.is_lost() {
             match contain("a work request", self.name(), || at_once(provider)) {
                 Ok(true) => {
-                    posted.add_done(context, matches!(request, WorkRequest::Read { .. }), length);
+                    posted.add_done(context, matches!(kind, Elements::Read), length);
                     return Ok(());
                 }
                 Ok(false) => {}
                 Err(Panicked) => return Err(self.posting_panicked()),
             }
         }
-        self.post(WorkId { context, tag: 0 }, request).inspect_err(|error| self.log_refusal(error))
+        let id = WorkId { context, tag: 0 };
+        self.post(id, request()).inspect_err(|error| self.log_refusal(error))
     }
 
     #[cold]

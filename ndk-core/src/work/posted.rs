@@ -109,10 +109,11 @@ impl<P: Platform> Posted<P> {
     /// The next completion of what was carried out while it was posted.
     #[inline]
     pub(super) fn next_done(&self) -> Option<WorkCompletion> {
-        match self.done.pop() {
-            None if self.has(SPILLED) => self.next_spilled(),
-            next => next,
+        // Not by way of one place for both, which would move a completion about.
+        if let Some(completion) = self.done.pop() {
+            return Some(completion);
         }
+        if self.has(SPILLED) { self.next_spilled() } else { None }
     }
 
     #[cold]

@@ -111,8 +111,12 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     }
 
     /// Takes a completion if there is one.
+    #[inline]
     pub fn poll(&self) -> Option<WorkCompletion> {
-        match self.poll_completion(&mut Context::from_waker(Waker::noop())) {
+        if let Some(completion) = self.inner().posted.next_done() {
+            return Some(completion);
+        }
+        match self.poll_backend(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(completion) => Some(completion),
             Poll::Pending => None,
         }
