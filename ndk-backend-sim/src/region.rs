@@ -69,7 +69,7 @@ impl SimRegion {
     #[inline(always)]
     fn install(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
         if !self.device.takes_all_memory {
-            self.check_shape(&memory)?;
+            self.check_shape(memory)?;
         }
         let count = memory.page_count();
         self.device.pin(count)?;
@@ -94,7 +94,7 @@ impl SimRegion {
     /// What the device's shape cannot express is refused before anything happens (K2).
     #[cold]
     #[inline(never)]
-    fn check_shape(&self, memory: &MdlView<'_>) -> Result<()> {
+    fn check_shape(&self, memory: MdlView<'_>) -> Result<()> {
         let shape = &self.device.shape;
         let mut frames = memory.frames();
         let first = frames.next().unwrap_or(0);

@@ -108,9 +108,14 @@ impl Default for Supply {
 
 impl Supply {
     /// Whether values have to be drawn before the next is taken.
-    #[inline(always)]
+    #[cfg(test)]
     pub(super) fn is_due(&self) -> bool {
-        (self.left.load(Ordering::Relaxed) as usize).is_multiple_of(HALF)
+        Self::are_due(self.left.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    fn are_due(left: u32) -> bool {
+        (left as usize).is_multiple_of(HALF)
     }
 
     /// Whether it was drawn before, so that what it is of inserts again and again.
@@ -128,7 +133,8 @@ impl Supply {
     /// The next value, unless values are due.
     #[inline(always)]
     pub(super) fn take(&self) -> Option<u32> {
-        if self.is_due() { None } else { Some(self.next(self.left.load(Ordering::Relaxed))) }
+        let left = self.left.load(Ordering::Relaxed);
+        if Self::are_due(left) { None } else { Some(self.next(left)) }
     }
 
     #[inline(always)]

@@ -327,11 +327,15 @@ impl TokenTable {
     /// alone during the call.
     #[inline(always)]
     pub fn remove_number(&self, shard: usize, number: u32, supply: &Supply) -> Option<u32> {
-        let removed = self.bury(number);
-        if removed.is_some() {
-            self.epochs.count(shard % SHARDS, &supply.late);
+        let count = || self.epochs.count(shard % SHARDS, &supply.late);
+        let tomb = slot::retired(number, self.epochs.current());
+        match self.bury_at_once(number, tomb) {
+            Some(index) => {
+                count();
+                Some(index)
+            }
+            None => self.bury_further(number, tomb).inspect(|_| count()),
         }
-        removed
     }
 
     /// As [`remove`](Self::remove), of a token that goes with another one that was just removed: the two count as one
@@ -345,9 +349,13 @@ impl TokenTable {
         self.epochs.settle(shard % SHARDS, &supply.late);
     }
 
-    #[inline(always)]
     fn bury(&self, number: u32) -> Option<u32> {
         let tomb = slot::retired(number, self.epochs.current());
+        self.bury_at_once(number, tomb).or_else(|| self.bury_further(number, tomb))
+    }
+
+    #[inline(always)]
+    fn bury_at_once(&self, number: u32, tomb: u64) -> Option<u32> {
         let slot = self.slots.slot(number, self.slots.mask());
         let word = slot.load(Ordering::Acquire);
         if slot::is_live_as(word, number)
@@ -356,10 +364,10 @@ impl TokenTable {
             fence_after_exchange();
             return Some(slot::index(word));
         }
-        self.bury_further(number, tomb)
+        None
     }
 
-    /// As `bury`, of a token that is not in its slot yet, or nowhere, or whose slot changes meanwhile.
+    /// Of a token that is not in its slot yet, or nowhere, or whose slot changes meanwhile.
     #[cold]
     #[inline(never)]
     fn bury_further(&self, number: u32, tomb: u64) -> Option<u32> {

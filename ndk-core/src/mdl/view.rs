@@ -225,7 +225,7 @@ impl<'a> MdlView<'a> {
 
     #[cold]
     #[inline(never)]
-    fn copy_many(&self, into: &mut [usize]) {
+    fn copy_many(self, into: &mut [usize]) {
         self.frames().copy_to(into);
     }
 }

@@ -185,7 +185,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                     Word::leave(self.word(), Self::phase_after(op, true));
                     tell(Ok(Progress::Done))
                 }
-                Ok(Polled::Pending) => tell(self.start_future(op, done, make)),
+                Ok(Polled::Pending) => {
+                    // A closure of its own, so that what `make` has is put into memory here only.
+                    let make = move |region| make(region);
+                    tell(self.start_future(op, done, make))
+                }
                 _ => tell(self.fail_inline(op, failure.unwrap_or_else(|| self.poison()))),
             }
         }
