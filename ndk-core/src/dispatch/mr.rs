@@ -8,9 +8,14 @@ use crate::provider::AdapterProvider;
 use crate::region::RegionRef;
 use core::marker::PhantomData;
 
-/// The table for regions of `A`; the same for every region of it.
-pub(crate) fn table<A: AdapterProvider, P: Platform>() -> &'static NDK_MR_DISPATCH {
-    &Table::<A, P>::TABLE
+/// The table for regions of `A`; the same for every region of an adapter. The requests of watched ones start another way.
+pub(crate) fn table<A: AdapterProvider, P: Platform>(
+    are_watched: bool,
+) -> &'static NDK_MR_DISPATCH {
+    match are_watched {
+        false => &Table::<A, P>::TABLE,
+        true => &Table::<A, P>::WATCHED,
+    }
 }
 
 struct Table<A, P>(PhantomData<(A, P)>);
@@ -26,11 +31,17 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
     const TABLE: NDK_MR_DISPATCH = NDK_MR_DISPATCH {
         NdkCloseMr: Some(Self::close),
         NdkQueryExtension: Some(Self::query_extension),
-        NdkRegisterMr: Some(Self::register),
-        NdkDeregisterMr: Some(Self::deregister),
+        NdkRegisterMr: Some(Self::register::<false>),
+        NdkDeregisterMr: Some(Self::deregister::<false>),
         NdkInitializeFastRegisterMr: Some(Self::initialize_fast_register),
         NdkGetRemoteTokenFromMr: Some(Self::remote_token),
         NdkGetLocalTokenFromMr: Some(Self::local_token),
+    };
+
+    const WATCHED: NDK_MR_DISPATCH = NDK_MR_DISPATCH {
+        NdkRegisterMr: Some(Self::register::<true>),
+        NdkDeregisterMr: Some(Self::deregister::<true>),
+        ..Self::TABLE
     };
 
     #[inline]
@@ -66,7 +77,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         }
     }
 
-    unsafe extern "system" fn register(
+    unsafe extern "system" fn register<const WATCHED: bool>(
         mr: *mut NDK_MR,
         mdl: *mut MDL,
         length: SIZE_T,
@@ -78,11 +89,12 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         unsafe {
             RegionRef::<A, P>::prefetch_at(mr);
             let Some(region) = Self::region(mr, "NdkRegisterMr") else { return BAD_OBJECT };
-            region.register_and(mdl, length, flags, completion, context, to_status)
+            let request = (completion, context);
+            region.register_and::<WATCHED, _>(mdl, length, flags, request, to_status)
         }
     }
 
-    unsafe extern "system" fn deregister(
+    unsafe extern "system" fn deregister<const WATCHED: bool>(
         mr: *mut NDK_MR,
         completion: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
@@ -91,7 +103,7 @@ impl<A: AdapterProvider, P: Platform> Table<A, P> {
         unsafe {
             RegionRef::<A, P>::prefetch_at(mr);
             let Some(region) = Self::region(mr, "NdkDeregisterMr") else { return BAD_OBJECT };
-            region.deregister_and(completion, context, to_status)
+            region.deregister_and::<WATCHED, _>(completion, context, to_status)
         }
     }
 

@@ -150,7 +150,8 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         // SAFETY: the caller's promise.
         let domain = unsafe { self.get() };
         let id = domain.adapter().next_id();
-        let dispatch = dispatch::mr::table::<A, P>();
+        let is_watched = domain.adapter().watch().is_some();
+        let dispatch = dispatch::mr::table::<A, P>(is_watched);
         let mut children = domain.children.lock();
         let place = children.vacant_entry();
         let names = (id, place.key());
@@ -158,7 +159,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             Ok(region) => {
                 place.insert(Child::Region(region));
                 drop(children);
-                if domain.adapter().watch().is_some() {
+                if is_watched {
                     // SAFETY: nobody has the region yet.
                     unsafe { region.watched(Event::Made(origin)) };
                 }

@@ -225,27 +225,28 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         context: PVOID,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
-        unsafe { self.register_and(mdl, length, flags, routine, context, |outcome| outcome) }
+        unsafe {
+            self.register_and::<false, _>(mdl, length, flags, (routine, context), |told| told)
+        }
     }
 
-    /// As `register`; gives what `tell` makes of the outcome.
+    /// As `register`; gives what `tell` makes of the outcome. Quicker where it is right about whether somebody watches.
     ///
     /// # Safety
     /// As for `register`.
     #[inline(always)]
-    pub(crate) unsafe fn register_and<R>(
+    pub(crate) unsafe fn register_and<const WATCHED: bool, R>(
         self,
         mdl: *const MDL,
         length: usize,
         flags: ULONG,
-        routine: Option<NDK_FN_REQUEST_COMPLETION>,
-        context: PVOID,
+        (routine, context): (Option<NDK_FN_REQUEST_COMPLETION>, PVOID),
         tell: impl Fn(Result<Progress>) -> R,
     ) -> R {
         // SAFETY: the caller's promises.
         unsafe {
             // Each failure has its own way out, so that a success builds no result on the way.
-            let done = match self.accept(Op::Register, routine, context) {
+            let done = match self.accept::<WATCHED>(Op::Register, routine, context) {
                 Ok(done) => done,
                 Err(error) => return tell(Err(error)),
             };
@@ -282,15 +283,15 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         context: PVOID,
     ) -> Result<Progress> {
         // SAFETY: the caller's promises.
-        unsafe { self.deregister_and(routine, context, |outcome| outcome) }
+        unsafe { self.deregister_and::<false, _>(routine, context, |told| told) }
     }
 
-    /// As `deregister`; gives what `tell` makes of the outcome.
+    /// As `register_and`.
     ///
     /// # Safety
     /// As for `deregister`.
     #[inline(always)]
-    pub(crate) unsafe fn deregister_and<R>(
+    pub(crate) unsafe fn deregister_and<const WATCHED: bool, R>(
         self,
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
         context: PVOID,
@@ -298,7 +299,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     ) -> R {
         // SAFETY: the caller's promises.
         unsafe {
-            let done = match self.accept(Op::Deregister, routine, context) {
+            let done = match self.accept::<WATCHED>(Op::Deregister, routine, context) {
                 Ok(done) => done,
                 Err(error) => return tell(Err(error)),
             };

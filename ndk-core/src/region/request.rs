@@ -70,12 +70,12 @@ fn lost() -> Error {
 }
 
 impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
-    /// Checks the completion and the state, and claims the operation.
+    /// Checks the completion and the state, and claims the operation, in one step where `WATCHED` is right.
     ///
     /// # Safety
     /// The region is not closed; `routine` may be called once with `context`.
     #[inline]
-    pub(super) unsafe fn accept(
+    pub(super) unsafe fn accept<const WATCHED: bool>(
         self,
         op: Op,
         routine: Option<NDK_FN_REQUEST_COMPLETION>,
@@ -84,15 +84,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the caller's promises.
         unsafe {
             match routine {
-                Some(routine) if self.get().word.claim_at_once(op) => {
-                    Ok(RequestCompletion::of(routine, context))
+                Some(routine) if self.get().word.claim_at_once::<WATCHED>(op) => {
+                    let done = RequestCompletion::of(routine, context);
+                    // Of a null context nothing is told.
+                    if WATCHED && !context.is_null() { self.start_told(op, done) } else { Ok(done) }
                 }
                 _ => self.accept_slowly(op, routine, context),
             }
         }
     }
 
-    /// For what is watched or refused, and a claim that met another thread's.
+    /// For what is refused, a claim that met another thread's, and where somebody watches of whom the caller knew nothing.
     ///
     /// # Safety
     /// As for `accept`.
@@ -108,7 +110,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let region = unsafe { self.get() };
         let done = match routine {
             // SAFETY: as above.
-            Some(routine) if region.word.claim_watched(op) => unsafe {
+            Some(routine) if region.word.claim_at_once::<true>(op) => unsafe {
                 RequestCompletion::of(routine, context)
             },
             _ => {
@@ -119,7 +121,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 accepted.inspect_err(|error| unsafe { self.log_refusal(op.name(), error) })?
             }
         };
-        // SAFETY: as above; the claim is held, and let go where the watch refuses the request.
+        // SAFETY: as above; the claim is held.
+        unsafe { self.start_told(op, done) }
+    }
+
+    /// Tells the watch, if there is one, of a request that was claimed, and lets the claim go where it refuses the request.
+    ///
+    /// # Safety
+    /// The caller has claimed `op`.
+    #[inline(never)]
+    unsafe fn start_told(self, op: Op, done: RequestCompletion) -> Result<RequestCompletion> {
+        // SAFETY: the claim keeps the region alive.
         unsafe {
             match self.tell_start(op.name(), done) {
                 Ok(()) => Ok(done),

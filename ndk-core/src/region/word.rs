@@ -53,20 +53,11 @@ impl Word {
         Snapshot(self.state.load(Ordering::Acquire) | self.life.load(Ordering::Acquire))
     }
 
-    /// As `claim`, for an operation that is frequent, in the state that it is asked for in. False says nothing.
+    /// As `claim`, for an operation that is frequent, in the state that it is asked for in, where somebody watches or nobody
+    /// does. False says nothing.
     #[inline]
-    pub(crate) fn claim_at_once(&self, op: Op) -> bool {
-        self.claim_from(op, 0)
-    }
-
-    /// As `claim_at_once`, where somebody watches.
-    #[inline]
-    pub(crate) fn claim_watched(&self, op: Op) -> bool {
-        self.claim_from(op, WATCHED)
-    }
-
-    #[inline]
-    fn claim_from(&self, op: Op, marks: u64) -> bool {
+    pub(crate) fn claim_at_once<const IS_WATCHED: bool>(&self, op: Op) -> bool {
+        let marks = if IS_WATCHED { WATCHED } else { 0 };
         let from = match op {
             Op::Register => Phase::Created,
             _ => Phase::Registered,

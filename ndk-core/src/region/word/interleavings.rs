@@ -38,7 +38,7 @@ impl Region {
 
     /// A request that is over in its entry.
     fn request(&self) -> bool {
-        let claimed = self.word.claim_at_once(Op::Register);
+        let claimed = self.word.claim_at_once::<false>(Op::Register);
         if claimed {
             self.work();
             // SAFETY: the operation is this call's.
