@@ -43,7 +43,17 @@ impl Frames {
     }
 
     /// Those of this memory, in place of none.
+    #[inline]
     pub(super) fn set(&self, memory: MdlView<'_>) {
+        match memory.one_run().as_ref().and_then(pack) {
+            Some(word) => self.one.store(word, Ordering::Release),
+            None => self.set_any(memory),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_any(&self, memory: MdlView<'_>) {
         let (mut first, mut are_more) = (0..0, false);
         memory.each_run(|run| match first.is_empty() {
             true => first = run,
@@ -58,6 +68,7 @@ impl Frames {
         }
     }
 
+    #[inline]
     pub(super) fn clear(&self) {
         self.one.store(0, Ordering::Release);
         if self.has_more.load(Ordering::Relaxed) {

@@ -25,6 +25,8 @@ mod contexts;
 mod desk;
 mod desks;
 mod frames;
+mod holder;
+mod live;
 mod mapped;
 mod mappings;
 mod name;

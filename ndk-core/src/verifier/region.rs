@@ -3,7 +3,8 @@
 use super::desk::Desk;
 use super::desks::watch_chain;
 use super::frames::Frames;
-use super::tokens::{Pair, Wrong};
+use super::holder::{Holder, Pair};
+use super::tokens::Wrong;
 use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,13 +20,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What is known of a region's registration, also to those who free memory.
 pub(super) struct Shadow {
-    id: AtomicU64,
-    /// Local and remote token, the halves of a word: those that were noted as the region's.
-    tokens: AtomicU64,
+    /// Its tokens, as they were noted.
+    holder: Arc<Holder>,
     /// What the device may reach.
     frames: Frames,
     /// What the device may reach is no longer the consumer's fault: the region's close has not ended.
@@ -41,10 +41,9 @@ pub(super) struct Shadow {
 struct Use(u64, Vec<u64>);
 
 impl Shadow {
-    fn new() -> Self {
+    fn new(holder: Arc<Holder>) -> Self {
         Self {
-            id: AtomicU64::new(0),
-            tokens: AtomicU64::new(0),
+            holder,
             frames: Frames::new(),
             is_leaked: AtomicBool::new(false),
             has_chain: AtomicBool::new(false),
@@ -55,7 +54,7 @@ impl Shadow {
 
     /// The number by which the framework knows the region.
     pub(super) fn id(&self) -> u64 {
-        self.id.load(Ordering::Relaxed)
+        self.holder.id()
     }
 
     pub(super) fn has_chain(&self, mdl: usize) -> bool {
@@ -90,20 +89,9 @@ impl Shadow {
         self.chain.lock().take()
     }
 
-    fn set_tokens(&self, (local, remote): Pair) {
-        self.tokens.store(u64::from(local) << 32 | u64::from(remote), Ordering::Relaxed);
-    }
-
-    /// By whoever has the region's operation, or posts its fast registration.
-    fn take_tokens(&self) -> Pair {
-        let tokens = self.tokens.load(Ordering::Relaxed);
-        self.tokens.store(0, Ordering::Relaxed);
-        ((tokens >> 32) as u32, tokens as u32)
-    }
-
     /// The token that the region has for peers.
     pub(super) fn remote_token(&self) -> u32 {
-        self.tokens.load(Ordering::Relaxed) as u32
+        self.holder.tokens().1
     }
 
     fn let_go(&self) {
@@ -177,7 +165,7 @@ impl Drop for Request<'_> {
 
 impl<M: MrProvider> VerifiedRegion<M> {
     pub(super) fn new(inner: M, desk: &Arc<Desk>, kind: RegionKind, distance: Option<u32>) -> Self {
-        let shadow = Arc::new(Shadow::new());
+        let shadow = Arc::new(Shadow::new(desk.tokens.enter()));
         let place = desk.shadows.lock().insert(Arc::downgrade(&shadow));
         Self { inner, desk: desk.clone(), shadow, place, kind, distance }
     }
@@ -196,47 +184,67 @@ impl<M: MrProvider> VerifiedRegion<M> {
     }
 
     /// The tokens of a registration that has just succeeded; false where they cannot be right.
+    #[inline]
     fn adopt(&self, access: Access) -> bool {
         let tokens = self.tokens();
-        let mut wrongs: Vec<(Vec<&'static str>, String)> = Vec::new();
+        let wrong = self.claim(tokens);
+        let is_right = tokens.0 != 0 && (tokens.1 != 0) == access.is_remote() && wrong.is_none();
+        if !is_right {
+            self.tell_wrong(access, tokens, wrong);
+        }
+        is_right
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_wrong(&self, access: Access, tokens: Pair, wrong: Option<Wrong>) {
         if tokens.0 == 0 {
-            wrongs.push((vec!["V25", "E1"], "it is registered, and its local token is 0".into()));
+            self.tell(vec!["V25", "E1"], "it is registered, and its local token is 0".into());
         }
         match (access.is_remote(), tokens.1) {
             (true, 0) => {
                 let did = "it is registered with remote rights, and its remote token is 0";
-                wrongs.push((vec!["V25", "E1"], did.into()));
+                self.tell(vec!["V25", "E1"], did.into());
             }
             (false, 1..) => {
                 let did = format!("it has no remote rights, and the remote token {:#x}", tokens.1);
-                wrongs.push((vec!["E3", "E1"], did));
+                self.tell(vec!["E3", "E1"], did);
             }
             _ => {}
         }
-        wrongs.extend(self.claim(tokens));
-        let is_right = wrongs.is_empty();
-        wrongs.into_iter().for_each(|(rules, did)| self.desk.provider(rules, self.id(), did));
-        is_right
+        wrong.into_iter().for_each(|wrong| self.tell_claimed(wrong));
     }
 
-    /// Makes the tokens the region's.
-    fn claim(&self, tokens: Pair) -> Option<(Vec<&'static str>, String)> {
-        self.shadow.set_tokens(tokens);
-        let known = &self.desk.tokens;
-        let wrong = match self.kind {
-            RegionKind::Conventional => known.adopt(self.id(), tokens, self.distance),
-            RegionKind::FastRegister => known.adopt_round(self.id(), tokens, self.distance),
-        }?;
-        Some(match wrong {
+    #[cold]
+    fn tell_claimed(&self, wrong: Wrong) {
+        match wrong {
             Wrong::Shared(token, other) => {
                 let other = self.desk.name_of(other);
-                (vec!["V25", "E2"], format!("its token {token:#x} is that of {other} too"))
+                self.tell(
+                    vec!["V25", "E2"],
+                    format!("its token {token:#x} is that of {other} too"),
+                );
             }
             Wrong::TooSoon(token, since) => {
                 let did = format!("its token {token:#x} was retired {since} deregistrations ago");
-                (vec!["D4"], did)
+                self.tell(vec!["D4"], did);
             }
-        })
+        }
+    }
+
+    /// A mistake of the provider's.
+    fn tell(&self, rules: Vec<&'static str>, did: String) {
+        self.desk.provider(rules, self.id(), did);
+    }
+
+    /// Makes the tokens the region's.
+    #[inline]
+    fn claim(&self, tokens: Pair) -> Option<Wrong> {
+        let (known, holder) = (&self.desk.tokens, &*self.shadow.holder);
+        match self.kind {
+            RegionKind::Conventional => known.adopt(holder, tokens, self.distance),
+            RegionKind::FastRegister => known.adopt_round(holder, tokens, self.distance),
+        }
     }
 
     pub(super) fn shadow(&self) -> &Arc<Shadow> {
@@ -251,23 +259,21 @@ impl<M: MrProvider> VerifiedRegion<M> {
 
     /// What a posted fast registration makes of the token.
     pub(super) fn before_fast_registration(&self) -> Pair {
-        let tokens = self.shadow.take_tokens();
-        self.desk.tokens.release(self.id(), tokens);
-        tokens
+        self.desk.tokens.release(&self.shadow.holder)
     }
 
     /// It was posted, or not.
     pub(super) fn after_fast_registration(&self, before: Pair, access: Option<Access>) {
         let tokens = self.tokens();
-        if let Some((rules, did)) = self.claim(tokens) {
-            self.desk.provider(rules, self.id(), did);
+        if let Some(wrong) = self.claim(tokens) {
+            self.tell_claimed(wrong);
         }
         if access.is_some_and(Access::is_remote) && tokens.1 == 0 {
             let did = "it is fast-registered with remote rights, and its remote token is 0";
-            self.desk.provider(vec!["V25", "E4"], self.id(), did.into());
+            self.tell(vec!["V25", "E4"], did.into());
         }
         if before.1 != 0 && before.1 != tokens.1 {
-            self.desk.tokens.retire(self.id(), (0, before.1));
+            self.desk.tokens.retire(&self.shadow.holder, before.1);
         }
     }
 
@@ -305,7 +311,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
                 Error::new(ErrorKind::Internal, "the backend gave wrong tokens").rule("V25")
             }
         };
-        self.desk.tokens.retire(self.id(), self.shadow.take_tokens());
+        self.desk.tokens.end(&self.shadow.holder);
         if let Err(error) = self.inner.deregister().await {
             log::error!("{}: it stays registered: {error}", self.desk.name_of(self.id()));
         }
@@ -314,16 +320,11 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
 
     async fn deregister(&self) -> Result<()> {
         let _request = self.request();
-        // Before the backend, which may give the tokens to another region as soon as it has them back.
-        let tokens = self.shadow.take_tokens();
-        self.desk.tokens.retire(self.id(), tokens);
+        let tokens = self.desk.tokens.end(&self.shadow.holder);
         let ended = self.desk.run(self.id(), "deregister", self.inner.deregister(), || ()).await;
         match &ended {
             Ok(()) => self.shadow.let_go(),
-            Err(_) => {
-                self.shadow.set_tokens(tokens);
-                self.desk.tokens.adopt(self.id(), tokens, None);
-            }
+            Err(_) => self.desk.tokens.resume(&self.shadow.holder, tokens),
         }
         ended
     }
@@ -344,16 +345,11 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     }
 
     fn deregister_at_once(&self) -> Option<Result<()>> {
-        // As in `deregister`.
-        let tokens = self.shadow.take_tokens();
-        self.desk.tokens.retire(self.id(), tokens);
+        let tokens = self.desk.tokens.end(&self.shadow.holder);
         let ended = self.inner.deregister_at_once();
         match &ended {
             Some(Ok(())) => self.shadow.let_go(),
-            _ => {
-                self.shadow.set_tokens(tokens);
-                self.desk.tokens.adopt(self.id(), tokens, None);
-            }
+            _ => self.desk.tokens.resume(&self.shadow.holder, tokens),
         }
         if ended.is_some() {
             self.desk.end_request(self.id());
@@ -375,12 +371,9 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     }
 
     async fn close(&self) {
-        let tokens = self.shadow.take_tokens();
         match self.kind {
-            RegionKind::Conventional if tokens != (0, 0) => {
-                self.desk.tokens.retire(self.id(), tokens);
-            }
-            _ => self.desk.tokens.release(self.id(), tokens),
+            RegionKind::Conventional => self.desk.tokens.end_for_good(&self.shadow.holder),
+            RegionKind::FastRegister => drop(self.desk.tokens.release(&self.shadow.holder)),
         }
         self.desk.run(self.id(), "close", self.inner.close(), || ()).await;
         self.shadow.let_go();
@@ -396,7 +389,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     }
 
     fn numbered(&self, id: u64) {
-        self.shadow.id.store(id, Ordering::Relaxed);
+        self.shadow.holder.set_id(id);
         self.inner.numbered(id);
     }
 
@@ -408,6 +401,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
 impl<M> Drop for VerifiedRegion<M> {
     fn drop(&mut self) {
         self.desk.shadows.lock().remove(self.place);
+        self.desk.tokens.leave(&self.shadow.holder);
     }
 }
 

@@ -75,8 +75,8 @@ impl Retirees {
         }
         let (set, tag) = set_and_tag(retired.token);
         let set = &mut self.index[set];
-        set.copy_within(..WAYS - 1, 1);
-        set[0] = Entry::new(self.next, tag).0;
+        let [first, second, third, _] = *set;
+        *set = [Entry::new(self.next, tag).0, first, second, third];
         self.ring[self.next] = retired.pack();
         self.next = (self.next + 1) % MOST;
     }

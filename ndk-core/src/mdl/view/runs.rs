@@ -1,9 +1,26 @@
 //! The page-frame numbers of a chain as runs of numbers that follow each other: most chains are one.
 
-use super::MdlView;
+use super::{Fields, MdlView};
 use core::ops::Range;
 
 impl MdlView<'_> {
+    /// All of the frames, where they are one range and in the first MDL, as most are. `None` says nothing.
+    #[inline]
+    pub(crate) fn one_run(&self) -> Option<Range<usize>> {
+        let count = self.page_count();
+        // SAFETY: `new` was promised the chain, and has found the first element; one that has all of the bytes has all of
+        // the frames, of which there is at least one.
+        unsafe {
+            if self.len() > Fields::read(self.head).count {
+                return None;
+            }
+            let at = self.head.add(1).cast::<usize>();
+            let first = at.read();
+            let is_one = count == 1 || adjacent(at, count) == count;
+            is_one.then(|| first..first.wrapping_add(count))
+        }
+    }
+
     /// Gives the frames as ranges, in order.
     pub(crate) fn each_run(&self, mut give: impl FnMut(Range<usize>)) {
         let (mut frames, mut last) = (self.frames(), None::<Range<usize>>);
