@@ -1,6 +1,8 @@
-//! Tokens that were live lately: a ring of them that forgets the oldest, and an index that is small enough for a cache.
+//! Tokens that were live lately: a ring of them that forgets the oldest, an index, and marks that are small enough for a
+//! cache. Nearly all that are looked for are not there, and cost a look at the marks.
 
 use super::spread::spread;
+use crate::prefetch::prefetch;
 use alloc::boxed::Box;
 use alloc::vec;
 
@@ -53,10 +55,39 @@ impl Entry {
     }
 }
 
-/// The set that a token's entry is in, and its tag, above the bits of a place.
-fn set_and_tag(token: u32) -> (usize, u32) {
-    let hash = spread(token.into());
-    (hash as usize % SETS, (hash >> 32) as u32 & !(MOST as u32 - 1))
+/// What a token's hash says.
+struct Place {
+    /// The set of the index that the token's entry is in.
+    set: usize,
+    /// The entry's tag, above the bits of a place.
+    tag: u32,
+    mark: u8,
+}
+
+impl Place {
+    fn of(token: u32) -> Self {
+        let hash = spread(token.into());
+        let tag = (hash >> 32) as u32 & !(MOST as u32 - 1);
+        Self { set: hash as usize % SETS, tag, mark: (hash >> 32) as u8 }
+    }
+}
+
+/// The marks of the tokens of a set, a byte each, the latest in the lowest.
+#[derive(Clone, Copy)]
+struct Marks(u32);
+
+impl Marks {
+    const ONES: u32 = 0x0101_0101;
+
+    /// Whether a mark is there, or else one that differs in its lowest bit and stands above it.
+    fn may_have(self, mark: u8) -> bool {
+        let differences = self.0 ^ (u32::from(mark) * Self::ONES);
+        differences.wrapping_sub(Self::ONES) & !differences & (Self::ONES << 7) != 0
+    }
+
+    fn push(&mut self, mark: u8) {
+        self.0 = self.0 << u8::BITS | u32::from(mark);
+    }
 }
 
 /// The ring. A set of the index that is full forgets its oldest, so that a few go before their time.
@@ -65,6 +96,7 @@ pub(super) struct Retirees {
     ring: Box<[Packed]>,
     next: usize,
     index: Box<[[u32; WAYS]]>,
+    marks: Box<[Marks]>,
 }
 
 impl Retirees {
@@ -72,8 +104,10 @@ impl Retirees {
         if self.ring.is_empty() {
             self.ring = vec![[0; 2]; MOST].into_boxed_slice();
             self.index = vec![[0; WAYS]; SETS].into_boxed_slice();
+            self.marks = vec![Marks(0); SETS].into_boxed_slice();
         }
-        let (set, tag) = set_and_tag(retired.token);
+        let Place { set, tag, mark } = Place::of(retired.token);
+        self.marks[set].push(mark);
         let set = &mut self.index[set];
         let [first, second, third, _] = *set;
         *set = [Entry::new(self.next, tag).0, first, second, third];
@@ -83,16 +117,26 @@ impl Retirees {
 
     /// Where a token is, which is not 0.
     fn find(&self, token: u32) -> Option<usize> {
-        let (set, tag) = set_and_tag(token);
-        let entries = self.index.get(set)?.iter().map(|&entry| Entry(entry));
+        let Place { set, tag, mark } = Place::of(token);
+        if self.marks.get(set)?.may_have(mark) { self.find_among(set, tag, token) } else { None }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_among(&self, set: usize, tag: u32, token: u32) -> Option<usize> {
+        let entries = self.index[set].iter().map(|&entry| Entry(entry));
         let mut places = entries.filter(|entry| entry.has(tag)).map(Entry::place);
         places.find(|&place| Retired::unpack(self.ring[place]).token == token)
     }
 
-    /// Forgets a token, which is not 0, and gives what was known of it.
+    /// Forgets a token, which is not 0, and gives what was known of it. The token is live from now on, so that its entry will
+    /// be written when it is retired: the processor is asked for the place.
     pub(super) fn remove(&mut self, token: u32) -> Option<Retired> {
-        let place = self.find(token)?;
-        Some(Retired::unpack(core::mem::take(&mut self.ring[place])))
+        let found = self.find(token);
+        if let Some(set) = self.index.get(Place::of(token).set) {
+            prefetch(set.as_ptr());
+        }
+        Some(Retired::unpack(core::mem::take(&mut self.ring[found?])))
     }
 
     pub(super) fn get(&self, token: u32) -> Option<Retired> {
@@ -124,6 +168,17 @@ mod tests {
             let found = retirees.remove(token).expect("it was there");
             assert_eq!((found.token, found.region, found.at), (token, !token, token.into()));
             assert!(retirees.get(token).is_none());
+        }
+        for (marks, mark, is_there) in [
+            (0x1234_5678, 0x34, true),
+            (0x1234_5678, 0x12, true),
+            (0x1234_5678, 0x78, true),
+            (0x1234_5678, 0x33, false),
+            (0, 0, true),
+            (0, 0x80, false),
+            (!0, 0xFF, true),
+        ] {
+            assert_eq!(Marks(marks).may_have(mark), is_there, "{marks:#x} {mark:#x}");
         }
         // One that comes back is found at its new place.
         [7, 8, 7].into_iter().for_each(|token| retirees.insert(retired(token)));
