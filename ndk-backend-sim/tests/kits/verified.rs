@@ -54,6 +54,7 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("G7", "not_initialised", &["G4"]),
     ("G8", "posted_in_order", &["G7"]),
     ("G9", "send_and_invalidate", &["F4", "G8"]),
+    ("H3", "against_a_writer", &["F4"]),
     ("H3", "tokens_are_dead", &["F4"]),
     ("H3", "window_closed", &["F4"]),
     ("H3", "window_invalidated", &["F4"]),
