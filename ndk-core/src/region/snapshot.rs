@@ -40,7 +40,7 @@ pub(super) const OP_SHIFT: u32 = 8;
 pub(super) const OP: u64 = 0b111 << OP_SHIFT;
 /// The operation is at work in its entry, and has no reference.
 pub(super) const IN_ENTRY: u64 = 1 << 11;
-/// Somebody watches: a request never starts at once, so that the way that is taken then can tell.
+/// Somebody watches: a request that is claimed as if nobody did fails at that, and goes a longer way, which tells.
 pub(super) const WATCHED: u64 = 1 << 15;
 pub(super) const FAST: u64 = 1 << 16;
 /// Of the word that has the life, as the references are.
