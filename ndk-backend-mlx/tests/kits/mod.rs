@@ -45,6 +45,10 @@ const SIW_ODD_HALVES: &str =
 const SIW_IN_FLIGHT: &str =
     "Soft-iWARP ends a deregistration before the segments that it is at (D3)";
 
+/// The sum of address and length wraps, and is inside: what then fails is the search for the page.
+const SIW_WRAPS: &str =
+    "Soft-iWARP of Linux 6.1 lets local addresses that wrap pass its check, and fails behind it";
+
 /// A read of several packets whose registration ends between two of its answers: it ends by a time-out.
 const RXE_SILENT: &str =
     "Soft-RoCE of Linux 6.1 does not always answer the read that meets a deregistration";
@@ -59,6 +63,7 @@ fn known_defects(device: &str) -> &'static [(&'static str, &'static str, &'stati
             ("D3", "against_a_writer", SIW_IN_FLIGHT),
             ("D3", "against_a_reader", SIW_IN_FLIGHT),
             ("D3", "against_a_reader_of_few_bytes", SIW_IN_FLIGHT),
+            ("F2", "element_that_wraps", SIW_WRAPS),
             ("H3", "against_a_writer", SIW_IN_FLIGHT),
         ]
     } else {

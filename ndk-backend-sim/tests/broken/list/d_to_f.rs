@@ -97,7 +97,7 @@ pub(super) const ALL: &[Defect] = &[
         "E2",
         "of_either_kind",
         "initialised_region_shares_a_token",
-        "a region that is initialised while more than 40 are registered has the remote token of the first",
+        "a region that is initialised while more than 20 of one page are registered has a remote token of theirs",
     ),
     Defect::rust(
         "E3",

@@ -69,16 +69,18 @@ impl Layer for LateRegionSharesAToken {
     }
 }
 
-/// With some regions registered, one that is initialised for fast registration has the remote token of the first.
+/// With some regions of one page registered, one that is initialised for fast registration has a remote token of theirs.
 #[derive(Default)]
 struct InitialisedRegionSharesAToken(Mutex<HashMap<usize, u32>>);
 
 impl Layer for InitialisedRegionSharesAToken {
-    fn initialise(&self, region: &Note, remote: bool) -> Result<()> {
-        const SOME: usize = 40;
+    fn initialise(&self, region: &Note, _: bool) -> Result<()> {
+        const SOME: usize = 20;
         let live = live();
-        if remote && live.len() > SOME {
-            lock(&self.0).insert(region.number, live[0].1.remote);
+        let last = live.last().map(|(_, registered)| registered);
+        let sharers = live.iter().filter(|(_, it)| last.is_some_and(|last| last.frame == it.frame));
+        if let Some(last) = last.filter(|_| sharers.count() > SOME) {
+            lock(&self.0).insert(region.number, last.remote);
         }
         Ok(())
     }

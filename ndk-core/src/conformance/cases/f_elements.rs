@@ -40,6 +40,9 @@ impl Net {
         let received = env.completion(&*self.link.peer);
         assert_eq!(received.id.context, receive, "whose completion");
         assert!(received.result.is_err(), "F4: the sink of a receive");
+        // Which error the sender is told of, if of any, is the device's: it is not its memory.
+        let sent = env.completion(&*self.link.owner);
+        assert_eq!(sent.id.context, send, "whose completion");
         assert!(self.snapshot() == before, "F1: a refused message changed bytes");
         self.broken(env);
         self.reconnect(env);
@@ -55,11 +58,12 @@ fn bounds_of_an_element(env: &mut Env) {
     net.watch(&memory);
     let own = env.register_in(net.peer, memory, ALL | NDK_MR_FLAG_RDMA_READ_SINK);
     let end = LENGTH as isize;
-    for (offset, length) in
-        [(-1, 1), (-1, 2), (end, 1), (end - 1, 2), (0, LENGTH + 1), (1 << 40, 8)]
-    {
+    for (offset, length) in [(-1, 1), (-1, 2), (end, 1), (end - 1, 2), (1 << 40, 8)] {
         net.names_nothing(env, element(own.local, own.address(offset), length), &target);
     }
+    // Only as a source: a sink may be filled packet by packet, up to where it ends.
+    let (local, at) = ([own.element(0, LENGTH + 1)], target.at(0));
+    net.refused_locally(env, WorkKind::Write, |port, context| port.write(context, &local, at));
     for (offset, length) in [(0, 1), (LENGTH - 1, 1), (0, LENGTH)] {
         let (port, local) = (&*net.link.peer, [own.element(offset, length)]);
         let write = |context| port.write(context, &local, target.at(0));

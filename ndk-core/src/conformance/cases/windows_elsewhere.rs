@@ -34,8 +34,8 @@ fn zero_length_by_a_window(env: &mut Env) {
     env.close_window(window);
 }
 
-/// A third domain, whose window is bound over a region of its own.
-struct Third {
+/// Another domain, whose window is bound over a region of its own.
+struct Other {
     domain: Pd,
     target: Registered,
     window: Box<dyn Window>,
@@ -45,7 +45,7 @@ struct Third {
 
 /// The binding is posted on a queue pair of that domain, whose connection to the peer is the net's from then on; with the
 /// net's own.
-fn third(env: &mut Env, net: &mut Net) -> (Third, Link) {
+fn elsewhere(env: &mut Env, net: &mut Net) -> (Other, Link) {
     let domain = env.pd();
     let link = std::mem::replace(&mut net.link, env.link(domain, net.peer));
     let memory = env.memory(500, 0);
@@ -55,36 +55,36 @@ fn third(env: &mut Env, net: &mut Net) -> (Third, Link) {
     let window = env.window(domain);
     let bound = bind_on(env, &*net.link.owner, &target, &*window);
     net.reads(env, &bound, 100, 200);
-    (Third { domain, target, window, bound }, link)
+    (Other { domain, target, window, bound }, link)
 }
 
 /// Where it belongs the window is as it was.
-fn is_well(env: &mut Env, net: &mut Net, third: Third, its: Link) {
-    let other = std::mem::replace(&mut net.link, its);
-    net.reads(env, &third.bound, 100, 200);
-    net.writes(env, &third.bound, 100, 200);
-    env.close_window(third.window);
-    env.close_link(other);
+fn is_well(env: &mut Env, net: &mut Net, other: Other, its: Link) {
+    let link = std::mem::replace(&mut net.link, its);
+    net.reads(env, &other.bound, 100, 200);
+    net.writes(env, &other.bound, 100, 200);
+    env.close_window(other.window);
+    env.close_link(link);
 }
 
 /// No peer gets there through queue pairs of another domain, and as local memory it is refused there too.
 fn window_of_other_domain(env: &mut Env) {
     let mut net = Net::new(env);
-    let (third, link) = third(env, &mut net);
+    let (other, link) = elsewhere(env, &mut net);
     let its = std::mem::replace(&mut net.link, link);
-    net.unreachable(env, third.bound.at(100));
+    net.unreachable(env, other.bound.at(100));
     let target = net.target(env, Memory::new(100, 0), ALL);
-    let local = element(third.bound.remote, third.bound.address(100), 8);
+    let local = element(other.bound.remote, other.bound.address(100), 8);
     net.names_nothing(env, local, &target);
-    is_well(env, &mut net, third, its);
+    is_well(env, &mut net, other, its);
 }
 
 /// A window is bound and invalidated on queue pairs of its own domain only, and over regions of it.
 fn windows_on_other_domain(env: &mut Env) {
     let mut net = Net::new(env);
-    let (third, link) = third(env, &mut net);
+    let (other, link) = elsewhere(env, &mut net);
     let target = net.target(env, Memory::new(500, 0), ALL);
-    let [own, their] = [net.owner, third.domain].map(|domain| env.window(domain));
+    let [own, their] = [net.owner, other.domain].map(|domain| env.window(domain));
     let its = std::mem::replace(&mut net.link, link);
     for port in [&*net.link.owner, &*net.link.peer] {
         let refused = |posted: Result<()>| {
@@ -92,23 +92,25 @@ fn windows_on_other_domain(env: &mut Env) {
             assert_eq!(kind, Err(ErrorKind::InvalidParameter), "F5");
             assert_eq!(port.poll(), None, "F5: nothing is posted");
         };
-        refused(port.invalidate_window(0xdead, &*third.window));
-        refused(post(port, 0xdead, &third.target, &*their, (0, 8), read_write()));
-        refused(post(port, 0xdead, &third.target, &*own, (0, 8), read_write()));
+        refused(port.invalidate_window(0xdead, &*other.window));
+        refused(post(port, 0xdead, &other.target, &*their, (0, 8), read_write()));
+        refused(post(port, 0xdead, &other.target, &*own, (0, 8), read_write()));
         refused(post(port, 0xdead, &target, &*their, (0, 8), read_write()));
     }
     env.close_window(own);
     env.close_window(their);
     // Nothing was bound to it by all that.
     env.deregister(target.mr).success();
-    is_well(env, &mut net, third, its);
+    is_well(env, &mut net, other, its);
 }
 
 /// A peer that is connected to another domain cannot invalidate it.
 fn invalidated_from_other_domain(env: &mut Env) {
     let mut net = Net::new(env);
-    let (third, link) = third(env, &mut net);
+    // A domain more, so that none is the third here: that is for the cases of F5.
+    env.pd();
+    let (other, link) = elsewhere(env, &mut net);
     let its = std::mem::replace(&mut net.link, link);
-    net.cannot_invalidate(env, third.bound.remote);
-    is_well(env, &mut net, third, its);
+    net.cannot_invalidate(env, other.bound.remote);
+    is_well(env, &mut net, other, its);
 }
