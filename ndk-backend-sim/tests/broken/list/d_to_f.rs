@@ -177,7 +177,7 @@ pub(super) const ALL: &[Defect] = &[
         "F1",
         "bounds_of_an_element",
         "long_element_ends_one_late",
-        "an element of more than a page may end one byte beyond its region",
+        "an element of more than 300 bytes may end one byte beyond its region",
     ),
     Defect::rust(
         "F2",

@@ -192,12 +192,12 @@ fn own(element: &Sge) -> Option<Registered> {
     live().into_iter().find(of).map(|(_, registered)| registered)
 }
 
-/// An element of more than a page may end one byte late: its last byte is dropped.
+/// An element of more than 300 bytes may end one byte late: its last byte is dropped.
 struct LongElementEndsOneLate;
 
 impl Layer for LongElementEndsOneLate {
     fn post(&self, _: &End, request: &mut Request) -> Result<()> {
-        for element in request.local.iter_mut().filter(|element| element.length > 4096) {
+        for element in request.local.iter_mut().filter(|element| element.length > 300) {
             let end = element.address.wrapping_add(element.length.into());
             if own(element).is_some_and(|of| end == of.end() + 1) {
                 element.length -= 1;
