@@ -107,7 +107,8 @@ fn windows_on_other_domain(env: &mut Env) {
 /// A peer that is connected to another domain cannot invalidate it.
 fn invalidated_from_other_domain(env: &mut Env) {
     let mut net = Net::new(env);
-    // A domain more, so that none is the third here: that is for the cases of F5.
+    // Two domains more, so that none of these is an adapter's third: that is for the cases of F5.
+    env.pd();
     env.pd();
     let (other, link) = elsewhere(env, &mut net);
     let its = std::mem::replace(&mut net.link, link);
