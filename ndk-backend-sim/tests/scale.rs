@@ -2,11 +2,11 @@
 #[path = "common/mod.rs"]
 mod common;
 
-use common::{Host, Memory, Mr, Pd, Pump, Qp, Random, connect, sge};
+use common::{Host, Memory, Mr, Pd, Pump, Qp, Random, connect, sge, window};
 use ndk_backend_sim::{Config, Fabric, Profile};
 use ndk_core::abi::*;
 use ndk_core::mdl::{Buffer, Mdl};
-use ndk_core::{ErrorKind, RemoteToken};
+use ndk_core::{Access, ErrorKind, RemoteToken};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::NonNull;
 use std::sync::Mutex;
@@ -229,4 +229,58 @@ fn c14_a_limit_that_a_plan_sets_is_exact() {
 #[ignore = "takes a release build: run by --ignored"]
 fn c14_the_limit_of_a_profile_is_exact() {
     limit(Profile::rxe(), "", 524_287);
+}
+
+/// Every kind of object that a domain has, made, used and closed.
+fn round(pd: &Pd, far: &Pd, host: &Host, memory: &Memory) {
+    let (qp, end) = connect(pd, far);
+    let done = || assert_eq!(qp.outcome(), Ok(0));
+    let mr = pd.registered(memory, NDK_MR_FLAG_ALLOW_LOCAL_WRITE);
+    let bound = window(pd).expect("a window");
+    for _ in 0..2 {
+        let range = (memory.base(), EACH as u64);
+        qp.bind(&mr, &bound, range, Access::REMOTE_READ).expect("posted");
+        done();
+        qp.invalidate_window(5, &bound).expect("posted");
+        done();
+    }
+    pd.pump.block_on("the close of a window", bound.close());
+    let (fast, lam) = (pd.fast_mr(1, true), host.map(memory));
+    for _ in 0..2 {
+        qp.fast_register(&fast, lam.memory(memory.base()), Access::REMOTE_READ).expect("posted");
+        done();
+        qp.invalidate(&fast).expect("posted");
+        done();
+    }
+    assert_eq!(fast.initialise(1, true), STATUS_SUCCESS);
+    // Closed while registered, after its pages have got another token.
+    qp.fast_register(&fast, lam.memory(memory.base()), Access::REMOTE_READ).expect("posted");
+    done();
+    fast.close();
+    host.release(lam);
+    mr.close();
+    qp.close();
+    end.close();
+    host.pd().close();
+}
+
+#[test]
+fn nothing_grows_with_what_was_closed() {
+    const ROUNDS: usize = 2_000;
+    let _alone = ALONE.lock().unwrap_or_else(|failed| failed.into_inner());
+    let (pump, fabric) = (Pump::own(), Fabric::new());
+    let open = || open(&pump, &fabric, Profile::default(), "");
+    let (host, peer) = (open(), open());
+    let (pd, far) = (host.pd(), peer.pd());
+    let memory = Memory::new(EACH);
+    let rounds = || (0..ROUNDS).for_each(|_| round(&pd, &far, &host, &memory));
+    // Until the token table has as much room for tokens that were retired lately as it ever takes.
+    (0..10).for_each(|_| rounds());
+    let before = live();
+    rounds();
+    given_back(before);
+    pd.close();
+    far.close();
+    host.close();
+    peer.close();
 }

@@ -130,4 +130,44 @@ mod tests {
         let broken = Entry::Close.check(STATUS_PENDING).unwrap_err();
         assert_eq!(broken.kind(), ErrorKind::Internal);
     }
+
+    #[test]
+    fn an_entry_says_its_own_cause_where_it_knows_one() {
+        let own = [
+            (Entry::Register, ErrorKind::InvalidParameter, "MaxRegistrationSize"),
+            (Entry::Register, ErrorKind::InvalidDeviceState, "registered already"),
+            (Entry::Register, ErrorKind::NotSupported, "scattered pages"),
+            (Entry::Deregister, ErrorKind::DeviceBusy, "a memory window is bound"),
+            (Entry::Deregister, ErrorKind::InvalidDeviceState, "the region is not registered"),
+            (Entry::InitializeFastRegister, ErrorKind::InvalidParameter, "pages is 0"),
+            (Entry::InitializeFastRegister, ErrorKind::ImplementationLimit, "FRMRPageCount"),
+            (Entry::InitializeFastRegister, ErrorKind::InvalidDeviceState, "was not invalidated"),
+            (Entry::CreateMr, ErrorKind::InsufficientResources, "closing a region makes room"),
+            (Entry::QueryExtension, ErrorKind::NotSupported, "extension interface"),
+            (Entry::BuildLam, ErrorKind::InvalidParameter, "beyond the memory"),
+        ];
+        for (entry, kind, said) in own {
+            let cause = entry.cause(kind);
+            assert!(cause.contains(said), "{entry:?} {kind:?}: {cause}");
+        }
+    }
+
+    #[test]
+    fn what_any_entry_may_fail_with_has_a_sentence_of_its_own() {
+        let mut said = [
+            ErrorKind::InvalidParameter,
+            ErrorKind::InvalidDeviceState,
+            ErrorKind::InsufficientResources,
+            ErrorKind::NotSupported,
+            ErrorKind::Cancelled,
+            ErrorKind::DeviceRemoved,
+            ErrorKind::Internal,
+            ErrorKind::DeviceBusy,
+            ErrorKind::Other(STATUS_PENDING),
+            ErrorKind::ImplementationLimit,
+        ]
+        .map(|kind| Entry::Close.cause(kind));
+        said.sort_unstable();
+        assert!(said.windows(2).all(|pair| pair[0] != pair[1]), "{said:?}");
+    }
 }

@@ -246,3 +246,145 @@ pub(crate) fn poisoned() -> Error {
     Error::new(ErrorKind::Internal, "the backend panicked on this region; only Close is left")
         .rule("B8")
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    const PHASES: [Phase; 3] = [Phase::Created, Phase::Registered, Phase::Initialised];
+    const OPS: [Op; 4] = [Op::None, Op::Register, Op::Initialise, Op::Deregister];
+    const FAST_STATES: [FastState; 3] = [FastState::Free, FastState::Valid, FastState::Stale];
+
+    /// A region as it may be, but for its life.
+    fn state(fast: bool, phase: Phase, op: Op, registration: FastState, count: u64) -> Snapshot {
+        let rest = if fast { FAST } else { 0 } | phase as u64 | (op as u64) << OP_SHIFT;
+        let rest = rest | count * BIND | REF;
+        Snapshot(Snapshot(rest).with_fast_state(registration))
+    }
+
+    /// Every state, with none or all of the binds or invalidations that it can count.
+    fn each(mut test: impl FnMut(Snapshot, (bool, Phase, Op, FastState, u64))) {
+        for fast in [false, true] {
+            for phase in PHASES {
+                for op in OPS {
+                    for registration in FAST_STATES {
+                        for count in [0, 1, MAX_BINDS] {
+                            let parts = (fast, phase, op, registration, count);
+                            test(state(fast, phase, op, registration, count), parts);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The rule that an error names, and a word of its cause.
+    fn rule(result: Result<()>) -> &'static str {
+        result.map_or_else(|error| error.rule_id(), |()| "")
+    }
+
+    #[test]
+    fn the_parts_of_a_state_do_not_touch_each_other() {
+        each(|now, (fast, phase, op, registration, count)| {
+            for marks in
+                [0, IN_ENTRY, WATCHED, QUEUED, CLOSING, POISONED, u64::from(u32::MAX) << 32]
+            {
+                let now = Snapshot(now.0 | marks);
+                assert_eq!((now.is_fast(), now.phase(), now.op()), (fast, phase, op));
+                assert_eq!((now.fast_state(), now.binds()), (registration, count));
+                assert_eq!(now.invalidations(), if fast { count } else { 0 });
+                assert_eq!(now.is_watched(), marks == WATCHED);
+                assert_eq!(
+                    (now.is_closing(), now.is_poisoned()),
+                    (marks == CLOSING, marks == POISONED)
+                );
+                assert_eq!(now.is_alive(), ![CLOSING, POISONED].contains(&marks));
+                assert_eq!(now.refs(), if marks >> 32 != 0 { u32::MAX } else { 1 });
+                for next in FAST_STATES {
+                    let change = now.0 ^ now.with_fast_state(next);
+                    assert_eq!(change, (registration as u64 ^ next as u64) << FAST_STATE_SHIFT);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn e1_tokens_are_had_from_the_registration_to_the_start_of_its_end() {
+        each(|now, (_, phase, op, ..)| {
+            let has = phase != Phase::Created && op != Op::Deregister;
+            assert_eq!(now.has_tokens(), has, "{phase:?}, {op:?}");
+            for marks in [IN_ENTRY, WATCHED, QUEUED] {
+                assert_eq!(Snapshot(now.0 | marks).has_tokens(), has);
+            }
+            for life in [CLOSING, POISONED, CLOSING | POISONED] {
+                assert!(!Snapshot(now.0 | life).has_tokens(), "H7, B8");
+            }
+        });
+    }
+
+    #[test]
+    fn h7_b8_a_region_that_is_closing_or_poisoned_takes_nothing() {
+        each(|now, _| {
+            for (life, wanted) in [(CLOSING, "H7"), (POISONED, "B8"), (CLOSING | POISONED, "H7")] {
+                let now = Snapshot(now.0 | life);
+                assert_eq!(rule(now.check_alive()), wanted);
+                for op in [Op::Register, Op::Initialise, Op::Deregister] {
+                    assert_eq!(rule(now.admit(op)), wanted);
+                }
+                assert_eq!(rule(now.admit_fast_register(0)), wanted);
+            }
+        });
+    }
+
+    #[test]
+    fn what_may_start_and_by_which_rule_it_may_not() {
+        each(|now, (fast, phase, op, registration, count)| {
+            assert_eq!(rule(now.check_alive()), "");
+            let idle = op == Op::None;
+            let register = match (fast, phase) {
+                (true, _) => "C11",
+                (false, Phase::Created) if idle => "",
+                _ => "C12",
+            };
+            assert_eq!(rule(now.admit(Op::Register)), register, "{phase:?}, {op:?}");
+            let deregister = match phase {
+                Phase::Registered if idle && count > 0 => "D2",
+                Phase::Registered if idle => "",
+                _ => "D1",
+            };
+            assert_eq!(rule(now.admit(Op::Deregister)), deregister, "{phase:?}, {op:?}");
+            let initialise = match registration {
+                _ if !fast => "G1",
+                FastState::Valid => "G3",
+                _ if count > 0 => "G3",
+                _ => "",
+            };
+            assert_eq!(rule(now.admit(Op::Initialise)), initialise, "{registration:?}, {count}");
+        });
+    }
+
+    #[test]
+    fn g7_a_fast_registration_is_posted_to_an_initialised_region_that_is_free() {
+        each(|now, (fast, phase, op, registration, count)| {
+            let said = |here| {
+                now.admit_fast_register(here)
+                    .map_or_else(|error| error.to_string(), |()| "free".into())
+            };
+            let wanted = match (phase, op, registration) {
+                (_, Op::Initialise, _) => "[G3]",
+                (Phase::Initialised, _, FastState::Valid) => "not invalidated [G7]",
+                (Phase::Initialised, _, FastState::Stale) => "[G10]",
+                (Phase::Initialised, Op::None, FastState::Free) => "free",
+                _ => "not initialised",
+            };
+            assert!(
+                said(count).contains(wanted),
+                "{phase:?}, {op:?}, {registration:?}: {}",
+                said(count)
+            );
+            if fast && wanted == "free" && count > 0 {
+                assert!(said(count - 1).contains("[G8]"), "G8: {}", said(count - 1));
+            }
+        });
+    }
+}

@@ -3,7 +3,7 @@
 use crate::at_once::Subject;
 use crate::bench::{
     Bench, Calls, Runner, Window, close, closed, domain_of, fast_register, invalidate, kind,
-    new_control, open, ready,
+    logged, new_control, open, ready,
 };
 use ndk_core::abi::STATUS_SUCCESS;
 use ndk_core::{Access, ErrorKind, Progress, QueueDepths};
@@ -16,23 +16,37 @@ const MOST: usize = 1_023;
 #[test]
 fn d2_a_region_takes_1023_binds_at_a_time() {
     let bench = Bench::new();
-    let (qp, subject) = (bench.qp(), Subject::new(&bench));
-    subject.register().expect("registered");
-    let bind = |window: &Window| {
+    let (qp, subject, other) = (bench.qp(), Subject::new(&bench), Subject::new(&bench));
+    let bind_to = |subject: &Subject, window: &Window| {
         // SAFETY: the region is not closed.
         unsafe { qp.bind(1, subject.region, window, (0, 1), Access::REMOTE_READ) }
     };
+    let bind = |window: &Window| bind_to(&subject, window);
+    subject.register().expect("registered");
+    other.register().expect("registered");
+    let elsewhere = bench.window();
+    bind_to(&other, &elsewhere).expect("D2");
     let mut windows: Vec<_> = (0..MOST).map(|_| bench.window()).collect();
     windows.iter().for_each(|window| bind(window).expect("D2"));
     let one_more = bench.window();
     let refused = bind(&one_more).expect_err("D2: as many as can be");
     assert_eq!((refused.kind(), refused.rule_id()), (ErrorKind::InsufficientResources, "D2"));
+    drop(logged());
     assert_eq!(kind(subject.deregister()), Some(ErrorKind::DeviceBusy), "D2");
+    let bound = logged().into_iter().find(|line| line.contains("bound to it: "));
+    let bound = bound.expect("D2: which windows are bound");
+    let (_, names) = bound.split_once("bound to it: ").expect("found by it");
+    let names: Vec<_> = names.trim_end_matches(" [D2]").split(", ").collect();
+    assert_eq!(names.len(), MOST, "D2: each that is bound to this region");
+    assert!(names.iter().all(|name| name.starts_with("mw")), "D2: {:?}", names[0]);
     drop(windows.pop());
     bind(&one_more).expect("D2: there is room for one again");
     drop((windows, one_more));
     assert_eq!(subject.deregister(), Ok(Progress::Done), "D2: nothing is bound");
     subject.end();
+    drop(elsewhere);
+    assert_eq!(other.deregister(), Ok(Progress::Done), "D2: nothing is bound");
+    other.end();
     drop(qp);
     bench.end();
 }
@@ -131,5 +145,19 @@ fn h5_a_refused_close_names_what_is_open_and_gives_the_adapter_back() {
     // As an unwrap would show it.
     assert_eq!(format!("{refused:?}"), said);
     assert_eq!(refused.error.rule_id(), "H5");
+    Bench { control, runner, domain, opened: refused.adapter }.end();
+}
+
+#[test]
+fn h5_a_region_that_is_closed_is_not_named_as_open() {
+    let bench = Bench::new();
+    let (region, other) = (bench.region(), bench.region());
+    close(region);
+    let Bench { control, runner, domain, opened } = bench;
+    let refused = opened.try_close().expect_err("H5: a domain and a region are open");
+    let said = refused.to_string();
+    let (_, open) = said.split_once("still open: ").expect("what is open");
+    assert_eq!(open.split(", ").count(), 2, "H5: {said}");
+    close(other);
     Bench { control, runner, domain, opened: refused.adapter }.end();
 }

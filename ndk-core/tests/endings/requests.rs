@@ -179,3 +179,73 @@ fn h5_an_adapter_may_be_closed_inside_a_callback_of_another() {
     close(region);
     bench.end();
 }
+
+/// An adapter that is open, which each callback of its own tries to close.
+struct Own {
+    calls: Calls,
+    opened: Mutex<Option<Opened<Hooked, Std>>>,
+}
+
+impl Own {
+    fn new(opened: Opened<Hooked, Std>) -> Self {
+        Self { calls: Calls::default(), opened: Mutex::new(Some(opened)) }
+    }
+
+    /// For a callback that comes before this is gone.
+    fn context(&self) -> PVOID {
+        (&raw const *self).cast_mut().cast()
+    }
+
+    fn try_close(&self, status: NTSTATUS) {
+        self.calls.note(status);
+        let opened = self.opened.lock().unwrap().take().expect("it comes back");
+        let refused = opened.close().expect_err("H5: it would wait for itself");
+        assert_eq!(refused.error.rule_id(), "H5");
+        *self.opened.lock().unwrap() = Some(refused.adapter);
+    }
+
+    fn into_opened(self) -> Opened<Hooked, Std> {
+        self.opened.into_inner().unwrap().expect("it came back")
+    }
+}
+
+unsafe extern "system" fn own_requested(context: PVOID, status: NTSTATUS) {
+    // SAFETY: the context is `Own::context`.
+    unsafe { &*context.cast::<Own>() }.try_close(status);
+}
+
+unsafe extern "system" fn own_closed(context: PVOID) {
+    // SAFETY: as above.
+    unsafe { &*context.cast::<Own>() }.try_close(STATUS_SUCCESS);
+}
+
+#[test]
+fn h5_the_adapter_is_not_closed_inside_any_callback_of_its_own() {
+    let bench = Bench::new();
+    let (region, behind) = (bench.region(), bench.region());
+    let Bench { control, runner, domain, opened } = bench;
+    let own = Own::new(opened);
+    // An initialisation that waits behind another, and is refused when it is its turn: the device is gone.
+    control.initialise.set(End::Hang);
+    let first = Calls::default();
+    assert_eq!(initialise(behind, &first).expect("G3"), Progress::Pending);
+    // SAFETY: the region is not closed before, and the context outlives the request.
+    let queued =
+        unsafe { behind.initialize_fast_register(1, true, Some(own_requested), own.context()) };
+    assert_eq!(queued.expect("G3"), Progress::Pending);
+    control.lost.store(true, Ordering::Relaxed);
+    drop(runner.take());
+    assert_eq!((first.take().len(), own.calls.take().len()), (1, 1), "B2");
+    close(behind);
+    // A region's close that pends, then its domain's.
+    control.close_region.set(End::Hang);
+    // SAFETY: the region is not closed, and the context outlives it.
+    let closing = unsafe { region.close(Some(own_closed), own.context()) };
+    assert_eq!(closing.expect("H1"), Progress::Pending);
+    // SAFETY: the domain is not closed, and the context outlives it.
+    let closing = unsafe { domain.close(Some(own_closed), own.context()) };
+    assert_eq!(closing.expect("H4"), Progress::Pending, "H4: a region is closing");
+    drop(runner.take());
+    assert_eq!(own.calls.take(), [STATUS_SUCCESS; 2], "B2");
+    assert!(own.into_opened().try_close().is_ok(), "H5: nothing is left");
+}
