@@ -45,6 +45,8 @@ pub(crate) struct Control {
     pub(crate) lost_hook: Hook,
     /// Whether the adapter opens without queue pairs.
     pub(crate) no_queues: AtomicBool,
+    /// How often what is pending on a region was to be cancelled.
+    pub(crate) cancelled: AtomicUsize,
     /// How many regions, queue pairs and windows were dropped.
     pub(crate) dropped: AtomicUsize,
     /// The method that panics from now on.
@@ -267,6 +269,10 @@ impl AdapterProvider for Hooked {
         self.0.pass(Trap::IsLost);
         self.0.lost_hook.call();
         self.0.lost.load(Ordering::Relaxed)
+    }
+
+    fn cancel(&self, _region: &Part) {
+        self.0.cancelled.fetch_add(1, Ordering::Relaxed);
     }
 
     fn release_mapping(&self, _mapping: Mapping) {

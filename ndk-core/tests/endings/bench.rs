@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::task::{Context, Poll, Waker};
 
 pub(crate) type Domain = DomainRef<Hooked, Std>;
@@ -83,6 +83,21 @@ pub(crate) unsafe extern "system" fn created(
 /// Formats every line, for a line about an object reads the object, and keeps it.
 struct Reader;
 
+/// What the closes of adapters that wait have said, on any thread.
+static WAITS: (Mutex<Vec<String>>, Condvar) = (Mutex::new(Vec::new()), Condvar::new());
+
+/// Waits until the close of that adapter says what it waits for.
+pub(crate) fn wait_until_a_close_waits(adapter: &str) -> String {
+    let wanted = format!("{adapter}: close waits for what is still open: ");
+    let mut waits = WAITS.0.lock().unwrap();
+    loop {
+        match waits.iter().find_map(|line| line.strip_prefix(&wanted)) {
+            Some(open) => return open.into(),
+            None => waits = WAITS.1.wait(waits).unwrap(),
+        }
+    }
+}
+
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
@@ -100,6 +115,10 @@ impl log::Log for Reader {
     fn log(&self, record: &log::Record<'_>) {
         let line = record.args().to_string();
         assert!(!line.is_empty());
+        if line.contains("close waits for ") {
+            WAITS.0.lock().unwrap().push(line.clone());
+            WAITS.1.notify_all();
+        }
         LINES.with_borrow_mut(|lines| lines.push(line));
     }
 

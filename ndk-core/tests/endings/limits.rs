@@ -3,12 +3,13 @@
 use crate::at_once::Subject;
 use crate::bench::{
     Bench, Calls, Runner, Window, close, closed, domain_of, fast_register, invalidate, kind,
-    logged, new_control, open, ready,
+    logged, new_control, open, ready, wait_until_a_close_waits,
 };
 use ndk_core::abi::STATUS_SUCCESS;
 use ndk_core::{Access, ErrorKind, Progress, QueueDepths};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 /// So many binds, and so many invalidations in flight, a region takes at a time.
 const MOST: usize = 1_023;
@@ -160,4 +161,20 @@ fn h5_a_region_that_is_closed_is_not_named_as_open() {
     assert_eq!(open.split(", ").count(), 2, "H5: {said}");
     close(other);
     Bench { control, runner, domain, opened: refused.adapter }.end();
+}
+
+#[test]
+fn h5_a_close_that_waits_says_what_for() {
+    let Bench { domain, opened, .. } = Bench::new();
+    let closer = thread::spawn(move || {
+        let open = wait_until_a_close_waits("hooked");
+        let calls = Calls::default();
+        // SAFETY: the domain is not closed, and has no child: nothing comes after this.
+        let progress = unsafe { domain.close(Some(closed), calls.context()) };
+        assert_eq!(progress.expect("H4"), Progress::Done, "H4");
+        open
+    });
+    assert!(opened.close().is_ok(), "H5: the domain was closed");
+    let open = closer.join().expect("the domain's close");
+    assert!(open.starts_with("hooked/pd1") && open.contains("[H5]"), "{open}");
 }

@@ -249,3 +249,21 @@ fn h5_the_adapter_is_not_closed_inside_any_callback_of_its_own() {
     assert_eq!(own.calls.take(), [STATUS_SUCCESS; 2], "B2");
     assert!(own.into_opened().try_close().is_ok(), "H5: nothing is left");
 }
+
+#[test]
+fn h2_a_close_cancels_only_what_is_pending() {
+    let bench = Bench::new();
+    let (idle, busy) = (bench.region(), bench.region());
+    close(idle);
+    assert_eq!(bench.control.cancelled.load(Ordering::Relaxed), 0, "nothing was pending");
+    bench.control.initialise.set(End::Hang);
+    let (requests, closes) = (Calls::default(), Calls::default());
+    assert_eq!(initialise(busy, &requests).expect("G3"), Progress::Pending);
+    // SAFETY: the region is not closed, and the context outlives it.
+    let closing = unsafe { busy.close(Some(closed), closes.context()) };
+    assert_eq!(closing.expect("H1"), Progress::Pending, "H2: a request is pending");
+    assert_eq!(bench.control.cancelled.load(Ordering::Relaxed), 1, "H2");
+    drop(bench.runner.take());
+    assert_eq!((requests.take(), closes.take()), (vec![STATUS_CANCELLED], vec![STATUS_SUCCESS]));
+    bench.end();
+}
