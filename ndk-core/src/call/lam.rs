@@ -69,3 +69,24 @@ impl Lam {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::ptr::addr_of_mut;
+
+    #[test]
+    fn l4_a_mapping_has_no_more_pages_than_there_is_room_for() {
+        for pages in [1, 2, 3, 511] {
+            let mut lam = Lam::new(pages).expect("memory");
+            for (said, given) in
+                [(0, 0), (1, 1), (pages, pages), (pages + 1, pages), (1 << 20, pages)]
+            {
+                let mapping = lam.pointers().0;
+                // SAFETY: there is room for the structure.
+                unsafe { addr_of_mut!((*mapping).AdapterPageCount).write(said as ULONG) };
+                assert_eq!(lam.pages().len(), given, "{said} pages where {pages} have room");
+            }
+        }
+    }
+}
