@@ -101,6 +101,13 @@ impl Control {
         assert!(self.complete_next(result), "a posted request");
     }
 
+    /// The completion that is next is there twice, as no device may have it.
+    pub(crate) fn repeat(&self) {
+        let mut completions = self.completions.lock().unwrap();
+        let next = completions.front().expect("a completion").clone();
+        completions.push_front(next);
+    }
+
     pub(crate) fn complete_all(&self) {
         while self.complete_next(Ok(())) {}
     }

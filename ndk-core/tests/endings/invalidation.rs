@@ -132,3 +132,30 @@ fn g10_what_a_closed_queue_pair_leaves_in_flight_is_as_after_a_flush() {
     drop(other);
     bench.end();
 }
+
+#[test]
+fn g8_an_invalidation_that_completes_twice_counts_once() {
+    let bench = Bench::new();
+    let qp = bench.qp();
+    let region = registered(&bench, &qp);
+    for posted in 1..=2 {
+        for _ in 0..posted {
+            invalidate(&qp, region).expect("posted");
+            fast_register(&qp, region).expect("G8: behind the invalidation");
+        }
+        bench.control.complete_all();
+        bench.control.repeat();
+        // One more than there are; the first is there twice.
+        for _ in 0..=2 * posted {
+            assert!(qp.poll().is_some());
+        }
+        invalidate(&qp, region).expect("G8: it is valid");
+        complete(&bench, &qp, Ok(()));
+        assert_eq!(initialised(region), None, "G3: nothing is in flight");
+        fast_register(&qp, region).expect("G7");
+        complete(&bench, &qp, Ok(()));
+    }
+    close(region);
+    drop(qp);
+    bench.end();
+}
