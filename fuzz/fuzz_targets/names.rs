@@ -8,9 +8,15 @@ use ndkmr::{ndkmr_close, ndkmr_last_error, ndkmr_open};
 use std::ffi::CString;
 use std::ptr::{null, null_mut};
 
+/// The name of what the verifier is put over, which has options of its own.
+fn below(name: &str) -> &str {
+    let verified = || Some(name.strip_prefix("verify(")?.split_once(")+")?.1);
+    name.strip_prefix("verify+").or_else(verified).unwrap_or(name)
+}
+
 fuzz_target!(|name: &[u8]| -> Corpus {
     let Ok(name) = CString::new(name) else { return Corpus::Reject };
-    let parsed = name.to_str().ok().and_then(|name| name.parse::<BackendName>().ok());
+    let parsed = name.to_str().ok().and_then(|name| below(name).parse::<BackendName>().ok());
     if let Some(parsed) = &parsed {
         assert_eq!(parsed.to_string().parse().as_ref(), Ok(parsed));
         // What is on the machine is none of the fuzzer's: devices, and files that are read as plans.

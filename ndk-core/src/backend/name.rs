@@ -11,12 +11,15 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 /// A backend's name, taken apart: `scheme[:instance][?key=value&...]`.
 ///
 /// - The scheme says which backend. It is made of ASCII letters, digits, `-`, `_`, `.` and `+`, which stands between
-///   the layers of a layered backend (`verify+sim`).
+///   the layers of a layered backend.
 /// - The instance says which device of it, for instance `mlx5_0`.
 /// - The options are the backend's own; each has a value, and none is given twice.
 ///
 /// Instance, keys and values may hold any character: `%XX` stands for the byte with that number, and is needed for
 /// `%`, for `?` in an instance, for `=` in a key, and for `&` in a key or a value. All else stands for itself.
+///
+/// What a [`Registry`](super::Registry) opens may begin with the verifier, `verify+` or `verify(policy=fail)+`. It takes that
+/// off first: the name is what follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendName {
     scheme: String,
@@ -137,7 +140,7 @@ mod tests {
         assert_eq!((name.scheme(), name.instance()), ("mlx", Some("mlx5_0/1")));
         let options: Vec<_> = name.options().collect();
         assert_eq!(options, [("port", "2"), ("pages", "a&b=c:d?")]);
-        assert_eq!(parse("verify+sim?seed=7").scheme(), "verify+sim");
+        assert_eq!(parse("trace+sim?seed=7").scheme(), "trace+sim");
         assert_eq!(parse("sim:%C3%A4%3F%25").instance(), Some("ä?%"));
         assert_eq!(parse("sim?plan=").options().next(), Some(("plan", "")));
         assert_eq!(parse("sim?latency=1us+2us").options().next(), Some(("latency", "1us+2us")));
