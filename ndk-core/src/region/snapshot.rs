@@ -258,7 +258,7 @@ mod tests {
     /// A region as it may be, but for its life.
     fn state(fast: bool, phase: Phase, op: Op, registration: FastState, count: u64) -> Snapshot {
         let rest = if fast { FAST } else { 0 } | phase as u64 | (op as u64) << OP_SHIFT;
-        let rest = rest | count * BIND | REF;
+        let rest = rest | (count * BIND) | REF;
         Snapshot(Snapshot(rest).with_fast_state(registration))
     }
 
