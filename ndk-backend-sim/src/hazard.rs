@@ -204,3 +204,25 @@ impl Hazards {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_that_is_taken_is_its_owner_s_alone() {
+        let hazards = Hazards::new();
+        let taken: Vec<_> =
+            (0..3 * CHUNK + 1).map(|_| hazards.take_place().expect("a place")).collect();
+        let mut at: Vec<_> = taken.iter().map(|taken| ptr::from_ref::<Place>(taken)).collect();
+        let looked: Vec<_> = hazards.places().map(ptr::from_ref).collect();
+        assert_eq!(looked, at, "a deregistration looks through all of them");
+        at.sort_unstable();
+        at.dedup();
+        assert_eq!(at.len(), taken.len());
+        hazards.give_place_back(&taken[CHUNK + 1]);
+        let again = hazards.take_place().expect("a place");
+        assert!(ptr::eq(&*again, &*taken[CHUNK + 1]), "a place that was given back is the next");
+        assert_eq!(hazards.places().count(), taken.len());
+    }
+}

@@ -208,11 +208,17 @@ fn a_peer_invalidates_only_what_is_registered_fast_in_the_domain_it_is_connected
     owner.close();
     other.close();
     fast.net.reconnect();
-    let token = RemoteToken::new(!fast.mr.remote_value()).unwrap();
-    fast.net.peer.receive(1, &[]).unwrap();
-    fast.net.qp.send(2, &[], Some(token)).unwrap();
-    assert_eq!(fast.net.qp.outcome(), Err(ErrorKind::AccessViolation), "nobody's");
-    fast.net.reconnect();
+    assert_ne!(fast.mr.local_value(), fast.mr.remote_value());
+    for (what, token) in [
+        ("nobody's", !fast.mr.remote_value()),
+        ("E3: the owner's own, which a peer has no use for", fast.mr.local_value()),
+    ] {
+        let token = RemoteToken::new(token).unwrap();
+        fast.net.peer.receive(1, &[]).unwrap();
+        fast.net.qp.send(2, &[], Some(token)).unwrap();
+        assert_eq!(fast.net.qp.outcome(), Err(ErrorKind::AccessViolation), "{what}");
+        fast.net.reconnect();
+    }
     assert_eq!(fast.write(0, 10), Ok(10), "still registered");
     conventional.close();
     fast.finish();

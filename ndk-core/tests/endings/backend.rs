@@ -32,6 +32,7 @@ pub(crate) struct Control {
     /// Of registrations and deregistrations that have no answer at once.
     pub(crate) register: Operation,
     pub(crate) initialise: Operation,
+    pub(crate) create_domain: Operation,
     pub(crate) create_region: Operation,
     pub(crate) close_region: Operation,
     /// Of queue pairs and windows.
@@ -333,7 +334,7 @@ impl AdapterProvider for Hooked {
     }
 
     async fn create_pd(&self) -> Result<()> {
-        Ok(())
+        self.0.create_domain.run().await
     }
 
     async fn close_pd(&self, (): &()) {}

@@ -64,3 +64,23 @@ fn b8_a_panic_in_a_posting_leaves_the_region_as_after_a_flush() {
     drop((qp, other));
     bench.end();
 }
+
+#[test]
+fn g6_a_late_failure_says_nothing_of_the_registrations_after_the_next_initialisation() {
+    let bench = Bench::new();
+    let (qp, region) = (bench.qp(), bench.fast_region());
+    fast_register(&qp, region).expect("posted");
+    // A peer was faster than the completion, and the region is for another round already.
+    bench.control.peer_invalidates();
+    assert!(qp.poll().is_some());
+    initialise_inline(region);
+    fast_register(&qp, region).expect("G7: it is another round's");
+    bench.control.complete(Err(ErrorKind::Cancelled));
+    assert_eq!(qp.poll().expect("the first round's").result, Err(ErrorKind::Cancelled));
+    invalidate(&qp, region).expect("G8: the second round's registration is valid");
+    bench.control.complete_all();
+    while qp.poll().is_some() {}
+    close(region);
+    drop(qp);
+    bench.end();
+}

@@ -214,6 +214,16 @@ unsafe extern "system" fn own_requested(context: PVOID, status: NTSTATUS) {
     unsafe { &*context.cast::<Own>() }.try_close(status);
 }
 
+unsafe extern "system" fn own_created(
+    context: PVOID,
+    status: NTSTATUS,
+    object: *mut NDK_OBJECT_HEADER,
+) {
+    assert!(object.is_null(), "A1: nothing was made");
+    // SAFETY: as above.
+    unsafe { &*context.cast::<Own>() }.try_close(status);
+}
+
 unsafe extern "system" fn own_closed(context: PVOID) {
     // SAFETY: as above.
     unsafe { &*context.cast::<Own>() }.try_close(STATUS_SUCCESS);
@@ -237,6 +247,22 @@ fn h5_the_adapter_is_not_closed_inside_any_callback_of_its_own() {
     drop(runner.take());
     assert_eq!((first.take().len(), own.calls.take().len()), (1, 1), "B2");
     close(behind);
+    control.lost.store(false, Ordering::Relaxed);
+    // Creations of a region and of a domain that are given up.
+    let (mut mr, mut pd) = (null_mut(), null_mut());
+    control.create_region.set(End::Hang);
+    control.create_domain.set(End::Hang);
+    let adapter = own.opened.lock().unwrap().as_ref().expect("open").adapter();
+    // SAFETY: domain and adapter are open, the out pointers valid, and the context outlives the requests.
+    let creating = unsafe {
+        [
+            domain.create_mr(RegionKind::Conventional, Some(own_created), own.context(), &mut mr),
+            adapter.create_pd(Some(own_created), own.context(), &mut pd),
+        ]
+    };
+    assert_eq!(creating, [Ok(Progress::Pending), Ok(Progress::Pending)]);
+    drop((runner.take(), runner.take()));
+    assert_eq!(own.calls.take(), [STATUS_CANCELLED; 2], "B9");
     // A region's close that pends, then its domain's.
     control.close_region.set(End::Hang);
     // SAFETY: the region is not closed, and the context outlives it.
