@@ -26,6 +26,18 @@ fn v10_a_length_that_was_not_set_before_the_call() {
 }
 
 #[test]
+fn v10_a_length_without_a_buffer_may_be_anything() {
+    let program = open("verify(policy=fail)+sim");
+    let (adapter, mut size) = (program.adapter(), ULONG::MAX);
+    // SAFETY: the adapter is open; only the size is asked for.
+    let status = unsafe { entry!(adapter, NdkQueryAdapterInfo)(adapter, null_mut(), &mut size) };
+    assert_eq!(status, STATUS_BUFFER_TOO_SMALL);
+    assert_eq!(size as usize, size_of::<NDK_ADAPTER_INFO>());
+    program.silent();
+    program.opened.close().unwrap();
+}
+
+#[test]
 fn v10_of_a_mapping() {
     let program = open("verify+sim");
     let (adapter, mdl) = (program.adapter(), memory(3 * PAGE_SIZE));

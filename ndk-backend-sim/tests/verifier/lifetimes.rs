@@ -158,6 +158,26 @@ fn v6_a_close_that_would_wait_for_ever_fails_where_mistakes_fail() {
     Program { opened: refused.adapter, verifier }.end(pd);
 }
 
+#[test]
+fn v6_what_is_being_closed_is_not_the_consumers_to_close() {
+    let program = open("verify(limit=1ms)+sim?latency=close-mr:2s");
+    let pd = program.domain();
+    let mr = region(pd, false);
+    let (region_closed, domain_closed) = (Ticket::new(), Ticket::new());
+    assert_eq!(start_close(mr, region_closed), STATUS_PENDING);
+    // SAFETY: the domain is open.
+    let closing =
+        unsafe { entry!(pd, NdkClosePd)(pd.cast(), Some(close_done), domain_closed.context()) };
+    assert_eq!(closing, STATUS_PENDING, "H4");
+    // It waits for a second and looks what for, before the closes are over.
+    program.opened.close().expect("closed at last");
+    // That the close takes longer than the limit is the provider's.
+    let findings = program.verifier.findings();
+    assert!(findings.iter().all(|finding| finding.rules[0] == "V24"), "{findings:#?}");
+    assert_eq!(region_closed.wait(STATUS_PENDING), STATUS_SUCCESS);
+    assert_eq!(domain_closed.wait(STATUS_PENDING), STATUS_SUCCESS);
+}
+
 /// What the next test leaks, so that a leak checker finds it.
 static LOST: AtomicPtr<NDK_PD> = AtomicPtr::new(null_mut());
 

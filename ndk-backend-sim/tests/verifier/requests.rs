@@ -5,6 +5,7 @@ use futures_lite::future::block_on;
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, FastMemory, QueueDepths, RegionRef};
 use std::ptr::{NonNull, addr_of, null_mut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn v1_a_null_completion_routine() {
@@ -53,6 +54,31 @@ fn v7_a_context_of_a_pending_request_is_used_again() {
     assert_eq!(register_with(fourth, &mdl, 0, other), STATUS_PENDING);
     assert_eq!((close(third), close(fourth)), (STATUS_SUCCESS, STATUS_SUCCESS));
     program.consumer("V7", "/mr3");
+    program.end(pd);
+}
+
+#[test]
+fn v7_requests_without_a_context_have_none_together() {
+    static DONE: AtomicUsize = AtomicUsize::new(0);
+    extern "system" fn done(context: PVOID, status: NTSTATUS) {
+        assert!(context.is_null());
+        assert_eq!(status, STATUS_SUCCESS);
+        DONE.fetch_add(1, Ordering::Relaxed);
+    }
+    let program = open("verify(policy=fail)+sim?latency=register:50ms");
+    let pd = program.domain();
+    let (regions, mdl) = ([region(pd, false), region(pd, false)], memory(100));
+    for mr in regions {
+        // SAFETY: the region is open, and the chain outlives the request.
+        let status = unsafe {
+            let register = entry!(mr, NdkRegisterMr);
+            register(mr, mdl.as_ptr(), mdl.len(), 0, Some(done), null_mut())
+        };
+        assert_eq!(status, STATUS_PENDING);
+    }
+    until("both registrations", || DONE.load(Ordering::Relaxed) == 2);
+    program.silent();
+    regions.into_iter().for_each(|mr| assert_eq!(close(mr), STATUS_SUCCESS));
     program.end(pd);
 }
 
