@@ -238,6 +238,20 @@ fn l4_a_mapping_that_is_released_when_no_request_uses_it_any_more() {
 }
 
 #[test]
+fn l4_a_request_that_is_not_posted_hides_none_that_was() {
+    let mut desk = Desk::new();
+    desk.receive();
+    // With the same context, and in no mapping.
+    let nowhere = Sge { address: 1, ..desk.element() };
+    desk.qps.0.receive(5, &[nowhere]).expect_err("outside of every mapping (L2)");
+    desk.release();
+    desk.send();
+    assert_eq!(block_on(desk.qps.0.completion()).result, Ok(()));
+    let rules: Vec<_> = desk.finish().iter().map(|finding| finding.rules[0]).collect();
+    assert_eq!(rules, ["L2", "L4"]);
+}
+
+#[test]
 fn v12_memory_that_is_freed_while_a_request_uses_a_released_mapping() {
     for is_over in [false, true] {
         let mut desk = Desk::new();

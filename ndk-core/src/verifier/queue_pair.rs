@@ -65,12 +65,12 @@ impl<Q: QpProvider> VerifiedQueuePair<Q> {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// Takes a request off the list; `None` where it is not there. It uses its mappings no more.
-    fn take(&self, key: Key) -> Option<Note> {
+    /// Takes a request off the list, the one that `place` names of so many that look the same; `None` where there is none. It
+    /// uses its mappings no more.
+    fn take(&self, key: Key, place: fn(usize) -> usize) -> Option<Note> {
         let mut posted = self.posted.lock();
         let requests = posted.get_mut(&key)?;
-        // The first, since completions come in the order of posting.
-        let Posted { note, used } = requests.remove(0);
+        let Posted { note, used } = requests.remove(place(requests.len()));
         if requests.is_empty() {
             posted.remove(&key);
         }
@@ -172,7 +172,7 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
         self.posted.lock().entry(key).or_default().push(Posted { note, used });
         let posted = self.inner.post(id, request.inside(|region| &region.inner));
         if posted.is_err()
-            && let Some(Note::Registers(region, number)) = self.take(key)
+            && let Some(Note::Registers(region, number)) = self.take(key, |count| count - 1)
         {
             self.desk.end_use(&region.end_use(Some(number)));
         }
@@ -192,7 +192,8 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
                 return Poll::Pending;
             };
             let WorkCompletion { id, kind, .. } = completion;
-            match self.take(key(id, kind)) {
+            // The first, since completions come in the order of posting.
+            match self.take(key(id, kind), |_| 0) {
                 Some(note) => {
                     self.completed(note, &completion);
                     return Poll::Ready(completion);
