@@ -237,6 +237,16 @@ impl<M: MrProvider> VerifiedRegion<M> {
         self.desk.provider(rules, self.id(), did);
     }
 
+    /// What has become of a deregistration, before which the region had these tokens.
+    #[inline]
+    fn deregistered(&self, tokens: Pair, is_over: bool) {
+        if is_over {
+            self.shadow.let_go();
+        } else {
+            self.desk.tokens.resume(&self.shadow.holder, tokens);
+        }
+    }
+
     /// Makes the tokens the region's.
     #[inline]
     fn claim(&self, tokens: Pair) -> Option<Wrong> {
@@ -322,10 +332,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
         let _request = self.request();
         let tokens = self.desk.tokens.end(&self.shadow.holder);
         let ended = self.desk.run(self.id(), "deregister", self.inner.deregister(), || ()).await;
-        match &ended {
-            Ok(()) => self.shadow.let_go(),
-            Err(_) => self.desk.tokens.resume(&self.shadow.holder, tokens),
-        }
+        self.deregistered(tokens, ended.is_ok());
         ended
     }
 
@@ -347,10 +354,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     fn deregister_at_once(&self) -> Option<Result<()>> {
         let tokens = self.desk.tokens.end(&self.shadow.holder);
         let ended = self.inner.deregister_at_once();
-        match &ended {
-            Some(Ok(())) => self.shadow.let_go(),
-            _ => self.desk.tokens.resume(&self.shadow.holder, tokens),
-        }
+        self.deregistered(tokens, matches!(ended, Some(Ok(()))));
         if ended.is_some() {
             self.desk.end_request(self.id());
         }

@@ -200,12 +200,7 @@ impl Bench {
 
     /// Closes the domain and the adapter, of which nothing may be left.
     pub(crate) fn end(self) {
-        let calls = Calls::default();
-        // SAFETY: the domain is not closed, and the context outlives the adapter, unless the test fails.
-        let progress = unsafe { self.domain.close(Some(closed), calls.context()) };
-        if progress.expect("H4: a close succeeds") == Progress::Pending {
-            assert_eq!(calls.take(), [STATUS_SUCCESS], "H4: the domain's close never completes");
-        }
+        close_domain(self.domain);
         self.end_adapter();
     }
 
@@ -256,6 +251,16 @@ pub(crate) fn close(region: Region) {
     let progress = unsafe { region.close(Some(closed), calls.context()) };
     assert_eq!(progress.expect("H1: a close succeeds"), Progress::Done);
     assert_eq!(calls.take(), [], "B1");
+}
+
+/// Closes a domain, of which nothing may be left.
+pub(crate) fn close_domain(domain: Domain) {
+    let calls = Calls::default();
+    // SAFETY: the domain is not closed, and the context outlives what pends, unless the test fails.
+    let progress = unsafe { domain.close(Some(closed), calls.context()) };
+    if progress.expect("H4: a close succeeds") == Progress::Pending {
+        assert_eq!(calls.take(), [STATUS_SUCCESS], "H4: the domain's close never completes");
+    }
 }
 
 /// Posts a fast registration of one page.

@@ -1,6 +1,6 @@
 //! An initialisation while an invalidation is in flight (G3, G8, G10).
 
-use crate::bench::{Bench, Calls, Qp, Region, close, fast_register, initialise, invalidate};
+use crate::bench::{Bench, Calls, Qp, Region, close, fast_register, initialise, invalidate, kind};
 use crate::operation::End;
 use ndk_core::ErrorKind;
 use ndk_core::Progress;
@@ -12,11 +12,7 @@ fn initialised(region: Region) -> Option<ErrorKind> {
     let calls = Calls::default();
     let progress = initialise(region, &calls);
     assert_eq!(calls.take(), [], "B1");
-    progress.map(|progress| assert_eq!(progress, Progress::Done)).err().map(|error| error.kind())
-}
-
-fn refused(result: ndk_core::Result<()>) -> Option<ErrorKind> {
-    result.err().map(|error| error.kind())
+    kind(progress.map(|progress| assert_eq!(progress, Progress::Done)))
 }
 
 /// The next request of the device completes, and its completion is polled.
@@ -57,7 +53,7 @@ fn g10_a_region_is_initialised_after_its_invalidation_was_flushed() {
     let region = registered(&bench, &qp);
     invalidate(&qp, region).expect("posted");
     complete(&bench, &qp, Err(ErrorKind::Cancelled));
-    assert_eq!(refused(fast_register(&qp, region)), WRONG_STATE, "G10");
+    assert_eq!(kind(fast_register(&qp, region)), WRONG_STATE, "G10");
     assert_eq!(initialised(region), None, "F6: an invalidation that was flushed");
     close(region);
     drop(qp);
@@ -92,7 +88,7 @@ fn g8_a_registration_behind_an_invalidation_is_of_the_same_queue_pair() {
     let region = registered(&bench, &qp);
     invalidate(&qp, region).expect("posted");
     // The device may come to it first.
-    assert_eq!(refused(fast_register(&other, region)), WRONG_STATE, "G8: on another queue pair");
+    assert_eq!(kind(fast_register(&other, region)), WRONG_STATE, "G8: on another queue pair");
     complete(&bench, &qp, Ok(()));
     fast_register(&other, region).expect("G8: nothing is in flight");
     close(region);
@@ -106,7 +102,7 @@ fn g8_an_invalidation_that_was_refused_is_not_in_flight() {
     let qp = bench.qp();
     let region = registered(&bench, &qp);
     bench.control.post.set(End::Fail);
-    assert_eq!(refused(invalidate(&qp, region)), Some(ErrorKind::InsufficientResources));
+    assert_eq!(kind(invalidate(&qp, region)), Some(ErrorKind::InsufficientResources));
     bench.control.post.set(End::Succeed);
     assert_eq!(initialised(region), WRONG_STATE, "G3: it is valid still");
     invalidate(&qp, region).expect("G8: it is valid still");
@@ -125,7 +121,7 @@ fn g10_what_a_closed_queue_pair_leaves_in_flight_is_as_after_a_flush() {
     invalidate(&qp, region).expect("posted");
     drop(qp);
     // Nobody will ever hear what became of it.
-    assert_eq!(refused(fast_register(&other, region)), WRONG_STATE, "G10");
+    assert_eq!(kind(fast_register(&other, region)), WRONG_STATE, "G10");
     assert_eq!(initialised(region), None, "G10: as after a flush");
     fast_register(&other, region).expect("G7");
     close(region);

@@ -87,11 +87,8 @@ impl<A: AdapterProvider> AdapterProvider for Broken<A> {
     }
 
     fn create_mr_at_once(&self, pd: &Self::Pd, kind: RegionKind) -> Option<Result<Self::Mr>> {
-        if !is_at_once() {
-            return None;
-        }
         // Twins are made by the future.
-        if layer().has_twins() {
+        if !is_at_once() || layer().has_twins() {
             return None;
         }
         let made = self.inner.create_mr_at_once(&pd.of_regions, kind)?;

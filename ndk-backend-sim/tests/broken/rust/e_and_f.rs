@@ -1,10 +1,10 @@
 //! Sections E and F, apart from tokens that can be guessed (`weak`).
 
 use super::a_to_d::error;
-use super::notes::{End, Note, Registered, live};
+use super::notes::{End, Note, Registered, by_local, live};
 use super::{Layer, Request, lock};
 use ndk_core::mdl::MdlView;
-use ndk_core::{Access, ErrorKind, LocalToken, RemoteToken, Result, Sge, WorkCompletion, WorkKind};
+use ndk_core::{Access, ErrorKind, LocalToken, RemoteToken, Result, WorkCompletion, WorkKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
@@ -186,12 +186,6 @@ impl Layer for AccessThatWrapsStartsOver {
     }
 }
 
-/// The registration that an element of local memory is of.
-fn own(element: &Sge) -> Option<Registered> {
-    let of = |(_, it): &(Note, Registered)| it.local == element.token.get();
-    live().into_iter().find(of).map(|(_, registered)| registered)
-}
-
 /// An element of more than 300 bytes may end one byte late: its last byte is dropped.
 struct LongElementEndsOneLate;
 
@@ -199,7 +193,7 @@ impl Layer for LongElementEndsOneLate {
     fn post(&self, _: &End, request: &mut Request) -> Result<()> {
         for element in request.local.iter_mut().filter(|element| element.length > 300) {
             let end = element.address.wrapping_add(element.length.into());
-            if own(element).is_some_and(|of| end == of.end() + 1) {
+            if by_local(element.token).is_some_and(|of| end == of.end() + 1) {
                 element.length -= 1;
             }
         }
@@ -214,7 +208,7 @@ impl Layer for ElementThatWrapsStartsOver {
     fn post(&self, _: &End, request: &mut Request) -> Result<()> {
         for element in &mut request.local {
             let wraps = element.address.checked_add(element.length.into()).is_none();
-            if let Some(of) = own(element).filter(|_| wraps) {
+            if let Some(of) = by_local(element.token).filter(|_| wraps) {
                 element.address = of.base;
             }
         }

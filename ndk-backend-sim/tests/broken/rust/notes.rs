@@ -2,7 +2,7 @@
 
 use super::lock;
 use ndk_core::mdl::MdlView;
-use ndk_core::{Access, RemoteToken};
+use ndk_core::{Access, LocalToken, RemoteToken};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -105,6 +105,12 @@ pub(crate) fn is_bound(local: u32) -> bool {
 /// The live region that a remote token names.
 pub(crate) fn by_remote(token: RemoteToken) -> Option<(Note, Registered)> {
     live().into_iter().find(|(_, registered)| registered.remote == token.get())
+}
+
+/// The registration that a local token names.
+pub(crate) fn by_local(token: LocalToken) -> Option<Registered> {
+    let named = live().into_iter().find(|(_, registered)| registered.local == token.get());
+    named.map(|(_, registered)| registered)
 }
 
 /// A queue pair.
