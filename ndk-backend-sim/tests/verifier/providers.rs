@@ -7,6 +7,7 @@ use ndk_core::abi::*;
 use ndk_core::mdl::{Buffer, Mdl, MdlView};
 use ndk_core::verifier::{Policy, Verifier};
 use ndk_core::*;
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::ptr::{NonNull, addr_of, null_mut};
@@ -100,6 +101,11 @@ impl MrProvider for ToyMr {
 
 struct ToyQp(Wrong, Mutex<VecDeque<WorkCompletion>>);
 
+thread_local! {
+    /// What another thread does while a request is posted, once.
+    static MEANWHILE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+}
+
 impl QpProvider for ToyQp {
     type Mr = ToyMr;
     type Window = NoWindow;
@@ -129,6 +135,9 @@ impl QpProvider for ToyQp {
         };
         let times = if self.0 == Wrong::CompletesTwice { 2 } else { 1 };
         self.1.lock().unwrap().extend(vec![completion; times]);
+        if let Some(meanwhile) = MEANWHILE.take() {
+            meanwhile();
+        }
         Ok(())
     }
 
@@ -278,14 +287,9 @@ fn v25_tokens_that_a_fast_registration_changes_to_what_they_cannot_be() {
     {
         let found = run(wrong, Policy::Log, |pd, _| {
             let regions = [calls::region(pd, true), calls::region(pd, true)];
-            // SAFETY: domain and regions are open, and no device reaches the memory.
+            regions.into_iter().for_each(|mr| initialise(mr, TRUE));
+            // SAFETY: domain and region are open, and no device reaches the memory.
             unsafe {
-                for mr in regions {
-                    let initialise = entry!(mr, NdkInitializeFastRegisterMr);
-                    let context = Ticket::new().context();
-                    let status = initialise(mr, 1, TRUE, Some(request_done), context);
-                    assert_eq!(status, STATUS_SUCCESS);
-                }
                 let qp = block_on(native(pd).create_qp(QueueDepths::default())).unwrap();
                 let memory = FastMemory { pages: &[0], first_byte: 0, length: 4096, base: 0 };
                 let second = RegionRef::from_ndk(NonNull::new(regions[1]).unwrap());
@@ -297,6 +301,41 @@ fn v25_tokens_that_a_fast_registration_changes_to_what_they_cannot_be() {
         });
         assert_eq!(found, expected);
     }
+}
+
+/// Initialises a region for one page.
+fn initialise(mr: *mut NDK_MR, remote: BOOLEAN) {
+    let context = Ticket::new().context();
+    // SAFETY: the region is open.
+    let status = unsafe {
+        entry!(mr, NdkInitializeFastRegisterMr)(mr, 1, remote, Some(request_done), context)
+    };
+    assert_eq!(status, STATUS_SUCCESS);
+}
+
+#[test]
+fn v25_a_region_that_is_initialised_anew_before_the_posting_returns_has_the_tokens_of_that() {
+    let found = run(Wrong::Nothing, Policy::Log, |pd, _| {
+        let mr = calls::region(pd, true);
+        initialise(mr, TRUE);
+        // SAFETY: domain and region are open, and no device reaches the memory.
+        unsafe {
+            let qp = Arc::new(block_on(native(pd).create_qp(QueueDepths::default())).unwrap());
+            let region = RegionRef::from_ndk(NonNull::new(mr).unwrap());
+            let inner = qp.clone();
+            MEANWHILE.set(Some(Box::new(move || {
+                assert!(inner.poll().is_some());
+                inner.invalidate(2, region).unwrap();
+                assert!(inner.poll().is_some());
+                initialise(mr, FALSE);
+            })));
+            let memory = FastMemory { pages: &[0], first_byte: 0, length: 4096, base: 0 };
+            qp.fast_register(1, region, memory, Access::REMOTE_READ).unwrap();
+            block_on(Arc::into_inner(qp).unwrap().close());
+        }
+        assert_eq!(calls::close(mr), STATUS_SUCCESS);
+    });
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]

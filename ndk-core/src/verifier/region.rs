@@ -151,6 +151,14 @@ pub struct VerifiedRegion<M> {
     kind: RegionKind,
     /// After how many deregistrations a token may come back, where that is promised.
     distance: Option<u32>,
+    /// How many initialisations have begun. Held while its tokens are noted, so that none begins meanwhile.
+    rounds: Mutex<Std, u64>,
+}
+
+/// The round of a region for fast registration, and the tokens that it had.
+pub(super) struct Before {
+    round: u64,
+    tokens: Pair,
 }
 
 /// A request of the region, which is over when this is dropped, however it came to that.
@@ -167,7 +175,8 @@ impl<M: MrProvider> VerifiedRegion<M> {
     pub(super) fn new(inner: M, desk: &Arc<Desk>, kind: RegionKind, distance: Option<u32>) -> Self {
         let shadow = Arc::new(Shadow::new(desk.tokens.enter()));
         let place = desk.shadows.lock().insert(Arc::downgrade(&shadow));
-        Self { inner, desk: desk.clone(), shadow, place, kind, distance }
+        let rounds = Mutex::new(0);
+        Self { inner, desk: desk.clone(), shadow, place, kind, distance, rounds }
     }
 
     fn id(&self) -> u64 {
@@ -267,15 +276,24 @@ impl<M: MrProvider> VerifiedRegion<M> {
         self.shadow.begin_use(used)
     }
 
-    /// What a posted fast registration makes of the token.
-    pub(super) fn before_fast_registration(&self) -> Pair {
-        self.desk.tokens.release(&self.shadow.holder)
+    /// A fast registration is about to be posted, which may change the token.
+    pub(super) fn before_fast_registration(&self) -> Before {
+        let round = *self.rounds.lock();
+        Before { round, tokens: self.desk.tokens.release(&self.shadow.holder) }
     }
 
-    /// It was posted, or not.
-    pub(super) fn after_fast_registration(&self, before: Pair, access: Option<Access>) {
-        let tokens = self.tokens();
-        if let Some(wrong) = self.claim(tokens) {
+    /// It was posted, or not. Where the region is initialised anew by then, its tokens are that round's.
+    pub(super) fn after_fast_registration(&self, before: Before, access: Option<Access>) {
+        let (tokens, wrong) = {
+            let rounds = self.rounds.lock();
+            if *rounds != before.round {
+                return;
+            }
+            let tokens = self.tokens();
+            (tokens, self.claim(tokens))
+        };
+        let before = before.tokens;
+        if let Some(wrong) = wrong {
             self.tell_claimed(wrong);
         }
         if access.is_some_and(Access::is_remote) && tokens.1 == 0 {
@@ -363,6 +381,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
 
     async fn initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()> {
         let _request = self.request();
+        *self.rounds.lock() += 1;
         let before = self.before_fast_registration();
         let initialise = self.inner.initialize_fast_register(pages, remote);
         let done =
