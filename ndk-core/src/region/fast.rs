@@ -2,13 +2,32 @@
 
 use super::RegionRef;
 use super::initialise::Initialised;
-use super::snapshot::FastState;
+use super::snapshot::{FastState, wrong_state};
 use crate::domain::DomainRef;
 use crate::error::Result;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, RegionKind};
 use crate::sync::Ordering;
 use crate::work::Tracked;
+
+/// The last fast registration that was posted since the region was initialised.
+#[derive(Default)]
+pub(super) struct Registration {
+    number: Option<u32>,
+    /// The backend may not have it yet, as far as is known, and would come to what is asked of it now before.
+    being_posted: bool,
+}
+
+impl Registration {
+    /// # Errors
+    /// INVALID_DEVICE_STATE by that rule while a fast registration is being posted.
+    pub(super) fn check_posted(&self, rule: &'static str) -> Result<()> {
+        if self.being_posted {
+            return Err(wrong_state(rule, "a fast registration of the region is being posted"));
+        }
+        Ok(())
+    }
+}
 
 /// # Safety
 /// Of every function here: the region is alive, be it that it is not closed, that the caller has a reference, or
@@ -56,9 +75,35 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get() }.word.load().invalidations()
     }
 
-    pub(crate) unsafe fn post_fast_register(self, here: u64) -> Result<()> {
+    /// The fast registration of that number is about to be posted.
+    pub(crate) unsafe fn post_fast_register(self, here: u64, number: u32) -> Result<()> {
         // SAFETY: as above.
-        unsafe { self.get() }.word.post_fast_register(here)
+        let region = unsafe { self.get() };
+        let mut registration = region.registration.lock();
+        registration.check_posted("G7")?;
+        region.word.post_fast_register(here)?;
+        *registration = Registration { number: Some(number), being_posted: true };
+        Ok(())
+    }
+
+    /// The backend has the fast registration of that number.
+    pub(crate) unsafe fn is_posted(self, number: u32) {
+        // SAFETY: as above.
+        let mut registration = unsafe { self.get() }.registration.lock();
+        if registration.number == Some(number) {
+            registration.being_posted = false;
+        }
+    }
+
+    /// The fast registration of that number was not posted, or has failed: what that leaves.
+    pub(crate) unsafe fn end_fast_register(self, number: u32, state: FastState) {
+        // SAFETY: as above.
+        let region = unsafe { self.get() };
+        let mut registration = region.registration.lock();
+        if registration.number == Some(number) {
+            registration.being_posted = false;
+            region.word.set_fast_state(state);
+        }
     }
 
     /// A peer can invalidate the registration by its token from now on, until the region is closed.
@@ -76,7 +121,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
 
     pub(crate) unsafe fn post_invalidate(self) -> Result<()> {
         // SAFETY: as above.
-        unsafe { self.get() }.word.post_invalidate()
+        let region = unsafe { self.get() };
+        let registration = region.registration.lock();
+        registration.check_posted("G8")?;
+        region.word.post_invalidate()
     }
 
     pub(crate) unsafe fn end_invalidation(self, state: Option<FastState>) {

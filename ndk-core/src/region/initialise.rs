@@ -1,5 +1,6 @@
 //! Initialisations of a region for fast registration: one is at the backend at a time, the others wait in a queue (G3).
 
+use super::fast::Registration;
 use super::request::{Device, First, Kind, Request};
 use super::slot::Outcome;
 use super::snapshot::{FastState, Op, Phase, poisoned};
@@ -108,7 +109,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // Before the claim, or the place in the queue, that it is for.
         region.word.retain();
         let claimed = loop {
-            match region.word.claim(Op::Initialise) {
+            let claim = {
+                let registration = region.registration.lock();
+                registration.check_posted("G3").and_then(|()| region.word.claim(Op::Initialise))
+            };
+            match claim {
                 Ok(Claim::Mine) => break Ok(Some(done)),
                 Ok(Claim::Queue) => {
                     let mut queue = region.queue.lock();
@@ -224,7 +229,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                 // The allowance first: who reads the new round has it too.
                 region.initialised.store(what.pack(), Ordering::Release);
                 region.round.store(adapter.next_id(), Ordering::Release);
+                let mut registration = region.registration.lock();
                 region.word.set_fast_state(FastState::Free);
+                *registration = Registration::default();
             }
             // SAFETY: the caller's reference.
             Err(error) => unsafe { self.log_failure(Op::Initialise, error) },

@@ -32,6 +32,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
+use fast::Registration;
 use initialise::QueuedInit;
 use request::Request;
 pub(crate) use snapshot::FastState;
@@ -69,6 +70,8 @@ struct Region<A: AdapterProvider, P: Platform> {
     /// Belongs to the operation in progress; written when it pends.
     request: Cell<MaybeUninit<Request>>,
     queue: Mutex<P, VecDeque<QueuedInit>>,
+    /// Locked for each step to and from a fast registration whose posting matters.
+    registration: Mutex<P, Registration>,
 }
 
 /// A pointer to a region of the framework, as an `NDK_MR` pointer is one.
@@ -140,6 +143,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             close: Cell::new(MaybeUninit::uninit()),
             request: Cell::new(MaybeUninit::uninit()),
             queue: Mutex::new(VecDeque::new()),
+            registration: Mutex::new(Registration::default()),
         };
         // SAFETY: fresh memory of that layout.
         unsafe { region.write(value) };

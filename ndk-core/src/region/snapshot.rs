@@ -203,7 +203,10 @@ impl Snapshot {
         self.check_alive()?;
         match (self.phase(), self.op(), self.fast_state()) {
             (Phase::Initialised, Op::None, FastState::Free) if self.invalidations() > here => {
-                Err(wrong_state("G8", "an invalidation is in flight on another queue pair"))
+                Err(wrong_state(
+                    "G8",
+                    "an invalidation is in flight on another queue pair, or being posted",
+                ))
             }
             (Phase::Initialised, Op::None, FastState::Free) => Ok(()),
             (_, Op::Initialise, _) => {

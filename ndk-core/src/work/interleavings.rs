@@ -78,7 +78,7 @@ fn b8_a_request_completes_by_the_backend_or_by_the_poisoning() {
         let posted = Arc::new(Posted::<Std>::new());
         posted.add(ID, WorkKind::Send).unwrap();
         let other = posted.clone();
-        let poller = thread::spawn(move || other.complete(ID, WorkKind::Send));
+        let poller = thread::spawn(move || other.complete(ID, WorkKind::Send).is_some());
         posted.poison();
         let drained = posted.next_of_poisoned().is_some();
         assert!(poller.join().unwrap() != drained, "once");
@@ -94,7 +94,9 @@ fn b8_a_request_is_posted_and_completes_or_is_neither() {
         let other = posted.clone();
         let poster = thread::spawn(move || {
             // The backend refuses what was added: so it was posted if it has completed meanwhile.
-            other.add(ID, WorkKind::Send).is_ok() && !other.take_back(ID, WorkKind::Send)
+            other
+                .add(ID, WorkKind::Send)
+                .is_ok_and(|number| !other.take_back(number, WorkKind::Send))
         });
         posted.poison();
         let drained = posted.next_of_poisoned().is_some();

@@ -11,7 +11,8 @@ use crate::contain::{Panicked, contain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::provider::{
-    AdapterProvider, FastMemory, QpProvider, RegionKind, RemoteAddress, Sge, WorkId, WorkRequest,
+    AdapterProvider, FastMemory, QpProvider, RegionKind, RemoteAddress, Sge, WorkId, WorkKind,
+    WorkRequest,
 };
 use crate::region::{FastState, RegionRef};
 
@@ -104,24 +105,25 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
 
     #[inline]
     fn post(&self, id: WorkId, request: WorkRequest<'_, A::Mr, A::Window>) -> Result<()> {
-        self.try_post(id, request).map_err(|not_posted| match not_posted {
+        self.try_post(id, request).map(|_| ()).map_err(|not_posted| match not_posted {
             NotPosted::Refused(error) => error,
             NotPosted::Panicked => poisoned(),
         })
     }
 
+    /// Posts a request; gives its number.
     fn try_post(
         &self,
         id: WorkId,
         request: WorkRequest<'_, A::Mr, A::Window>,
-    ) -> Result<(), NotPosted> {
+    ) -> Result<u64, NotPosted> {
         self.domain().adapter().check_device().map_err(NotPosted::Refused)?;
         let (inner, kind) = (self.inner(), request.kind());
         // Noted before the posting, since its completion may be polled before that returns.
-        inner.posted.add(id, kind).map_err(NotPosted::Refused)?;
+        let number = inner.posted.add(id, kind).map_err(NotPosted::Refused)?;
         let posted =
             match contain("a work request", self.name(), || inner.provider.post(id, request)) {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(())) => return Ok(number),
                 Ok(Err(error)) => NotPosted::Refused(error),
                 Err(Panicked) => NotPosted::Panicked,
             };
@@ -129,7 +131,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             self.poison();
         }
         // One that has completed meanwhile, since another call has poisoned the queue pair, was posted.
-        if inner.posted.take_back(id, kind) { Err(posted) } else { Ok(()) }
+        if inner.posted.take_back(number, kind) { Err(posted) } else { Ok(number) }
     }
 
     /// Posts a fast registration of `memory` with the rights of `access`.
@@ -180,10 +182,11 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     .posted
                     .invalidations(Tracked { child: region.child(), round }.pack()),
             };
-            region.post_fast_register(here)?;
+            let number = self.domain().adapter().next_id() as u32;
+            region.post_fast_register(here, number)?;
             if region.round() != round {
                 // What was checked was another initialisation's.
-                region.set_fast_state(FastState::Free);
+                region.end_fast_register(number, FastState::Free);
                 let cause = "the region was initialised anew meanwhile";
                 return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("G3"));
             }
@@ -192,14 +195,20 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             // Listed before the posting: a peer that knows the token may use it at once. And after it, since a token
             // that rotates changes with it.
             region.list_token(note);
-            match self.try_post(WorkId { context, tag: note.pack() }, request) {
-                Ok(()) => region.list_token(note),
+            let tag = Tracked { child: region.child(), round: number }.pack();
+            match self.try_post(WorkId { context, tag }, request) {
+                Ok(request) => {
+                    region.list_token(note);
+                    // The region first: a completion that finds its request posted does not look at the region.
+                    region.is_posted(number);
+                    self.inner().posted.is_posted(request, WorkKind::FastRegister);
+                }
                 Err(NotPosted::Refused(error)) => {
-                    region.set_fast_state(FastState::Free);
+                    region.end_fast_register(number, FastState::Free);
                     return Err(error);
                 }
                 Err(NotPosted::Panicked) => {
-                    region.set_fast_state(FastState::Stale);
+                    region.end_fast_register(number, FastState::Stale);
                     return Err(poisoned());
                 }
             }
@@ -210,8 +219,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Posts the invalidation of a region's fast registration.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE where none is valid, or on a conventional region (G8), CONNECTION_INVALID,
-    /// DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a request that was posted is polled, the
+    /// INVALID_DEVICE_STATE where none is valid, or it is being posted still, or on a conventional region (G8),
+    /// CONNECTION_INVALID, DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a request that was posted is polled, the
     /// region cannot be initialised (G3), and fast-registered on this queue pair only (G8).
     ///
     /// # Safety
@@ -224,18 +233,20 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 region.post_invalidate()?;
                 let note = Tracked { child: region.child(), round: region.round() };
                 let request = WorkRequest::InvalidateRegion { region: region.provider() };
-                self.try_post(WorkId { context, tag: note.pack() }, request).map_err(|not_posted| {
-                    match not_posted {
-                        NotPosted::Refused(error) => {
-                            region.end_invalidation(Some(FastState::Valid));
-                            error
-                        }
-                        NotPosted::Panicked => {
-                            region.end_invalidation(Some(FastState::Stale));
-                            poisoned()
-                        }
+                match self.try_post(WorkId { context, tag: note.pack() }, request) {
+                    Ok(request) => {
+                        self.inner().posted.is_posted(request, WorkKind::Invalidate);
+                        Ok(())
                     }
-                })
+                    Err(NotPosted::Refused(error)) => {
+                        region.end_invalidation(Some(FastState::Valid));
+                        Err(error)
+                    }
+                    Err(NotPosted::Panicked) => {
+                        region.end_invalidation(Some(FastState::Stale));
+                        Err(poisoned())
+                    }
+                }
             };
             begin().inspect_err(|error| self.log_refusal(error))
         }
@@ -285,7 +296,11 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 };
                 window.state().list(self.domain(), window.remote_token(), note);
                 match self.try_post(WorkId { context, tag: note.pack() }, request) {
-                    Ok(()) => window.state().list(self.domain(), window.remote_token(), note),
+                    Ok(request) => {
+                        window.state().list(self.domain(), window.remote_token(), note);
+                        window.state().is_posted(round);
+                        self.inner().posted.is_posted(request, WorkKind::Bind);
+                    }
                     Err(NotPosted::Refused(error)) => {
                         if let Some(region) = window.state().unbind(round) {
                             region.unbind();
@@ -293,7 +308,10 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                         return Err(error);
                     }
                     // Nobody knows whether it is bound: it counts as bound until it is closed.
-                    Err(NotPosted::Panicked) => return Err(poisoned()),
+                    Err(NotPosted::Panicked) => {
+                        window.state().is_posted(round);
+                        return Err(poisoned());
+                    }
                 }
                 Ok(())
             }
@@ -304,12 +322,13 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Posts the invalidation of a window; the region is free of it when this has completed.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE where the window is not bound (G8), CONNECTION_INVALID, DEVICE_REMOVED (H8).
+    /// INVALID_DEVICE_STATE where the window is not bound, or its bind is being posted still (G8), CONNECTION_INVALID,
+    /// DEVICE_REMOVED (H8).
     pub fn invalidate_window(&self, context: u64, window: &MemoryWindow<A, P>) -> Result<()> {
         let begin = || {
             self.check_window(window)?;
             let Some(round) = window.state().start_invalidation() else {
-                let cause = "the window is not bound";
+                let cause = "the window is not bound, or its bind is being posted";
                 return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("G8"));
             };
             let note = Tracked { child: window.child(), round };

@@ -30,6 +30,8 @@ const SPILLED: u64 = 4;
 struct Queues {
     receives: VecDeque<Request>,
     others: VecDeque<Request>,
+    /// How many requests were added.
+    added: u64,
     /// Completions that `done` had no room for, and that come after those in it.
     spilled: VecDeque<WorkCompletion>,
     /// Who waits for a completion.
@@ -37,8 +39,12 @@ struct Queues {
 }
 
 struct Request {
+    /// As the how manieth it was added.
+    number: u64,
     id: WorkId,
     kind: WorkKind,
+    /// The backend may not have it yet, as far as is known. Cleared for requests about regions and windows only.
+    being_posted: bool,
     /// Its completion is on its way to the consumer.
     completing: bool,
 }
@@ -47,6 +53,13 @@ impl Queues {
     fn of(&mut self, kind: WorkKind) -> &mut VecDeque<Request> {
         if kind == WorkKind::Receive { &mut self.receives } else { &mut self.others }
     }
+}
+
+/// Whether the posting of a request that completes has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Posting {
+    Over,
+    Unknown,
 }
 
 #[cold]
@@ -126,44 +139,59 @@ impl<P: Platform> Posted<P> {
         next
     }
 
-    /// A request is about to be posted.
+    /// A request is about to be posted; gives its number.
     ///
     /// # Errors
     /// INTERNAL_ERROR on a poisoned queue pair.
-    pub(super) fn add(&self, id: WorkId, kind: WorkKind) -> Result<()> {
+    pub(super) fn add(&self, id: WorkId, kind: WorkKind) -> Result<u64> {
         let mut queues = self.queues.lock();
         if self.is_poisoned() {
             return Err(poisoned());
         }
-        queues.of(kind).push_back(Request { id, kind, completing: false });
-        Ok(())
+        queues.added += 1;
+        let number = queues.added;
+        let request = Request { number, id, kind, being_posted: true, completing: false };
+        queues.of(kind).push_back(request);
+        Ok(number)
+    }
+
+    /// The backend has the request, unless it has completed already.
+    pub(super) fn is_posted(&self, number: u64, kind: WorkKind) {
+        let mut queues = self.queues.lock();
+        let mut latest_first = queues.of(kind).iter_mut().rev();
+        if let Some(request) = latest_first.find(|request| request.number == number) {
+            request.being_posted = false;
+        }
     }
 
     /// A request was not posted after all; false where it has completed meanwhile, with the queue pair's poisoning.
-    pub(super) fn take_back(&self, id: WorkId, kind: WorkKind) -> bool {
+    pub(super) fn take_back(&self, number: u64, kind: WorkKind) -> bool {
         let mut queues = self.queues.lock();
         let queue = queues.of(kind);
-        let place = queue.iter().rposition(|request| (request.id, request.kind) == (id, kind));
+        let place = queue.iter().rposition(|request| request.number == number);
         place.and_then(|place| queue.remove(place)).is_some()
     }
 
-    /// A completion is on its way to the consumer; false where there is no such request, or it has completed with the
-    /// queue pair's poisoning. An invalidation counts as posted until `completed`.
+    /// A completion is on its way to the consumer; gives whether the request's posting had returned, as far as is known,
+    /// or nothing where there is no such request, or it has completed with the queue pair's poisoning. An invalidation
+    /// counts as posted until `completed`.
     #[inline]
-    pub(super) fn complete(&self, id: WorkId, kind: WorkKind) -> bool {
+    pub(super) fn complete(&self, id: WorkId, kind: WorkKind) -> Option<Posting> {
         let mut queues = self.queues.lock();
         let queue = queues.of(kind);
         let same =
             |request: &Request| (request.id, request.kind) == (id, kind) && !request.completing;
-        let Some(place) = queue.iter().position(same) else { return false };
+        let place = queue.iter().position(same)?;
+        let posting = if queue[place].being_posted { Posting::Unknown } else { Posting::Over };
         if kind == WorkKind::Invalidate {
+            queue[place].being_posted = false;
             queue[place].completing = true;
         } else if place == 0 {
             queue.pop_front();
         } else {
             queue.remove(place);
         }
-        true
+        Some(posting)
     }
 
     /// What an invalidation has made of its region is settled.
@@ -175,12 +203,14 @@ impl<P: Platform> Posted<P> {
         place.and_then(|place| queues.others.remove(place));
     }
 
-    /// How many invalidations with that note are in flight here.
+    /// How many invalidations with that note are in flight here, so that what is posted now comes behind them.
     pub(super) fn invalidations(&self, tag: u64) -> u64 {
         let queues = self.queues.lock();
-        let same =
-            |request: &&Request| request.kind == WorkKind::Invalidate && request.id.tag == tag;
-        queues.others.iter().filter(same).count() as u64
+        let before = |request: &&Request| {
+            let about = (request.kind, request.id.tag);
+            about == (WorkKind::Invalidate, tag) && !request.being_posted
+        };
+        queues.others.iter().filter(before).count() as u64
     }
 
     /// The invalidations that were never polled, at the end of the queue pair.

@@ -142,10 +142,10 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         while !posted.is_poisoned() {
             match contain("a completion", self.name(), || provider.poll_completion(cx)) {
                 Ok(Poll::Ready(completion)) => {
-                    let known = posted.complete(completion.id, completion.kind);
+                    let posting = posted.complete(completion.id, completion.kind);
                     // One that has completed with the queue pair's poisoning is over.
-                    if known || !posted.is_poisoned() {
-                        track::follow(self.domain(), &completion);
+                    if posting.is_some() || !posted.is_poisoned() {
+                        track::follow(self.domain(), &completion, posting);
                         if completion.kind == WorkKind::Invalidate {
                             posted.completed(completion.id);
                         }
@@ -166,7 +166,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             posted.wait(cx);
             return Poll::Pending;
         };
-        track::follow(self.domain(), &completion);
+        track::follow(self.domain(), &completion, None);
         Poll::Ready(completion)
     }
 

@@ -1,14 +1,15 @@
 //! What the framework follows of posted requests: which region or window a completion is about, by a note that goes
 //! through the backend and names it without keeping it alive.
 
+use super::posted::Posting;
 use crate::domain::{Child, Domain};
 use crate::error::ErrorKind;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, WorkCompletion, WorkKind};
 use crate::region::FastState;
 
-/// The note: the child's place in its domain, and the round of the region or window that the request was about. A
-/// place that has another child by now, or one in another round, is not meant.
+/// The note: the child's place in its domain, and the round of the region or window that the request was about; of a fast
+/// registration its own number instead. A place that has another child by now, or one in another round, is not meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tracked {
     pub(crate) child: u32,
@@ -30,6 +31,7 @@ impl Tracked {
 pub(super) fn follow<A: AdapterProvider, P: Platform>(
     domain: &Domain<A, P>,
     completion: &WorkCompletion,
+    posting: Option<Posting>,
 ) {
     if let Some(token) = completion.invalidated
         && let Some(note) = domain.forget_token(token.get())
@@ -42,6 +44,9 @@ pub(super) fn follow<A: AdapterProvider, P: Platform>(
         // Nobody knows whether the window is bound: it counts as bound until it is closed (B8).
         (WorkKind::Bind, Err(ErrorKind::Internal)) => {}
         (WorkKind::FastRegister | WorkKind::Bind, Err(_)) => settle(domain, note, Ended::Refused),
+        (WorkKind::FastRegister | WorkKind::Bind, Ok(())) if posting == Some(Posting::Unknown) => {
+            settle(domain, note, Ended::Begun);
+        }
         (WorkKind::Invalidate, Ok(())) => settle(domain, note, Ended::InvalidatedHere),
         (WorkKind::Invalidate, Err(_)) => settle(domain, note, Ended::Kept),
         _ => {}
@@ -56,6 +61,8 @@ pub(super) fn give_up<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, ta
 /// What became of a registration or binding.
 #[derive(Clone, Copy)]
 enum Ended {
+    /// Not at all: the request that has begun it is done, be its posting over or not.
+    Begun,
     /// It never took effect, or nobody knows.
     Refused,
     /// It is over, by a request whose posting has made it the region's state already.
@@ -72,19 +79,23 @@ fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked,
         Child::Region(region) => {
             // SAFETY: a region is on the list, whose lock is held, until its close frees it.
             unsafe {
-                if region.round() != note.round {
-                    return None;
-                }
+                let is_now = region.round() == note.round;
                 match ended {
-                    Ended::InvalidatedHere => region.end_invalidation(None),
-                    Ended::InvalidatedByPeer => region.set_fast_state(FastState::Free),
-                    Ended::Refused => region.set_fast_state(FastState::Stale),
-                    Ended::Kept => region.end_invalidation(Some(FastState::Stale)),
+                    Ended::Begun => region.is_posted(note.round),
+                    Ended::Refused => region.end_fast_register(note.round, FastState::Stale),
+                    Ended::InvalidatedHere if is_now => region.end_invalidation(None),
+                    Ended::InvalidatedByPeer if is_now => region.set_fast_state(FastState::Free),
+                    Ended::Kept if is_now => region.end_invalidation(Some(FastState::Stale)),
+                    _ => {}
                 }
             }
             None
         }
         Child::Window(window) => match ended {
+            Ended::Begun => {
+                window.is_posted(note.round);
+                None
+            }
             Ended::Kept => {
                 window.stop_invalidation(note.round);
                 None

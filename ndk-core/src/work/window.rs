@@ -25,19 +25,30 @@ struct Binding<A: AdapterProvider, P: Platform> {
     /// Kept alive by the reference that the binding holds.
     region: RegionRef<A, P>,
     round: u32,
+    /// The backend may not have the request that binds yet, as far as is known.
+    being_posted: bool,
     /// Its invalidation was posted.
     ending: bool,
 }
 
 impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
-    /// Records a binding; false where there is one already.
+    /// Records a binding that is about to be posted; false where there is one already.
     pub(super) fn bind(&self, region: RegionRef<A, P>, round: u32) -> bool {
         let mut bound = self.bound.lock();
         if bound.is_some() {
             return false;
         }
-        *bound = Some(Binding { region, round, ending: false });
+        *bound = Some(Binding { region, round, being_posted: true, ending: false });
         true
+    }
+
+    /// The backend has the request of that round.
+    pub(super) fn is_posted(&self, round: u32) {
+        if let Some(binding) = self.bound.lock().as_mut()
+            && binding.round == round
+        {
+            binding.being_posted = false;
+        }
     }
 
     /// A peer can invalidate the binding by this token from now on, until the window is closed.
@@ -75,7 +86,7 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
     /// The round of the binding whose invalidation may be posted now, and takes note that it is.
     pub(super) fn start_invalidation(&self) -> Option<u32> {
         let mut bound = self.bound.lock();
-        let binding = bound.as_mut().filter(|binding| !binding.ending)?;
+        let binding = bound.as_mut().filter(|binding| !binding.being_posted && !binding.ending)?;
         binding.ending = true;
         Some(binding.round)
     }

@@ -38,6 +38,8 @@ pub(crate) struct Control {
     /// Of queue pairs and windows.
     pub(crate) close: Operation,
     pub(crate) post: Operation,
+    /// Called where the device has a request, and its posting has not returned.
+    pub(crate) posted_hook: Hook,
     /// Of reads and writes that are carried out while they are posted, where `carries_out` says so.
     pub(crate) now: Operation,
     pub(crate) carries_out: AtomicBool,
@@ -221,6 +223,7 @@ impl QpProvider for Part {
             End::Fail => return Err(Error::new(ErrorKind::InsufficientResources, "planted")),
             _ => self.0.posted.lock().unwrap().push_back((id, request.kind())),
         }
+        self.0.posted_hook.call();
         Ok(())
     }
 

@@ -17,4 +17,5 @@ mod memory;
 mod moments;
 mod now;
 mod panics;
+mod posting;
 mod requests;

@@ -60,6 +60,8 @@ pub(crate) struct Region {
     /// Its invalidations whose completions nobody has polled: none while it is initialised (G3), or fast-registered on
     /// another queue pair (G8).
     invalidations: Plain,
+    /// How often it was fast-registered and not invalidated: each comes to the device after the other (G7, G8).
+    registrations: Plain,
 }
 
 /// A count that loom does not see: it is right in each execution by itself.
@@ -173,6 +175,7 @@ impl MrProvider for Region {
 
     async fn initialize_fast_register(&self, _pages: u32, _remote: bool) -> Result<()> {
         assert_eq!(self.invalidations.load(Ordering::SeqCst), 0, "G3");
+        assert_eq!(self.registrations.load(Ordering::SeqCst), 0, "G3");
         self.operate(self.device.requests).await
     }
 
@@ -247,6 +250,7 @@ impl AdapterProvider for Device {
             hardware: Hardware(UnsafeCell::new(())),
             cancel: Arc::default(),
             invalidations: Plain::default(),
+            registrations: Plain::default(),
         })
     }
 
@@ -293,10 +297,12 @@ impl QpProvider for Queue {
         let invalidation = match request {
             WorkRequest::FastRegister { region, .. } => {
                 assert_eq!(region.invalidations.load(Ordering::SeqCst), 0, "G8");
+                assert_eq!(region.registrations.fetch_add(1, Ordering::SeqCst), 0, "G7, G8");
                 region.hardware.change();
                 None
             }
             WorkRequest::InvalidateRegion { region } => {
+                assert_eq!(region.registrations.fetch_sub(1, Ordering::SeqCst), 1, "G8");
                 region.invalidations.fetch_add(1, Ordering::SeqCst);
                 region.hardware.change();
                 Some(region.invalidations.clone())

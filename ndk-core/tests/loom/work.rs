@@ -71,6 +71,33 @@ fn is_accepted<T>(result: Result<T>) -> bool {
     }
 }
 
+/// G8, G3: what is being registered is neither invalidated nor initialised anew, and what has completed may be both, be its
+/// posting over or not.
+#[test]
+fn an_invalidation_and_an_initialisation_against_a_fast_registration() {
+    explore_up_to(3, || {
+        let (bench, mr, qps) = registered();
+        invalidate_and_poll(&qps[0], mr);
+        let other = {
+            let qp = qps[0].clone();
+            thread::spawn(move || assert_eq!(fast_register(&qp, mr), Ok(())))
+        };
+        qps[0].endpoint();
+        let seen = qps[0].poll().is_some();
+        let invalidated = is_accepted(invalidate(&qps[1], mr));
+        assert!(invalidated || !seen, "its completion was seen");
+        if invalidated {
+            assert_eq!(qps[1].poll().map(|completion| completion.result), Some(Ok(())));
+            assert_eq!(bench.consumer.initialise(mr, 2), Ok(Progress::Done));
+        }
+        other.join().unwrap();
+        if !invalidated {
+            assert_eq!(invalidate(&qps[1], mr), Ok(()), "G8: it is posted");
+        }
+        end(bench, mr, qps);
+    });
+}
+
 /// G3: an initialisation is refused until the invalidation's completion is polled; the device never sees both at once.
 #[test]
 fn an_initialisation_against_an_invalidation() {

@@ -1,0 +1,219 @@
+//! What other threads ask about a region or a window while a request about it is being posted (G8): the device may not have
+//! the request yet, unless its completion says so.
+
+use crate::at_once::Subject;
+use crate::bench::{
+    Bench, Calls, Qp, Region, Window, close, fast_register, initialise, initialise_inline,
+    invalidate, kind,
+};
+use crate::operation::{End, Hook};
+use ndk_core::{Access, ErrorKind, Progress, Result};
+use std::sync::Arc;
+
+const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
+
+fn qps(bench: &Bench) -> [Arc<Qp>; 2] {
+    [(); 2].map(|()| Arc::new(bench.qp()))
+}
+
+/// Both are told to do it while the hook's operation is at work.
+fn meanwhile(
+    hook: &Hook,
+    qps: &[Arc<Qp>; 2],
+    ask: impl Fn(&Qp) -> Result<()> + Send + 'static,
+    answers: [Option<ErrorKind>; 2],
+) {
+    let qps = qps.clone();
+    hook.set(move || assert_eq!(qps.map(|qp| kind(ask(&qp))), answers));
+}
+
+fn complete(bench: &Bench, qp: &Qp) {
+    bench.control.complete(Ok(()));
+    assert_eq!(qp.poll().expect("a completion").result, Ok(()));
+}
+
+fn end(bench: Bench, qps: [Arc<Qp>; 2], region: Region) {
+    bench.control.complete_all();
+    while qps[0].poll().is_some() {}
+    close(region);
+    drop(qps);
+    bench.end();
+}
+
+#[test]
+fn g8_what_is_being_registered_is_not_invalidated() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    let ask = move |qp: &Qp| {
+        assert_eq!(kind(initialise(region, &Calls::default())), WRONG_STATE, "G3");
+        assert_eq!(kind(fast_register(qp, region)), WRONG_STATE, "G7");
+        invalidate(qp, region)
+    };
+    for hook in [&bench.control.post.hook, &bench.control.posted_hook] {
+        meanwhile(hook, &qps, ask, [WRONG_STATE; 2]);
+        fast_register(&qps[0], region).expect("posted");
+        assert_eq!(bench.control.in_flight(), 1);
+        invalidate(&qps[1], region).expect("G8: it is posted, though not complete");
+        complete(&bench, &qps[0]);
+        complete(&bench, &qps[0]);
+    }
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_what_has_completed_is_invalidated_before_its_posting_returns() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    let (control, inner) = (bench.control.clone(), qps.clone());
+    bench.control.posted_hook.set(move || {
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        invalidate(&inner[1], region).expect("G8: its completion was seen");
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        // Nor does the return of the first posting say anything of the next one, which is made meanwhile.
+        initialise_inline(region);
+        fast_register(&inner[1], region).expect("G7");
+    });
+    fast_register(&qps[0], region).expect("posted");
+    invalidate(&qps[0], region).expect("G8: the second one is posted too");
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_the_return_of_an_earlier_posting_says_nothing_of_the_next() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    let (control, inner) = (bench.control.clone(), qps.clone());
+    bench.control.posted_hook.set(move || {
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        invalidate(&inner[0], region).expect("G8");
+        // The second one's posting goes on while another thread's is over.
+        let last = inner.clone();
+        control.post.hook.set(move || {
+            assert_eq!(kind(invalidate(&last[1], region)), WRONG_STATE, "G8: it is being posted");
+        });
+        fast_register(&inner[0], region).expect("G8: behind the invalidation");
+    });
+    fast_register(&qps[0], region).expect("posted");
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_a_region_whose_invalidation_is_being_posted_is_not_registered() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    for hook in [&bench.control.post.hook, &bench.control.posted_hook] {
+        fast_register(&qps[0], region).expect("posted");
+        complete(&bench, &qps[0]);
+        let ask = move |qp: &Qp| {
+            assert_eq!(kind(invalidate(qp, region)), WRONG_STATE, "G8: twice");
+            fast_register(qp, region)
+        };
+        meanwhile(hook, &qps, ask, [WRONG_STATE; 2]);
+        invalidate(&qps[0], region).expect("posted");
+        assert_eq!(bench.control.in_flight(), 1);
+        fast_register(&qps[0], region).expect("G8: behind the invalidation");
+        invalidate(&qps[0], region).expect("G8");
+        (0..3).for_each(|_| complete(&bench, &qps[0]));
+    }
+    let (control, inner) = (bench.control.clone(), qps.clone());
+    fast_register(&qps[0], region).expect("posted");
+    complete(&bench, &qps[0]);
+    bench.control.posted_hook.set(move || {
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        fast_register(&inner[1], region).expect("G8: the invalidation's completion was seen");
+    });
+    invalidate(&qps[0], region).expect("posted");
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_a_late_failure_says_nothing_of_the_registrations_after_it() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    fast_register(&qps[0], region).expect("posted");
+    invalidate(&qps[0], region).expect("G8");
+    fast_register(&qps[0], region).expect("G8: behind the invalidation");
+    bench.control.complete(Err(ErrorKind::AccessViolation));
+    assert!(qps[0].poll().is_some_and(|completion| completion.result.is_err()));
+    invalidate(&qps[1], region).expect("G8: nothing is known of the second one");
+    end(bench, qps, region);
+}
+
+#[test]
+fn g3_a_failed_invalidation_lets_nothing_between_a_posting_and_the_device() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    fast_register(&qps[0], region).expect("posted");
+    complete(&bench, &qps[0]);
+    invalidate(&qps[0], region).expect("G8");
+    let (control, inner) = (bench.control.clone(), qps.clone());
+    bench.control.post.hook.set(move || {
+        // As where a peer was faster, or the queue pair is in error.
+        control.complete(Err(ErrorKind::AccessViolation));
+        assert!(inner[0].poll().is_some_and(|completion| completion.result.is_err()));
+        assert_eq!(kind(initialise(region, &Calls::default())), WRONG_STATE, "G3");
+    });
+    fast_register(&qps[0], region).expect("G8: behind the invalidation");
+    initialise_inline(region);
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_what_a_peer_has_invalidated_is_not_overtaken_by_what_comes_next() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    for hook in [&bench.control.post.hook, &bench.control.posted_hook] {
+        let (control, inner) = (bench.control.clone(), qps.clone());
+        hook.set(move || {
+            // Perhaps what was registered before this.
+            control.peer_invalidates();
+            assert!(inner[1].poll().is_some());
+            assert_eq!(kind(initialise(region, &Calls::default())), WRONG_STATE, "G3");
+            assert_eq!(kind(fast_register(&inner[1], region)), WRONG_STATE, "G7");
+            assert_eq!(kind(invalidate(&inner[1], region)), WRONG_STATE, "G8");
+        });
+        fast_register(&qps[0], region).expect("posted");
+        initialise_inline(region);
+    }
+    end(bench, qps, region);
+}
+
+fn bind(qp: &Qp, subject: &Subject, window: &Window) -> Result<()> {
+    // SAFETY: the region is not closed.
+    unsafe { qp.bind(1, subject.region, window, (0, 1), Access::REMOTE_READ) }
+}
+
+#[test]
+fn g8_a_window_that_is_being_bound_is_not_invalidated() {
+    let bench = Bench::new();
+    let qps = qps(&bench);
+    let subject = Subject::new(&bench);
+    *bench.control.at_once.lock().unwrap() = Some(End::Succeed);
+    assert_eq!(subject.register(), Ok(Progress::Done));
+    let window = Arc::new(bench.window());
+    for hook in [&bench.control.post.hook, &bench.control.posted_hook] {
+        let inner = window.clone();
+        meanwhile(hook, &qps, move |qp| qp.invalidate_window(1, &inner), [WRONG_STATE; 2]);
+        bind(&qps[0], &subject, &window).expect("posted");
+        assert_eq!(bench.control.in_flight(), 1);
+        qps[1].invalidate_window(1, &window).expect("G8: it is posted, though not complete");
+        complete(&bench, &qps[0]);
+        complete(&bench, &qps[0]);
+    }
+    let (control, inner, bound) = (bench.control.clone(), qps.clone(), window.clone());
+    bench.control.posted_hook.set(move || {
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        inner[1].invalidate_window(1, &bound).expect("G8: its completion was seen");
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+    });
+    bind(&qps[0], &subject, &window).expect("posted");
+    bind(&qps[0], &subject, &window).expect("the window is free");
+    drop(window);
+    end(bench, qps, subject.region);
+}
