@@ -222,7 +222,8 @@ impl Device {
     }
 
     /// Issues the tokens of a region, for peers too where it has remote rights, and tells their number in the table. A
-    /// device with one key for both sides has it whatever the rights are (E3, K1).
+    /// device with one key for both sides has it whatever the rights are (E3, K1). Those that they replace, which are
+    /// retired afterwards, make room for them.
     #[inline(always)]
     pub(crate) fn issue_keys(
         &self,
@@ -230,9 +231,10 @@ impl Device {
         index: u32,
         supply: &Supply,
         remote: bool,
+        replaced: Keys,
     ) -> Result<(u32, Keys)> {
         let shared = self.shape.shared_key;
-        let count = || 1 + u64::from(remote && !shared);
+        let count = || (1 + u64::from(remote && !shared)).saturating_sub(replaced.count());
         if !self.issued.take(count) {
             return Err(no_token());
         }
@@ -249,8 +251,8 @@ impl Device {
         Ok((number, Keys { local, remote }))
     }
 
-    /// Retires the tokens of a region, of which the local one has this number: they count as one (D4). This is a
-    /// sequentially consistent fence.
+    /// Retires the tokens of a region, of which the local one has this number: they count as one (D4). Those that replace
+    /// them take their room. This is a sequentially consistent fence.
     #[inline(always)]
     pub(crate) fn retire_keys(
         &self,
@@ -258,6 +260,7 @@ impl Device {
         number: u32,
         supply: &Supply,
         keys: impl Fn() -> Keys,
+        replacing: Keys,
     ) {
         self.tokens.remove_number(domain as usize, number, supply);
         if self.rotates
@@ -266,10 +269,7 @@ impl Device {
         {
             self.tokens.remove_second(remote);
         }
-        self.issued.give_back(|| {
-            let Keys { local, remote } = keys();
-            1 + u64::from(remote != 0 && remote != local)
-        });
+        self.issued.give_back(|| keys().count().saturating_sub(replacing.count()));
     }
 
     /// Nothing more is issued from this supply.

@@ -59,6 +59,13 @@ pub(crate) struct Keys {
     pub(crate) remote: u32,
 }
 
+impl Keys {
+    /// How many tokens these are.
+    pub(crate) fn count(self) -> u64 {
+        u64::from(self.local != 0) + u64::from(self.remote != 0 && self.remote != self.local)
+    }
+}
+
 /// On which side of a request a token is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {

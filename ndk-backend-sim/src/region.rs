@@ -81,7 +81,7 @@ impl SimRegion {
         let remote = access.is_remote();
         let (number, keys) = self
             .device
-            .issue_keys(self.domain, self.index, &self.supply, remote)
+            .issue_keys(self.domain, self.index, &self.supply, remote, Keys::default())
             .inspect_err(|_| self.device.unpin(|| count as u32))?;
         self.pinned.store(count as u32, Ordering::Relaxed);
         record.set_keys(keys);
@@ -114,7 +114,7 @@ impl SimRegion {
     /// Stops new accesses, then waits for those at work.
     async fn withdraw(&self) {
         let busy = match &self.fast {
-            Some(fast) => fast.stop(self),
+            Some(fast) => fast.stop(self, Keys::default()),
             None => self.stop(),
         };
         if busy {
@@ -123,9 +123,36 @@ impl SimRegion {
         self.unpin();
     }
 
+    /// Gives the region for fast registration new tokens (E4); the old ones are dead before those can be used.
+    async fn renew(&self, fast: &FastCore, remote: bool) -> Result<()> {
+        // First, so that all is as before where there are none (B7).
+        let (number, keys) = self.device.issue_keys(
+            self.domain,
+            self.index,
+            &self.supply,
+            remote,
+            self.given_out(),
+        )?;
+        let busy = fast.stop(self, keys);
+        // Before anything is waited for: what ends meanwhile ends the new ones.
+        self.number.store(number, Ordering::Relaxed);
+        self.give_out(keys, remote);
+        if busy {
+            self.device.quiesce(self.index).await;
+        }
+        self.record.set_keys(keys);
+        Ok(())
+    }
+
     /// Stops new accesses; true where some are at work still.
     #[inline(always)] // a call would save and restore as many registers as there are
     fn stop(&self) -> bool {
+        self.stop_for(Keys::default())
+    }
+
+    /// As `stop`, where these tokens replace the region's.
+    #[inline(always)]
+    fn stop_for(&self, next: Keys) -> bool {
         let number = self.number.load(Ordering::Relaxed);
         self.device.prefetch_keys(&self.supply);
         if number == 0 {
@@ -133,7 +160,8 @@ impl SimRegion {
             self.record.kill();
         } else {
             self.record.kill_before_fence();
-            self.device.retire_keys(self.domain, number, &self.supply, || self.given_out());
+            let keys = || self.given_out();
+            self.device.retire_keys(self.domain, number, &self.supply, keys, next);
             self.number.store(0, Ordering::Relaxed);
             self.give_out(Keys::default(), false);
         }
@@ -231,14 +259,14 @@ impl MrProvider for SimRegion {
 
     async fn initialize_fast_register(&self, _pages: u32, remote: bool) -> Result<()> {
         self.device.pace(Operation::InitializeFastRegister, Some(&self.cancel)).await?;
-        // A new token with each initialisation (E4); the old one must be dead first.
-        self.withdraw().await;
-        let (number, keys) =
-            self.device.issue_keys(self.domain, self.index, &self.supply, remote)?;
-        self.number.store(number, Ordering::Relaxed);
-        self.record.set_keys(keys);
-        self.give_out(keys, remote);
-        Ok(())
+        match &self.fast {
+            Some(fast) => self.renew(fast, remote).await,
+            None => Err(Error::new(
+                ErrorKind::InvalidDeviceState,
+                "the region is for conventional registration",
+            )
+            .rule("G1")),
+        }
     }
 
     async fn close(&self) {
@@ -265,7 +293,7 @@ impl Drop for SimRegion {
     fn drop(&mut self) {
         // Dropped without a close, as a creation that failed is: nothing may lead to the record any more.
         match &self.fast {
-            Some(fast) => fast.stop(self),
+            Some(fast) => fast.stop(self, Keys::default()),
             None => self.stop(),
         };
         self.device.settle_supply(self.domain, &self.supply);
@@ -341,14 +369,14 @@ impl FastCore {
     }
 
     /// Stops new accesses to the region; true where some are at work still. A registration that another thread is
-    /// carrying out comes before this, or finds its token dead.
-    fn stop(&self, region: &SimRegion) -> bool {
+    /// carrying out comes before this, or finds its token dead. Where tokens replace the region's, they are given.
+    fn stop(&self, region: &SimRegion, next: Keys) -> bool {
         let mut inside = self.inside.lock();
         // From now on no peer can invalidate it.
         region.record.kill();
         let local = region.local_key();
         self.forget_replaced(&mut inside, Keys { local, remote: 0 });
-        region.stop()
+        region.stop_for(next)
     }
 }
 

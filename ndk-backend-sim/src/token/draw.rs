@@ -108,7 +108,7 @@ impl Default for Supply {
 
 impl Supply {
     /// Whether values have to be drawn before the next is taken.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn is_due(&self) -> bool {
         Self::are_due(self.left.load(Ordering::Relaxed))
     }

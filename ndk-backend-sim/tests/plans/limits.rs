@@ -1,8 +1,8 @@
 //! What the adapter has a given amount of: exact, given back, and felt by nobody else (B6, B7, C13, C14).
 
-use super::common::{Host, Memory, window};
-use ndk_core::ErrorKind;
+use super::common::{Host, Memory, loopback, window};
 use ndk_core::abi::*;
+use ndk_core::{Access, ErrorKind};
 
 const SHORT: NTSTATUS = STATUS_INSUFFICIENT_RESOURCES;
 const REMOTE: ULONG = NDK_MR_FLAG_ALLOW_REMOTE_READ;
@@ -79,6 +79,44 @@ fn b7_tokens_run_out_and_come_back() {
     [one, two, three].into_iter().for_each(|mr| mr.close());
     pd.close();
     host.close();
+}
+
+#[test]
+fn b7_an_initialisation_that_finds_no_token_leaves_the_region_as_it_was() {
+    for latency in ["inline", "5us"] {
+        // One is the domain's own privileged token.
+        let host = Host::planned(&format!(
+            "latency = {{ initialize-fast-register = '{latency}' }}\nlimits.tokens = 4"
+        ));
+        let (pd, memory) = (host.pd(), Memory::new(100));
+        let (fast, other, qp) =
+            (pd.fast_mr(1, false), pd.registered(&memory, REMOTE), loopback(&pd));
+        let tokens = (fast.local_value(), fast.remote_value());
+        for _ in 0..3 {
+            assert_eq!(fast.initialise(1, true), SHORT, "one token more than there are");
+            assert_eq!((fast.local_value(), fast.remote_value()), tokens, "B7");
+        }
+        assert_eq!(fast.initialise(1, false), STATUS_SUCCESS, "in place of its own");
+        assert_eq!(fast.initialise(1, true), SHORT);
+        // What the region was initialised for goes on.
+        let lam = host.map(&memory);
+        qp.fast_register(&fast, lam.memory(0), Access::LOCAL_WRITE).unwrap();
+        assert_eq!(qp.outcome(), Ok(0), "B7: it can still be registered");
+        qp.invalidate(&fast).unwrap();
+        assert_eq!(qp.outcome(), Ok(0));
+        assert_eq!(other.deregister(), STATUS_SUCCESS);
+        assert_eq!(fast.initialise(1, true), STATUS_SUCCESS, "there is room");
+        assert_eq!(other.register(&memory, REMOTE), SHORT, "for one token");
+        assert_eq!(other.register(&memory, 0), STATUS_SUCCESS);
+        assert_eq!(fast.initialise(1, false), STATUS_SUCCESS, "one is given back");
+        assert_eq!(other.deregister(), STATUS_SUCCESS);
+        assert_eq!(other.register(&memory, REMOTE), STATUS_SUCCESS);
+        host.release(lam);
+        qp.close();
+        [fast, other].into_iter().for_each(|mr| mr.close());
+        pd.close();
+        host.close();
+    }
 }
 
 #[test]
