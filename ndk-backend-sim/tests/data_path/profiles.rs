@@ -1,6 +1,6 @@
 //! The declared shapes of other devices, seen in what their data path does (K1, K2).
 
-use super::common::{Memory, Mr, Net, Shape, connect, loopback, sge, window};
+use super::common::{Memory, Mr, Net, Qp, Shape, connect, loopback, sge, window};
 use super::{LOCAL, READ, SINK, WRITE};
 use ndk_backend_sim::Profile;
 use ndk_core::abi::*;
@@ -176,7 +176,36 @@ fn k2_c2_what_a_device_cannot_express_is_not_supported_and_changes_nothing() {
         }
         let whole = Memory::new(8192);
         assert_eq!(mr.register(&whole, WRITE), STATUS_SUCCESS, "{name}: as before");
+        assert_eq!(mr.deregister(), STATUS_SUCCESS);
+        let inside = Memory::shaped(8000, Shape { offset: 0x123, ..Shape::default() });
+        assert_eq!(mr.register(&inside, WRITE), STATUS_SUCCESS, "{name}: from inside of a page");
         net.finish([mr]);
+    }
+}
+
+/// As where a region is registered conventionally.
+#[test]
+fn k1_what_a_sinks_flag_gives_a_peer_by_a_fast_registration_without_remote_access() {
+    for profile in every_profile() {
+        let (name, shape) = (profile.name(), profile.capabilities());
+        if shape.fast_registration.is_none() || !shape.shared_key {
+            continue;
+        }
+        let net = Net::of(&profile);
+        let (source, sink) = (Memory::new(100), Memory::new(100));
+        let from = net.here.registered(&source, LOCAL);
+        let (before, bytes) = (sink.fill(0x73), source.fill(0x74));
+        let (lam, mr) = (net.b.map(&sink), net.there.fast_mr(1, false));
+        net.peer.fast_register(&mr, lam.memory(PAGE), Access::READ_SINK).unwrap();
+        assert_eq!(net.peer.outcome(), Ok(0));
+        let key = RemoteToken::new(mr.local_value()).unwrap();
+        let element = sge(from.local(), source.base(), 100);
+        let written = net.qp.write_through(element, key, lam.memory(PAGE).base);
+        let allowed = shape.read_sink_grants_write;
+        assert_eq!(sink.bytes(), if allowed { bytes } else { before }, "{name}: {written:?}");
+        mr.close();
+        net.b.release(lam);
+        net.finish([from]);
     }
 }
 
@@ -211,6 +240,43 @@ fn g11_the_scope_of_a_fast_registration_s_token() {
         net.reconnect();
         register(&net);
         assert_eq!(net.qp.write_through(element, mr.remote(), base), Ok(100), "{name}");
+        other.close();
+        other_peer.close();
+        mr.close();
+        net.b.release(lam);
+        net.finish([from]);
+    }
+}
+
+#[test]
+fn g11_a_peer_invalidates_where_the_token_works() {
+    for profile in every_profile() {
+        let name = profile.name();
+        let Some(fast) = profile.capabilities().fast_registration else { continue };
+        let net = Net::of(&profile);
+        let (source, sink) = (Memory::new(100), Memory::new(100));
+        let from = net.here.registered(&source, LOCAL);
+        let (lam, mr) = (net.b.map(&sink), net.there.fast_mr(1, true));
+        let (other, other_peer) = connect(&net.here, &net.there);
+        net.peer.fast_register(&mr, lam.memory(PAGE), Access::REMOTE_WRITE).unwrap();
+        assert_eq!(net.peer.outcome(), Ok(0));
+        let token = mr.remote();
+        let invalidate = |qp: &Qp, peer: &Qp| {
+            peer.receive(1, &[]).unwrap();
+            qp.send(2, &[], Some(token)).unwrap();
+            let received = peer.next();
+            (qp.outcome().is_ok(), received.result.is_ok(), received.invalidated)
+        };
+        let domain = fast.scope == ndk_core::TokenScope::ProtectionDomain;
+        let elsewhere = invalidate(&other, &other_peer);
+        assert_eq!(elsewhere, (domain, domain, domain.then_some(token)), "{name}");
+        if !domain {
+            let (element, base) = (sge(from.local(), source.base(), 100), lam.memory(PAGE).base);
+            let written = net.qp.write_through(element, token, base);
+            assert_eq!(written, Ok(100), "{name}: it is as before");
+            assert_eq!(invalidate(&net.qp, &net.peer), (true, true, Some(token)), "{name}");
+        }
+        assert_eq!(net.peer.invalidate(&mr).unwrap_err().rule_id(), "G8", "{name}");
         other.close();
         other_peer.close();
         mr.close();

@@ -10,6 +10,7 @@ use ndk_core::*;
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::panic::resume_unwind;
 use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -34,6 +35,8 @@ enum Wrong {
     FastZero,
     /// A registration without tokens, that cannot be taken back.
     LocalZeroForGood,
+    /// Registrations panic.
+    Panics,
 }
 
 struct Toy(Wrong, Arc<AtomicU32>);
@@ -60,6 +63,7 @@ impl MrProvider for ToyMr {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
         }
         let token = match self.wrong {
+            Wrong::Panics => resume_unwind(Box::new("planted")),
             Wrong::SharedToken | Wrong::TokenTooSoon => 7,
             _ => self.next.fetch_add(1, Ordering::Relaxed) + 100,
         };
@@ -278,6 +282,20 @@ fn v25_tokens_that_cannot_be_right() {
         let soon = run(Wrong::TokenTooSoon, policy, one_region(LOCAL));
         assert_eq!(soon, ["D4"]);
     }
+}
+
+#[test]
+fn v11_a_region_that_the_provider_broke_may_be_asked_for_its_tokens() {
+    let found = run(Wrong::Panics, Policy::Log, |pd, _| {
+        let mr = calls::region(pd, false);
+        let mdl = calls::memory(100);
+        let status = calls::register_with(mr, &mdl, NDK_MR_FLAG_ALLOW_LOCAL_WRITE, Ticket::new());
+        assert_eq!(status, STATUS_INTERNAL_ERROR, "B8");
+        let tokens = (calls::local_token(mr), calls::remote_token(mr));
+        assert_eq!(tokens, (0, 0), "B8");
+        assert_eq!(calls::close(mr), STATUS_SUCCESS);
+    });
+    assert!(found.is_empty(), "the consumer, too, has done nothing wrong: {found:?}");
 }
 
 #[test]
