@@ -140,7 +140,6 @@ impl SimRegion {
         if busy {
             self.device.quiesce(self.index).await;
         }
-        self.record.set_keys(keys);
         Ok(())
     }
 

@@ -76,6 +76,9 @@ fn b7_tokens_run_out_and_come_back() {
     assert_eq!(two.register(&memory, 0), SHORT);
     fast.close();
     assert_eq!(two.register(&memory, 0), STATUS_SUCCESS);
+    let four = pd.mr();
+    assert_eq!(four.register(&memory, 0), SHORT, "no more was given back than was taken");
+    four.close();
     [one, two, three].into_iter().for_each(|mr| mr.close());
     pd.close();
     host.close();

@@ -184,7 +184,6 @@ impl<P: Platform> Posted<P> {
         let place = queue.iter().position(same)?;
         let posting = if queue[place].being_posted { Posting::Unknown } else { Posting::Over };
         if kind == WorkKind::Invalidate {
-            queue[place].being_posted = false;
             queue[place].completing = true;
         } else if place == 0 {
             queue.pop_front();

@@ -155,3 +155,49 @@ fn g8_an_invalidation_that_completes_twice_counts_once() {
     drop(qp);
     bench.end();
 }
+
+#[test]
+fn g8_what_ends_late_says_nothing_of_the_region_in_the_place_of_its_own() {
+    for ended in [Some(Ok(())), Some(Err(ErrorKind::Cancelled)), None] {
+        let bench = Bench::new();
+        let (qp, other) = (bench.qp(), bench.qp());
+        let first = registered(&bench, &qp);
+        invalidate(&qp, first).expect("posted");
+        close(first);
+        let second = bench.fast_region();
+        fast_register(&other, second).expect("posted");
+        if let Some(result) = ended {
+            // As the first that was posted.
+            complete(&bench, &qp, result);
+        }
+        drop(qp);
+        invalidate(&other, second).expect("G8: it is valid");
+        bench.control.complete_all();
+        assert_eq!(initialised(second), WRONG_STATE, "G3: the second's is in flight");
+        while other.poll().is_some() {}
+        assert_eq!(initialised(second), None, "G3: it is over");
+        close(second);
+        drop(other);
+        bench.end();
+    }
+}
+
+#[test]
+fn g3_an_invalidation_that_ends_late_leaves_the_other_regions_in_flight() {
+    let bench = Bench::new();
+    let (qp, other) = (bench.qp(), bench.qp());
+    let first = registered(&bench, &qp);
+    invalidate(&qp, first).expect("posted");
+    close(first);
+    let second = bench.fast_region();
+    fast_register(&other, second).expect("posted");
+    invalidate(&other, second).expect("G8");
+    complete(&bench, &qp, Ok(()));
+    assert_eq!(initialised(second), WRONG_STATE, "G3: the second's is in flight");
+    bench.control.complete_all();
+    while other.poll().is_some() {}
+    assert_eq!(initialised(second), None);
+    close(second);
+    drop((qp, other));
+    bench.end();
+}

@@ -84,3 +84,19 @@ fn g6_a_late_failure_says_nothing_of_the_registrations_after_the_next_initialisa
     drop(qp);
     bench.end();
 }
+
+#[test]
+fn g6_a_late_failure_says_nothing_of_a_region_that_was_only_initialised_since() {
+    let bench = Bench::new();
+    let (qp, region) = (bench.qp(), bench.fast_region());
+    fast_register(&qp, region).expect("posted");
+    bench.control.peer_invalidates();
+    assert!(qp.poll().is_some());
+    initialise_inline(region);
+    bench.control.complete(Err(ErrorKind::Cancelled));
+    assert_eq!(qp.poll().expect("the first round's").result, Err(ErrorKind::Cancelled));
+    fast_register(&qp, region).expect("G7: nothing was registered since");
+    close(region);
+    drop(qp);
+    bench.end();
+}

@@ -179,7 +179,9 @@ fn b8_work_requests_that_panic_leave_a_window_bound_and_a_region_as_after_a_flus
     assert_eq!(kind(invalidate(&second, fast)), Some(ErrorKind::Internal), "B8");
     bench.control.post.set(End::Succeed);
     assert_eq!(kind(subject.deregister()), Some(ErrorKind::DeviceBusy), "B8: it counts as bound");
-    drop(window);
+    let third = bench.qp();
+    third.invalidate_window(1, &window).expect("G8: its posting is over");
+    drop((window, third));
     assert_eq!(subject.deregister(), Ok(Progress::Done), "B8: until it is closed");
     initialise_inline(fast);
     close(fast);

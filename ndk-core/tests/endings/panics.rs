@@ -173,3 +173,23 @@ fn b8_who_waits_for_a_completion_hears_of_the_panic_of_a_posting() {
     drop(qp);
     bench.end();
 }
+
+#[test]
+fn b2_of_two_requests_the_one_that_was_refused_is_taken_back() {
+    let bench = Bench::new();
+    let qp = Arc::new(bench.qp());
+    let (control, inner) = (bench.control.clone(), qp.clone());
+    bench.control.post.set(End::Fail);
+    bench.control.post.hook.set(move || {
+        control.post.set(End::Succeed);
+        inner.send(2, &[], None).expect("posted while the first one is about to be");
+        control.post.set(End::Fail);
+    });
+    assert_eq!(kind(qp.send(1, &[], None)), Some(ErrorKind::InsufficientResources));
+    bench.control.set_trap(Trap::PollCompletion);
+    assert_eq!(qp.poll().map(|completion| completion.id.context), Some(2), "B8: what was posted");
+    assert_eq!(qp.poll(), None, "B2");
+    *bench.control.trap.lock().unwrap() = None;
+    drop(qp);
+    bench.end();
+}

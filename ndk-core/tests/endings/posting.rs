@@ -8,7 +8,8 @@ use crate::bench::{
 };
 use crate::operation::{End, Hook};
 use ndk_core::{Access, ErrorKind, Progress, Result};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
 
@@ -80,23 +81,98 @@ fn g8_what_has_completed_is_invalidated_before_its_posting_returns() {
     end(bench, qps, region);
 }
 
+/// A request is being posted by one thread until `middle` lets it return, from within what comes after its completion.
+fn returns_late(
+    bench: &Bench,
+    qps: &[Arc<Qp>; 2],
+    post: impl FnOnce(&Qp) -> Result<()> + Send + 'static,
+    middle: impl FnOnce(Box<dyn FnOnce() + Send>),
+) {
+    let (arrived, came) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    bench.control.posted_hook.set(move || {
+        arrived.send(()).unwrap();
+        gone.recv().unwrap();
+    });
+    let qp = qps[0].clone();
+    let thread = thread::spawn(move || post(&qp).expect("posted"));
+    came.recv().unwrap();
+    complete(bench, &qps[0]);
+    middle(Box::new(move || {
+        go.send(()).unwrap();
+        thread.join().unwrap();
+    }));
+}
+
 #[test]
 fn g8_the_return_of_an_earlier_posting_says_nothing_of_the_next() {
     let bench = Bench::new();
     let (qps, region) = (qps(&bench), bench.fast_region());
-    let (control, inner) = (bench.control.clone(), qps.clone());
-    bench.control.posted_hook.set(move || {
-        control.complete_all();
-        assert!(inner[0].poll().is_some());
-        invalidate(&inner[0], region).expect("G8");
-        // The second one's posting goes on while another thread's is over.
-        let last = inner.clone();
-        control.post.hook.set(move || {
-            assert_eq!(kind(invalidate(&last[1], region)), WRONG_STATE, "G8: it is being posted");
-        });
-        fast_register(&inner[0], region).expect("G8: behind the invalidation");
-    });
-    fast_register(&qps[0], region).expect("posted");
+    returns_late(
+        &bench,
+        &qps,
+        move |qp| fast_register(qp, region),
+        |returned| {
+            invalidate(&qps[0], region).expect("G8: its completion was seen");
+            let inner = qps.clone();
+            bench.control.post.hook.set(move || {
+                returned();
+                assert_eq!(kind(invalidate(&inner[1], region)), WRONG_STATE, "G8: the second one");
+            });
+            let (control, inner) = (bench.control.clone(), qps.clone());
+            bench.control.posted_hook.set(move || {
+                control.complete_all();
+                while inner[0].poll().is_some() {}
+                invalidate(&inner[1], region).expect("G8: the second one's completion was seen");
+            });
+            fast_register(&qps[0], region).expect("G8: behind the invalidation");
+        },
+    );
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_the_return_of_an_earlier_posting_says_nothing_of_an_invalidation() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    returns_late(
+        &bench,
+        &qps,
+        move |qp| fast_register(qp, region),
+        |returned| {
+            let inner = qps.clone();
+            bench.control.post.hook.set(move || {
+                returned();
+                assert_eq!(kind(fast_register(&inner[0], region)), WRONG_STATE, "G8");
+            });
+            invalidate(&qps[0], region).expect("G8: its completion was seen");
+        },
+    );
+    end(bench, qps, region);
+}
+
+#[test]
+fn g8_the_return_of_an_earlier_bind_says_nothing_of_the_next() {
+    let bench = Bench::new();
+    let (qps, subject, window) = (qps(&bench), registered(&bench), Arc::new(bench.window()));
+    let (region, bound) = (subject.region, window.clone());
+    returns_late(
+        &bench,
+        &qps,
+        move |qp| bind(qp, region, &bound),
+        |returned| {
+            qps[0].invalidate_window(1, &window).expect("G8: the completion was seen");
+            complete(&bench, &qps[0]);
+            let (inner, bound) = (qps.clone(), window.clone());
+            bench.control.post.hook.set(move || {
+                returned();
+                let early = kind(inner[1].invalidate_window(1, &bound));
+                assert_eq!(early, WRONG_STATE, "G8: the second bind is being posted");
+            });
+            bind(&qps[0], region, &window).expect("posted");
+        },
+    );
+    drop(window);
     end(bench, qps, region);
 }
 
@@ -182,23 +258,28 @@ fn g8_what_a_peer_has_invalidated_is_not_overtaken_by_what_comes_next() {
     end(bench, qps, region);
 }
 
-fn bind(qp: &Qp, subject: &Subject, window: &Window) -> Result<()> {
+/// A region for conventional registration that is registered.
+fn registered(bench: &Bench) -> Subject {
+    *bench.control.at_once.lock().unwrap() = Some(End::Succeed);
+    let subject = Subject::new(bench);
+    assert_eq!(subject.register(), Ok(Progress::Done));
+    subject
+}
+
+fn bind(qp: &Qp, region: Region, window: &Window) -> Result<()> {
     // SAFETY: the region is not closed.
-    unsafe { qp.bind(1, subject.region, window, (0, 1), Access::REMOTE_READ) }
+    unsafe { qp.bind(1, region, window, (0, 1), Access::REMOTE_READ) }
 }
 
 #[test]
 fn g8_a_window_that_is_being_bound_is_not_invalidated() {
     let bench = Bench::new();
-    let qps = qps(&bench);
-    let subject = Subject::new(&bench);
-    *bench.control.at_once.lock().unwrap() = Some(End::Succeed);
-    assert_eq!(subject.register(), Ok(Progress::Done));
-    let window = Arc::new(bench.window());
+    let (qps, subject, window) = (qps(&bench), registered(&bench), Arc::new(bench.window()));
+    let region = subject.region;
     for hook in [&bench.control.post.hook, &bench.control.posted_hook] {
         let inner = window.clone();
         meanwhile(hook, &qps, move |qp| qp.invalidate_window(1, &inner), [WRONG_STATE; 2]);
-        bind(&qps[0], &subject, &window).expect("posted");
+        bind(&qps[0], region, &window).expect("posted");
         assert_eq!(bench.control.in_flight(), 1);
         qps[1].invalidate_window(1, &window).expect("G8: it is posted, though not complete");
         complete(&bench, &qps[0]);
@@ -212,8 +293,8 @@ fn g8_a_window_that_is_being_bound_is_not_invalidated() {
         control.complete_all();
         assert!(inner[0].poll().is_some());
     });
-    bind(&qps[0], &subject, &window).expect("posted");
-    bind(&qps[0], &subject, &window).expect("the window is free");
+    bind(&qps[0], region, &window).expect("posted");
+    bind(&qps[0], region, &window).expect("the window is free");
     drop(window);
-    end(bench, qps, subject.region);
+    end(bench, qps, region);
 }
