@@ -87,7 +87,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     }
 
     /// The backend has the fast registration of that number.
-    pub(crate) unsafe fn is_posted(self, number: u32) {
+    pub(crate) unsafe fn set_posted(self, number: u32) {
         // SAFETY: as above.
         let mut registration = unsafe { self.get() }.registration.lock();
         if registration.number == Some(number) {

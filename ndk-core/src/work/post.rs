@@ -141,8 +141,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// CONNECTION_INVALID (G6), INVALID_DEVICE_STATE (G3, G7, G10, H7), DEVICE_REMOVED (H8). Nothing is posted then.
     ///
     /// # Safety
-    /// The region is not closed before the call returns, and the memory behind the logical addresses stays valid until the registration is
-    /// invalidated or the region closed.
+    /// The region is not closed before the call returns, and the memory behind the logical addresses stays valid until the
+    /// registration is invalidated or the region closed.
     pub unsafe fn fast_register(
         &self,
         context: u64,
@@ -200,8 +200,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 Ok(request) => {
                     region.list_token(note);
                     // The region first: a completion that finds its request posted does not look at the region.
-                    region.is_posted(number);
-                    self.inner().posted.is_posted(request, WorkKind::FastRegister);
+                    region.set_posted(number);
+                    self.inner().posted.set_posted(request, WorkKind::FastRegister);
                 }
                 Err(NotPosted::Refused(error)) => {
                     region.end_fast_register(number, FastState::Free);
@@ -220,8 +220,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     ///
     /// # Errors
     /// INVALID_DEVICE_STATE where none is valid, or it is being posted still, or on a conventional region (G8),
-    /// CONNECTION_INVALID, DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a request that was posted is polled, the
-    /// region cannot be initialised (G3), and fast-registered on this queue pair only (G8).
+    /// CONNECTION_INVALID, DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a request that was posted
+    /// is polled, the region cannot be initialised (G3), and fast-registered on this queue pair only (G8).
     ///
     /// # Safety
     /// The region is not closed before the call returns.
@@ -235,7 +235,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 let request = WorkRequest::InvalidateRegion { region: region.provider() };
                 match self.try_post(WorkId { context, tag: note.pack() }, request) {
                     Ok(request) => {
-                        self.inner().posted.is_posted(request, WorkKind::Invalidate);
+                        self.inner().posted.set_posted(request, WorkKind::Invalidate);
                         Ok(())
                     }
                     Err(NotPosted::Refused(error)) => {
@@ -298,8 +298,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 match self.try_post(WorkId { context, tag: note.pack() }, request) {
                     Ok(request) => {
                         window.state().list(self.domain(), window.remote_token(), note);
-                        window.state().is_posted(round);
-                        self.inner().posted.is_posted(request, WorkKind::Bind);
+                        window.state().set_posted(round);
+                        self.inner().posted.set_posted(request, WorkKind::Bind);
                     }
                     Err(NotPosted::Refused(error)) => {
                         if let Some(region) = window.state().unbind(round) {
@@ -309,7 +309,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     }
                     // Nobody knows whether it is bound: it counts as bound until it is closed.
                     Err(NotPosted::Panicked) => {
-                        window.state().is_posted(round);
+                        window.state().set_posted(round);
                         return Err(poisoned());
                     }
                 }

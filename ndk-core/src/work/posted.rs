@@ -39,7 +39,7 @@ struct Queues {
 }
 
 struct Request {
-    /// As the how manieth it was added.
+    /// Which of all that were added.
     number: u64,
     id: WorkId,
     kind: WorkKind,
@@ -156,7 +156,7 @@ impl<P: Platform> Posted<P> {
     }
 
     /// The backend has the request, unless it has completed already.
-    pub(super) fn is_posted(&self, number: u64, kind: WorkKind) {
+    pub(super) fn set_posted(&self, number: u64, kind: WorkKind) {
         let mut queues = self.queues.lock();
         let mut latest_first = queues.of(kind).iter_mut().rev();
         if let Some(request) = latest_first.find(|request| request.number == number) {

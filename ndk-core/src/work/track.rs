@@ -81,7 +81,7 @@ fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked,
             unsafe {
                 let is_now = region.round() == note.round;
                 match ended {
-                    Ended::Begun => region.is_posted(note.round),
+                    Ended::Begun => region.set_posted(note.round),
                     Ended::Refused => region.end_fast_register(note.round, FastState::Stale),
                     Ended::InvalidatedHere if is_now => region.end_invalidation(None),
                     Ended::InvalidatedByPeer if is_now => region.set_fast_state(FastState::Free),
@@ -93,7 +93,7 @@ fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked,
         }
         Child::Window(window) => match ended {
             Ended::Begun => {
-                window.is_posted(note.round);
+                window.set_posted(note.round);
                 None
             }
             Ended::Kept => {

@@ -43,7 +43,7 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
     }
 
     /// The backend has the request of that round.
-    pub(super) fn is_posted(&self, round: u32) {
+    pub(super) fn set_posted(&self, round: u32) {
         if let Some(binding) = self.bound.lock().as_mut()
             && binding.round == round
         {
