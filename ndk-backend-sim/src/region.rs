@@ -43,6 +43,14 @@ pub struct SimRegion {
     pub(crate) cancel: Cancel,
 }
 
+/// The tokens that replace a region's, with the number of the local one in the table; none by default.
+#[derive(Clone, Copy, Default)]
+struct Next {
+    number: u32,
+    keys: Keys,
+    remote: bool,
+}
+
 impl SimRegion {
     pub(crate) fn new(device: Arc<Device>, domain: u32, kind: RegionKind) -> Result<Self> {
         let index = device.take_region()?;
@@ -114,7 +122,7 @@ impl SimRegion {
     /// Stops new accesses, then waits for those at work.
     async fn withdraw(&self) {
         let busy = match &self.fast {
-            Some(fast) => fast.stop(self, Keys::default()),
+            Some(fast) => fast.stop(self, Next::default()),
             None => self.stop(),
         };
         if busy {
@@ -124,7 +132,7 @@ impl SimRegion {
     }
 
     /// Gives the region for fast registration new tokens (E4); the old ones are dead before those can be used.
-    async fn renew(&self, fast: &FastCore, remote: bool) -> Result<()> {
+    fn renew(&self, fast: &FastCore, remote: bool) -> Result<()> {
         // First, so that all is as before where there are none (B7).
         let (number, keys) = self.device.issue_keys(
             self.domain,
@@ -133,12 +141,8 @@ impl SimRegion {
             remote,
             self.given_out(),
         )?;
-        let busy = fast.stop(self, keys);
-        // Before anything is waited for: what ends meanwhile ends the new ones.
-        self.number.store(number, Ordering::Relaxed);
-        self.give_out(keys, remote);
-        if busy {
-            self.device.quiesce(self.index).await;
+        if fast.stop(self, Next { number, keys, remote }) {
+            self.device.quiesce_now(self.index);
         }
         Ok(())
     }
@@ -146,12 +150,12 @@ impl SimRegion {
     /// Stops new accesses; true where some are at work still.
     #[inline(always)] // a call would save and restore as many registers as there are
     fn stop(&self) -> bool {
-        self.stop_for(Keys::default())
+        self.stop_for(Next::default())
     }
 
-    /// As `stop`, where these tokens replace the region's.
+    /// As `stop`, where other tokens replace the region's.
     #[inline(always)]
-    fn stop_for(&self, next: Keys) -> bool {
+    fn stop_for(&self, next: Next) -> bool {
         let number = self.number.load(Ordering::Relaxed);
         self.device.prefetch_keys(&self.supply);
         if number == 0 {
@@ -160,9 +164,11 @@ impl SimRegion {
         } else {
             self.record.kill_before_fence();
             let keys = || self.given_out();
-            self.device.retire_keys(self.domain, number, &self.supply, keys, next);
-            self.number.store(0, Ordering::Relaxed);
-            self.give_out(Keys::default(), false);
+            self.device.retire_keys(self.domain, number, &self.supply, keys, next.keys);
+        }
+        if number != 0 || next.number != 0 {
+            self.number.store(next.number, Ordering::Relaxed);
+            self.give_out(next.keys, next.remote);
         }
         self.device.hazards.is_busy(self.index)
     }
@@ -259,7 +265,7 @@ impl MrProvider for SimRegion {
     async fn initialize_fast_register(&self, _pages: u32, remote: bool) -> Result<()> {
         self.device.pace(Operation::InitializeFastRegister, Some(&self.cancel)).await?;
         match &self.fast {
-            Some(fast) => self.renew(fast, remote).await,
+            Some(fast) => self.renew(fast, remote),
             None => Err(Error::new(
                 ErrorKind::InvalidDeviceState,
                 "the region is for conventional registration",
@@ -292,7 +298,7 @@ impl Drop for SimRegion {
     fn drop(&mut self) {
         // Dropped without a close, as a creation that failed is: nothing may lead to the record any more.
         match &self.fast {
-            Some(fast) => fast.stop(self, Keys::default()),
+            Some(fast) => fast.stop(self, Next::default()),
             None => self.stop(),
         };
         self.device.settle_supply(self.domain, &self.supply);
@@ -368,8 +374,8 @@ impl FastCore {
     }
 
     /// Stops new accesses to the region; true where some are at work still. A registration that another thread is
-    /// carrying out comes before this, or finds its token dead. Where tokens replace the region's, they are given.
-    fn stop(&self, region: &SimRegion, next: Keys) -> bool {
+    /// carrying out comes before this, or finds its token dead. Where other tokens replace the region's, they are given.
+    fn stop(&self, region: &SimRegion, next: Next) -> bool {
         let mut inside = self.inside.lock();
         // From now on no peer can invalidate it.
         region.record.kill();

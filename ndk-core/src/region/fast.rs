@@ -3,6 +3,7 @@
 use super::RegionRef;
 use super::initialise::Initialised;
 use super::snapshot::{FastState, wrong_state};
+use crate::access::RemoteToken;
 use crate::domain::DomainRef;
 use crate::error::Result;
 use crate::platform::Platform;
@@ -16,6 +17,8 @@ pub(super) struct Registration {
     number: Option<u32>,
     /// The backend may not have it yet, as far as is known, and would come to what is asked of it now before.
     being_posted: bool,
+    /// A peer has invalidated it.
+    ended_by_peer: bool,
 }
 
 impl Registration {
@@ -82,7 +85,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let mut registration = region.registration.lock();
         registration.check_posted("G7")?;
         region.word.post_fast_register(here)?;
-        *registration = Registration { number: Some(number), being_posted: true };
+        *registration =
+            Registration { number: Some(number), being_posted: true, ended_by_peer: false };
         Ok(())
     }
 
@@ -95,23 +99,67 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         }
     }
 
-    /// The fast registration of that number was not posted, or has failed: what that leaves.
-    pub(crate) unsafe fn end_fast_register(self, number: u32, state: FastState) {
+    /// The fast registration of that number was not posted. What was heard of the one before it meanwhile stays.
+    pub(crate) unsafe fn take_back_fast_register(self, number: u32) {
         // SAFETY: as above.
         let region = unsafe { self.get() };
         let mut registration = region.registration.lock();
         if registration.number == Some(number) {
             registration.being_posted = false;
-            region.word.set_fast_state(state);
+            region.word.change_fast_state(|state| match state {
+                FastState::Valid => FastState::Free,
+                other => other,
+            });
+        }
+    }
+
+    /// The fast registration of that number has failed, or nobody knows.
+    pub(crate) unsafe fn fail_fast_register(self, number: u32) {
+        // SAFETY: as above.
+        let region = unsafe { self.get() };
+        let registration = region.registration.lock();
+        if registration.number == Some(number) {
+            region.word.change_fast_state(|_| FastState::Stale);
+        }
+    }
+
+    /// A peer has invalidated what was registered in that round.
+    pub(crate) unsafe fn end_by_peer(self, round: u32) {
+        // SAFETY: as above.
+        let region = unsafe { self.get() };
+        let mut registration = region.registration.lock();
+        // SAFETY: as above.
+        if unsafe { self.round() } == round {
+            registration.ended_by_peer = true;
+            region.word.change_fast_state(|_| FastState::Free);
         }
     }
 
     /// A peer can invalidate the registration by its token from now on, until the region is closed.
     pub(crate) unsafe fn list_token(self, note: Tracked) {
-        // SAFETY: as above; the region's reference keeps the domain.
-        let (region, domain) = unsafe { (self.get(), self.get().domain.as_ref()) };
+        // SAFETY: as above.
+        if let Some(token) = unsafe { self.remote_token() } {
+            // SAFETY: as above.
+            unsafe { self.list(token, note) };
+        }
+    }
+
+    /// As `list_token`, unless another registration than that of the number, or an initialisation, has followed.
+    pub(crate) unsafe fn list_token_again(self, note: Tracked, number: u32) {
+        // Before the lock: the backend is asked.
         // SAFETY: as above.
         let Some(token) = (unsafe { self.remote_token() }) else { return };
+        // SAFETY: as above.
+        let registration = unsafe { self.get() }.registration.lock();
+        if registration.number == Some(number) {
+            // SAFETY: as above.
+            unsafe { self.list(token, note) };
+        }
+    }
+
+    unsafe fn list(self, token: RemoteToken, note: Tracked) {
+        // SAFETY: as above; the region's reference keeps the domain.
+        let (region, domain) = unsafe { (self.get(), self.get().domain.as_ref()) };
         let before = region.listed.swap(token.get().into(), Ordering::AcqRel) as u32;
         if before != 0 && before != token.get() {
             domain.unlist_token(before, note.child);
@@ -127,14 +175,35 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         region.word.post_invalidate()
     }
 
-    pub(crate) unsafe fn end_invalidation(self, state: Option<FastState>) {
+    /// The invalidation that was about to be posted was not: the registration is valid again, unless more was heard of it
+    /// meanwhile.
+    pub(crate) unsafe fn take_back_invalidate(self) {
         // SAFETY: as above.
-        unsafe { self.get() }.word.end_invalidation(state);
+        let region = unsafe { self.get() };
+        let registration = region.registration.lock();
+        let ended = registration.ended_by_peer;
+        region.word.end_invalidation(|state| match state {
+            FastState::Free if !ended => FastState::Valid,
+            other => other,
+        });
     }
 
-    pub(crate) unsafe fn set_fast_state(self, state: FastState) {
+    /// An invalidation of that round is over.
+    pub(crate) unsafe fn end_invalidation(self, round: u32) {
         // SAFETY: as above.
-        unsafe { self.get() }.word.set_fast_state(state);
+        if unsafe { self.round() } == round {
+            // SAFETY: as above.
+            unsafe { self.get() }.word.end_invalidation(|state| state);
+        }
+    }
+
+    /// An invalidation of that round has failed, or nobody knows.
+    pub(crate) unsafe fn fail_invalidation(self, round: u32) {
+        // SAFETY: as above.
+        if unsafe { self.round() } == round {
+            // SAFETY: as above.
+            unsafe { self.get() }.word.end_invalidation(|_| FastState::Stale);
+        }
     }
 
     /// One more window is being bound to the region.

@@ -226,11 +226,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         match outcome {
             Ok(()) => {
                 // What is still under way for the round before means nothing any more.
+                let mut registration = region.registration.lock();
                 // The allowance first: who reads the new round has it too.
                 region.initialised.store(what.pack(), Ordering::Release);
                 region.round.store(adapter.next_id(), Ordering::Release);
-                let mut registration = region.registration.lock();
-                region.word.set_fast_state(FastState::Free);
+                region.word.change_fast_state(|_| FastState::Free);
                 *registration = Registration::default();
             }
             // SAFETY: the caller's reference.

@@ -35,7 +35,6 @@ use core::ptr::NonNull;
 use fast::Registration;
 use initialise::QueuedInit;
 use request::Request;
-pub(crate) use snapshot::FastState;
 use snapshot::{Op, poisoned};
 use word::Word;
 

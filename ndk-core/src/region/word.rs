@@ -203,18 +203,18 @@ impl Word {
         })
     }
 
-    /// An invalidation is over, or was not posted after all: `state` where that says what the registration is now.
-    pub(crate) fn end_invalidation(&self, state: Option<FastState>) {
+    /// An invalidation is over, or was not posted after all; `becomes` says what the registration is by that.
+    pub(crate) fn end_invalidation(&self, becomes: impl Fn(FastState) -> FastState) {
         let _ = self.update(|now| {
-            let next = state.map_or(now.0, |state| now.with_fast_state(state));
+            let next = now.with_fast_state(becomes(now.fast_state()));
             // A backend that completes one twice does not take another's.
             Ok(if now.invalidations() > 0 { next - INVALIDATION } else { next })
         });
     }
 
-    /// What a completion, or a request that was not posted after all, says of the fast registration.
-    pub(crate) fn set_fast_state(&self, state: FastState) {
-        let _ = self.update(|now| Ok(now.with_fast_state(state)));
+    /// What a completion, or a request that was not posted after all, makes of the fast registration.
+    pub(crate) fn change_fast_state(&self, becomes: impl Fn(FastState) -> FastState) {
+        let _ = self.update(|now| Ok(now.with_fast_state(becomes(now.fast_state()))));
     }
 
     /// A window is being bound: one more, with a reference that was taken for it.

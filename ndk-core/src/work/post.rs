@@ -14,7 +14,7 @@ use crate::provider::{
     AdapterProvider, FastMemory, QpProvider, RegionKind, RemoteAddress, Sge, WorkId, WorkKind,
     WorkRequest,
 };
-use crate::region::{FastState, RegionRef};
+use crate::region::RegionRef;
 
 impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Posts a receive.
@@ -105,10 +105,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
 
     #[inline]
     fn post(&self, id: WorkId, request: WorkRequest<'_, A::Mr, A::Window>) -> Result<()> {
-        self.try_post(id, request).map(|_| ()).map_err(|not_posted| match not_posted {
-            NotPosted::Refused(error) => error,
-            NotPosted::Panicked => poisoned(),
-        })
+        self.try_post(id, request).map(|_number| ()).map_err(NotPosted::into_error)
     }
 
     /// Posts a request; gives its number.
@@ -175,22 +172,20 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     return Err(Error::new(ErrorKind::AccessViolation, cause).rule("G5"));
                 }
             }
-            let here = match region.invalidations() {
-                0 => 0,
-                _ => self
-                    .inner()
-                    .posted
-                    .invalidations(Tracked { child: region.child(), round }.pack()),
-            };
             let number = self.domain().adapter().next_id() as u32;
-            region.post_fast_register(here, number)?;
+            let note = Tracked { child: region.child(), round };
+            match region.invalidations() {
+                0 => region.post_fast_register(0, number)?,
+                _ => self.inner().posted.behind_invalidations(note.pack(), |here| {
+                    region.post_fast_register(here, number)
+                })?,
+            }
             if region.round() != round {
                 // What was checked was another initialisation's.
-                region.end_fast_register(number, FastState::Free);
+                region.take_back_fast_register(number);
                 let cause = "the region was initialised anew meanwhile";
                 return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("G3"));
             }
-            let note = Tracked { child: region.child(), round };
             let request = WorkRequest::FastRegister { region: region.provider(), memory, access };
             // Listed before the posting: a peer that knows the token may use it at once. And after it, since a token
             // that rotates changes with it.
@@ -198,17 +193,18 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             let tag = Tracked { child: region.child(), round: number }.pack();
             match self.try_post(WorkId { context, tag }, request) {
                 Ok(request) => {
-                    region.list_token(note);
+                    region.list_token_again(note, number);
                     // The region first: a completion that finds its request posted does not look at the region.
                     region.set_posted(number);
                     self.inner().posted.set_posted(request, WorkKind::FastRegister);
                 }
                 Err(NotPosted::Refused(error)) => {
-                    region.end_fast_register(number, FastState::Free);
+                    region.take_back_fast_register(number);
                     return Err(error);
                 }
                 Err(NotPosted::Panicked) => {
-                    region.end_fast_register(number, FastState::Stale);
+                    region.fail_fast_register(number);
+                    region.set_posted(number);
                     return Err(poisoned());
                 }
             }
@@ -239,11 +235,11 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                         Ok(())
                     }
                     Err(NotPosted::Refused(error)) => {
-                        region.end_invalidation(Some(FastState::Valid));
+                        region.take_back_invalidate();
                         Err(error)
                     }
                     Err(NotPosted::Panicked) => {
-                        region.end_invalidation(Some(FastState::Stale));
+                        region.fail_invalidation(note.round);
                         Err(poisoned())
                     }
                 }
@@ -297,7 +293,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 window.state().list(self.domain(), window.remote_token(), note);
                 match self.try_post(WorkId { context, tag: note.pack() }, request) {
                     Ok(request) => {
-                        window.state().list(self.domain(), window.remote_token(), note);
+                        window.state().list_again(self.domain(), window.remote_token(), note);
                         window.state().set_posted(round);
                         self.inner().posted.set_posted(request, WorkKind::Bind);
                     }
@@ -333,8 +329,17 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             };
             let note = Tracked { child: window.child(), round };
             let request = WorkRequest::InvalidateWindow { window: window.provider() };
-            self.post(WorkId { context, tag: note.pack() }, request)
-                .inspect_err(|_| window.state().stop_invalidation(round))
+            let posted = self.try_post(WorkId { context, tag: note.pack() }, request);
+            match posted {
+                Ok(request) => {
+                    self.inner().posted.set_posted(request, WorkKind::Invalidate);
+                    Ok(())
+                }
+                Err(not_posted) => {
+                    window.state().stop_invalidation(round);
+                    Err(not_posted.into_error())
+                }
+            }
         };
         begin().inspect_err(|error| self.log_refusal(error))
     }
@@ -363,4 +368,13 @@ enum NotPosted {
     Refused(Error),
     /// The backend panicked: it may have posted the request, or not. The queue pair is poisoned.
     Panicked,
+}
+
+impl NotPosted {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Refused(error) => error,
+            Self::Panicked => poisoned(),
+        }
+    }
 }

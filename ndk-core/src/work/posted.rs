@@ -43,10 +43,8 @@ struct Request {
     number: u64,
     id: WorkId,
     kind: WorkKind,
-    /// The backend may not have it yet, as far as is known. Cleared for requests about regions and windows only.
+    /// It is about a region or a window, and the backend may not have it yet, as far as is known.
     being_posted: bool,
-    /// Its completion is on its way to the consumer.
-    completing: bool,
 }
 
 impl Queues {
@@ -150,17 +148,23 @@ impl<P: Platform> Posted<P> {
         }
         queues.added += 1;
         let number = queues.added;
-        let request = Request { number, id, kind, being_posted: true, completing: false };
-        queues.of(kind).push_back(request);
+        let being_posted =
+            matches!(kind, WorkKind::FastRegister | WorkKind::Bind | WorkKind::Invalidate);
+        queues.of(kind).push_back(Request { number, id, kind, being_posted });
         Ok(number)
     }
 
-    /// The backend has the request, unless it has completed already.
+    /// The backend has the request about a region or a window, unless it has completed already.
     pub(super) fn set_posted(&self, number: u64, kind: WorkKind) {
         let mut queues = self.queues.lock();
         let mut latest_first = queues.of(kind).iter_mut().rev();
         if let Some(request) = latest_first.find(|request| request.number == number) {
             request.being_posted = false;
+        }
+        drop(queues);
+        if self.is_poisoned() {
+            // It completes with the poisoning, for which it was not ready before.
+            self.wake();
         }
     }
 
@@ -172,52 +176,44 @@ impl<P: Platform> Posted<P> {
         place.and_then(|place| queue.remove(place)).is_some()
     }
 
-    /// A completion is on its way to the consumer; gives whether the request's posting had returned, as far as is known,
-    /// or nothing where there is no such request, or it has completed with the queue pair's poisoning. An invalidation
-    /// counts as posted until `completed`.
+    /// A completion is on its way to the consumer; gives what `follow` makes of it, which is told whether the request's
+    /// posting has returned, as far as is known. Nothing where there is no such request, or it has completed with the
+    /// queue pair's poisoning. Whoever counts invalidations finds this one in flight, or followed.
     #[inline]
-    pub(super) fn complete(&self, id: WorkId, kind: WorkKind) -> Option<Posting> {
+    pub(super) fn complete<R>(
+        &self,
+        id: WorkId,
+        kind: WorkKind,
+        follow: impl FnOnce(Posting) -> R,
+    ) -> Option<R> {
         let mut queues = self.queues.lock();
         let queue = queues.of(kind);
-        let same =
-            |request: &Request| (request.id, request.kind) == (id, kind) && !request.completing;
+        let same = |request: &Request| (request.id, request.kind) == (id, kind);
         let place = queue.iter().position(same)?;
         let posting = if queue[place].being_posted { Posting::Unknown } else { Posting::Over };
-        if kind == WorkKind::Invalidate {
-            queue[place].completing = true;
-        } else if place == 0 {
+        if place == 0 {
             queue.pop_front();
         } else {
             queue.remove(place);
         }
-        Some(posting)
+        Some(follow(posting))
     }
 
-    /// What an invalidation has made of its region is settled.
-    pub(super) fn completed(&self, id: WorkId) {
-        let mut queues = self.queues.lock();
-        let place = queues.others.iter().position(|request| {
-            request.completing && request.id == id && request.kind == WorkKind::Invalidate
-        });
-        place.and_then(|place| queues.others.remove(place));
-    }
-
-    /// How many invalidations with that note are in flight here, so that what is posted now comes behind them.
-    pub(super) fn invalidations(&self, tag: u64) -> u64 {
+    /// Calls `post` with the number of invalidations with that note which are in flight here, and were posted: what is
+    /// posted now comes behind them. None of them completes meanwhile.
+    pub(super) fn behind_invalidations<R>(&self, tag: u64, post: impl FnOnce(u64) -> R) -> R {
         let queues = self.queues.lock();
         let before = |request: &&Request| {
             let about = (request.kind, request.id.tag);
             about == (WorkKind::Invalidate, tag) && !request.being_posted
         };
-        queues.others.iter().filter(before).count() as u64
+        post(queues.others.iter().filter(before).count() as u64)
     }
 
     /// The invalidations that were never polled, at the end of the queue pair.
     pub(super) fn give_up(&self, mut each: impl FnMut(u64)) {
         let others = core::mem::take(&mut self.queues.lock().others);
-        let left = others
-            .iter()
-            .filter(|request| request.kind == WorkKind::Invalidate && !request.completing);
+        let left = others.iter().filter(|request| request.kind == WorkKind::Invalidate);
         left.for_each(|request| each(request.id.tag));
     }
 
@@ -250,12 +246,13 @@ impl<P: Platform> Posted<P> {
         first
     }
 
-    /// The next completion of a poisoned queue pair: what is posted completes with INTERNAL_ERROR.
+    /// The next completion of a poisoned queue pair: what is posted completes with INTERNAL_ERROR. What is about a region
+    /// or a window does so after its posting has returned, since the backend may come to it until then.
     #[cold]
     pub(super) fn next_of_poisoned(&self) -> Option<WorkCompletion> {
         let mut queues = self.queues.lock();
         let Queues { receives, others, .. } = &mut *queues;
-        let place = others.iter().position(|request| !request.completing);
+        let place = others.iter().position(|request| !request.being_posted);
         let request =
             place.and_then(|place| others.remove(place)).or_else(|| receives.pop_front())?;
         Some(WorkCompletion {

@@ -7,9 +7,7 @@ use crate::domain::{Child, Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job;
 use crate::platform::Platform;
-use crate::provider::{
-    AdapterProvider, Endpoint, Event, QpProvider, QueueDepths, WorkCompletion, WorkKind,
-};
+use crate::provider::{AdapterProvider, Endpoint, Event, QpProvider, QueueDepths, WorkCompletion};
 use alloc::string::String;
 use core::fmt;
 use core::future::poll_fn;
@@ -142,15 +140,15 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         while !posted.is_poisoned() {
             match contain("a completion", self.name(), || provider.poll_completion(cx)) {
                 Ok(Poll::Ready(completion)) => {
-                    let posting = posted.complete(completion.id, completion.kind);
-                    // One that has completed with the queue pair's poisoning is over.
-                    if posting.is_some() || !posted.is_poisoned() {
-                        track::follow(self.domain(), &completion, posting);
-                        if completion.kind == WorkKind::Invalidate {
-                            posted.completed(completion.id);
-                        }
-                        return Poll::Ready(completion);
-                    }
+                    let follow = |posting| track::follow(self.domain(), &completion, Some(posting));
+                    let unbound = match posted.complete(completion.id, completion.kind, follow) {
+                        Some(unbound) => unbound,
+                        // One that has completed with the queue pair's poisoning is over.
+                        None if posted.is_poisoned() => continue,
+                        None => track::follow(self.domain(), &completion, None),
+                    };
+                    track::let_go(unbound);
+                    return Poll::Ready(completion);
                 }
                 Ok(Poll::Pending) => {
                     posted.wait(cx);
@@ -166,7 +164,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             posted.wait(cx);
             return Poll::Pending;
         };
-        track::follow(self.domain(), &completion, None);
+        track::let_go(track::follow(self.domain(), &completion, None));
         Poll::Ready(completion)
     }
 

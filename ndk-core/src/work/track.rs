@@ -6,7 +6,7 @@ use crate::domain::{Child, Domain};
 use crate::error::ErrorKind;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, WorkCompletion, WorkKind};
-use crate::region::FastState;
+use crate::region::RegionRef;
 
 /// The note: the child's place in its domain, and the round of the region or window that the request was about; of a fast
 /// registration its own number instead. A place that has another child by now, or one in another round, is not meant.
@@ -26,43 +26,53 @@ impl Tracked {
     }
 }
 
-/// Follows a completion: what failed to take effect, and what a peer has invalidated.
+/// Follows a completion: what failed to take effect, and what a peer has invalidated. Calls nothing foreign: a region that
+/// a window is no longer bound to is given back, for `let_go`.
 #[inline]
 pub(super) fn follow<A: AdapterProvider, P: Platform>(
     domain: &Domain<A, P>,
     completion: &WorkCompletion,
     posting: Option<Posting>,
-) {
-    if let Some(token) = completion.invalidated
-        && let Some(note) = domain.forget_token(token.get())
-    {
+) -> Option<RegionRef<A, P>> {
+    if let Some(token) = completion.invalidated {
         // A peer's send-and-invalidate counts from this completion on (G8, G9).
-        settle(domain, note, Ended::InvalidatedByPeer);
+        let note = domain.forget_token(token.get())?;
+        return settle(domain, note, Ended::InvalidatedByPeer);
     }
     let note = Tracked::unpack(completion.id.tag);
-    match (completion.kind, &completion.result) {
-        // Nobody knows whether the window is bound: it counts as bound until it is closed (B8).
-        (WorkKind::Bind, Err(ErrorKind::Internal)) => {}
-        (WorkKind::FastRegister | WorkKind::Bind, Err(_)) => settle(domain, note, Ended::Refused),
-        (WorkKind::FastRegister | WorkKind::Bind, Ok(())) if posting == Some(Posting::Unknown) => {
-            settle(domain, note, Ended::Begun);
-        }
-        (WorkKind::Invalidate, Ok(())) => settle(domain, note, Ended::InvalidatedHere),
-        (WorkKind::Invalidate, Err(_)) => settle(domain, note, Ended::Kept),
-        _ => {}
+    let begins = matches!(completion.kind, WorkKind::FastRegister | WorkKind::Bind);
+    if begins && posting == Some(Posting::Unknown) {
+        settle(domain, note, Ended::Posted);
     }
+    let ended = match (completion.kind, &completion.result) {
+        // Nobody knows whether the window is bound: it counts as bound until it is closed (B8).
+        (WorkKind::Bind, Err(ErrorKind::Internal)) => return None,
+        (WorkKind::FastRegister | WorkKind::Bind, Err(_)) => Ended::Refused,
+        (WorkKind::Invalidate, Ok(())) => Ended::InvalidatedHere,
+        (WorkKind::Invalidate, Err(_)) => Ended::Kept,
+        _ => return None,
+    };
+    settle(domain, note, ended)
 }
 
 /// A queue pair is closed, on which an invalidation was posted whose completion nobody polled: it is over, as by a flush.
 pub(super) fn give_up<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, tag: u64) {
-    settle(domain, Tracked::unpack(tag), Ended::Kept);
+    let_go(settle(domain, Tracked::unpack(tag), Ended::Kept));
+}
+
+/// A window is no longer bound to the region, which may be gone afterwards.
+pub(super) fn let_go<A: AdapterProvider, P: Platform>(unbound: Option<RegionRef<A, P>>) {
+    if let Some(region) = unbound {
+        // SAFETY: the binding's reference, which is let go here, without a lock.
+        unsafe { region.unbind() };
+    }
 }
 
 /// What became of a registration or binding.
 #[derive(Clone, Copy)]
 enum Ended {
-    /// Not at all: the request that has begun it is done, be its posting over or not.
-    Begun,
+    /// Nothing, but that the backend has its request.
+    Posted,
     /// It never took effect, or nobody knows.
     Refused,
     /// It is over, by a request whose posting has made it the region's state already.
@@ -74,25 +84,27 @@ enum Ended {
 }
 
 #[inline(never)]
-fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked, ended: Ended) {
-    let released = domain.with_child(note.child, |child| match child {
+fn settle<A: AdapterProvider, P: Platform>(
+    domain: &Domain<A, P>,
+    note: Tracked,
+    ended: Ended,
+) -> Option<RegionRef<A, P>> {
+    let unbound = domain.with_child(note.child, |child| match child {
         Child::Region(region) => {
             // SAFETY: a region is on the list, whose lock is held, until its close frees it.
             unsafe {
-                let is_now = region.round() == note.round;
                 match ended {
-                    Ended::Begun => region.set_posted(note.round),
-                    Ended::Refused => region.end_fast_register(note.round, FastState::Stale),
-                    Ended::InvalidatedHere if is_now => region.end_invalidation(None),
-                    Ended::InvalidatedByPeer if is_now => region.set_fast_state(FastState::Free),
-                    Ended::Kept if is_now => region.end_invalidation(Some(FastState::Stale)),
-                    _ => {}
+                    Ended::Posted => region.set_posted(note.round),
+                    Ended::Refused => region.fail_fast_register(note.round),
+                    Ended::InvalidatedByPeer => region.end_by_peer(note.round),
+                    Ended::InvalidatedHere => region.end_invalidation(note.round),
+                    Ended::Kept => region.fail_invalidation(note.round),
                 }
             }
             None
         }
         Child::Window(window) => match ended {
-            Ended::Begun => {
+            Ended::Posted => {
                 window.set_posted(note.round);
                 None
             }
@@ -104,8 +116,5 @@ fn settle<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, note: Tracked,
         },
         Child::QueuePair(_) => None,
     });
-    if let Some(Some(region)) = released {
-        // SAFETY: the binding's reference, which is let go here, outside of the list's lock.
-        unsafe { region.unbind() };
-    }
+    unbound.flatten()
 }

@@ -63,6 +63,19 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
         }
     }
 
+    /// As `list`, unless another binding has followed.
+    pub(super) fn list_again(
+        &self,
+        domain: &Domain<A, P>,
+        token: Option<RemoteToken>,
+        note: Tracked,
+    ) {
+        let bound = self.bound.lock();
+        if bound.as_ref().is_some_and(|binding| binding.round == note.round) {
+            self.list(domain, token, note);
+        }
+    }
+
     fn unlist(&self, domain: &Domain<A, P>, child: u32) {
         let listed = self.listed.swap(0, Ordering::AcqRel) as u32;
         if listed != 0 {

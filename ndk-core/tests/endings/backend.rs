@@ -138,14 +138,23 @@ impl Control {
         }
     }
 
-    /// A peer's send arrives that invalidates the key.
+    /// A peer's send arrives that invalidates the regions' key.
     pub(crate) fn peer_invalidates(&self) {
+        self.peer_sends(KEY);
+    }
+
+    /// As `peer_invalidates`, with the windows' key.
+    pub(crate) fn peer_invalidates_window(&self) {
+        self.peer_sends(KEY + 1);
+    }
+
+    fn peer_sends(&self, key: u32) {
         self.completions.lock().unwrap().push_back(WorkCompletion {
             id: WorkId { context: 1, tag: 0 },
             kind: WorkKind::Receive,
             result: Ok(()),
             bytes: 0,
-            invalidated: RemoteToken::new(KEY),
+            invalidated: RemoteToken::new(key),
         });
     }
 }

@@ -2,13 +2,16 @@
 //! the request yet, unless its completion says so.
 
 use crate::at_once::Subject;
+use crate::backend::Trap;
 use crate::bench::{
     Bench, Calls, Qp, Region, Window, close, fast_register, initialise, initialise_inline,
     invalidate, kind,
 };
 use crate::operation::{End, Hook};
 use ndk_core::{Access, ErrorKind, Progress, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
 const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
@@ -77,7 +80,11 @@ fn g8_what_has_completed_is_invalidated_before_its_posting_returns() {
         fast_register(&inner[1], region).expect("G7");
     });
     fast_register(&qps[0], region).expect("posted");
-    invalidate(&qps[0], region).expect("G8: the second one is posted too");
+    bench.control.peer_invalidates();
+    assert!(qps[0].poll().is_some());
+    let over = kind(invalidate(&qps[0], region));
+    assert_eq!(over, WRONG_STATE, "G9: a peer has invalidated the second one");
+    fast_register(&qps[0], region).expect("G7");
     end(bench, qps, region);
 }
 
@@ -172,6 +179,24 @@ fn g8_the_return_of_an_earlier_bind_says_nothing_of_the_next() {
             bind(&qps[0], region, &window).expect("posted");
         },
     );
+    let (inner, bound) = (qps.clone(), window.clone());
+    bench.control.complete_all();
+    while qps[0].poll().is_some() {}
+    qps[0].invalidate_window(1, &window).expect("G8");
+    complete(&bench, &qps[0]);
+    let control = bench.control.clone();
+    bench.control.posted_hook.set(move || {
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        inner[1].invalidate_window(1, &bound).expect("G8: the completion was seen");
+        control.complete_all();
+        assert!(inner[0].poll().is_some());
+        bind(&inner[1], region, &bound).expect("the window is free");
+    });
+    bind(&qps[0], region, &window).expect("posted");
+    bench.control.peer_invalidates_window();
+    assert!(qps[0].poll().is_some());
+    bind(&qps[0], region, &window).expect("G9: a peer has invalidated the other one");
     drop(window);
     end(bench, qps, region);
 }
@@ -256,6 +281,109 @@ fn g8_what_a_peer_has_invalidated_is_not_overtaken_by_what_comes_next() {
         initialise_inline(region);
     }
     end(bench, qps, region);
+}
+
+/// A posting that is refused takes back its own step only.
+#[test]
+fn g10_what_is_refused_changes_nothing_that_was_heard_meanwhile() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    let fails_meanwhile = || {
+        let (control, inner) = (bench.control.clone(), qps.clone());
+        bench.control.post.set(End::Fail);
+        bench.control.post.hook.set(move || {
+            control.complete(Err(ErrorKind::AccessViolation));
+            assert!(inner[0].poll().is_some_and(|completion| completion.result.is_err()));
+        });
+    };
+    let posts_again = || bench.control.post.set(End::Succeed);
+    fast_register(&qps[0], region).expect("posted");
+    complete(&bench, &qps[0]);
+    invalidate(&qps[0], region).expect("G8");
+    fails_meanwhile();
+    assert!(fast_register(&qps[0], region).is_err(), "planted");
+    posts_again();
+    assert_eq!(kind(fast_register(&qps[1], region)), WRONG_STATE, "G10: the invalidation failed");
+    initialise_inline(region);
+    fast_register(&qps[0], region).expect("posted");
+    fails_meanwhile();
+    assert!(invalidate(&qps[1], region).is_err(), "planted");
+    posts_again();
+    assert_eq!(kind(invalidate(&qps[1], region)), WRONG_STATE, "G8: the registration failed");
+    initialise_inline(region);
+    end(bench, qps, region);
+}
+
+#[test]
+fn g9_an_invalidation_that_is_refused_does_not_bring_back_what_a_peer_has_invalidated() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    fast_register(&qps[0], region).expect("posted");
+    complete(&bench, &qps[0]);
+    let (control, inner) = (bench.control.clone(), qps.clone());
+    bench.control.post.set(End::Fail);
+    bench.control.post.hook.set(move || {
+        control.peer_invalidates();
+        assert!(inner[0].poll().is_some());
+    });
+    assert!(invalidate(&qps[0], region).is_err(), "planted");
+    bench.control.post.set(End::Succeed);
+    fast_register(&qps[0], region).expect("G7: nothing is registered");
+    invalidate(&qps[0], region).expect("G8: the next one is");
+    end(bench, qps, region);
+}
+
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// What a panic elsewhere poisons completes once the device can no longer come to it, and who waits hears of it.
+#[test]
+fn b8_what_is_being_posted_completes_with_a_poisoning_after_its_posting() {
+    type Post = fn(&Qp, Region, &Window) -> Result<()>;
+    let posts: [Post; 3] = [
+        |qp, region, _| fast_register(qp, region),
+        |qp, region, _| invalidate(qp, region),
+        |qp, _, window| qp.invalidate_window(1, window),
+    ];
+    for (number, post) in posts.into_iter().enumerate() {
+        let bench = Bench::new();
+        let (qps, subject) = (qps(&bench), registered(&bench));
+        let (region, window) = (bench.fast_region(), bench.window());
+        bind(&qps[1], subject.region, &window).expect("posted");
+        if number == 1 {
+            fast_register(&qps[1], region).expect("posted");
+        }
+        bench.control.complete_all();
+        while qps[1].poll().is_some() {}
+        let (control, inner, woken) = (bench.control.clone(), qps.clone(), Arc::<Woken>::default());
+        let flag = woken.clone();
+        bench.control.post.hook.set(move || {
+            control.set_trap(Trap::PollCompletion);
+            let waker = Waker::from(flag.clone());
+            let mut cx = Context::from_waker(&waker);
+            assert!(inner[0].poll_completion(&mut cx).is_pending(), "B8: it is being posted");
+            *control.trap.lock().unwrap() = None;
+            flag.0.store(false, Ordering::Release);
+            if number < 2 {
+                assert_eq!(kind(initialise(region, &Calls::default())), WRONG_STATE, "G3");
+            }
+        });
+        post(&qps[0], region, &window).expect("posted");
+        assert!(woken.0.load(Ordering::Acquire), "who waits hears of it");
+        let completion = qps[0].poll().expect("B8: what was posted completes");
+        assert_eq!(completion.result, Err(ErrorKind::Internal), "B8");
+        assert_eq!(qps[0].poll(), None, "B2");
+        initialise_inline(region);
+        drop(window);
+        close(subject.region);
+        end(bench, qps, region);
+    }
 }
 
 /// A region for conventional registration that is registered.

@@ -98,6 +98,50 @@ fn an_invalidation_and_an_initialisation_against_a_fast_registration() {
     });
 }
 
+/// G8: a fast registration may come behind an invalidation in flight on its queue pair; not so behind one that another thread
+/// posts elsewhere in the middle, once that of this queue pair is over.
+#[test]
+fn a_fast_registration_against_an_invalidation_here_and_the_next_one_elsewhere() {
+    explore_up_to(2, || {
+        let (bench, mr, qps) = registered();
+        assert_eq!(invalidate(&qps[0], mr), Ok(()));
+        let other = {
+            let qps = qps.clone();
+            thread::spawn(move || {
+                assert!(qps[0].poll().is_some());
+                if is_accepted(fast_register(&qps[0], mr)) {
+                    is_accepted(invalidate(&qps[1], mr));
+                }
+            })
+        };
+        qps[0].endpoint();
+        is_accepted(fast_register(&qps[0], mr));
+        other.join().unwrap();
+        for qp in &qps {
+            while qp.poll().is_some() {}
+        }
+        end(bench, mr, qps);
+    });
+}
+
+/// G3: one of them is first, and what is refused leaves nothing behind.
+#[test]
+fn a_fast_registration_against_an_initialisation() {
+    explore_up_to(3, || {
+        let (bench, mr, qps) = registered();
+        invalidate_and_poll(&qps[0], mr);
+        let other = {
+            let qp = qps[0].clone();
+            thread::spawn(move || is_accepted(fast_register(&qp, mr)))
+        };
+        is_accepted(bench.consumer.initialise(mr, 2));
+        if !other.join().unwrap() {
+            assert_eq!(fast_register(&qps[0], mr), Ok(()), "G7: nothing is registered");
+        }
+        end(bench, mr, qps);
+    });
+}
+
 /// G3: an initialisation is refused until the invalidation's completion is polled; the device never sees both at once.
 #[test]
 fn an_initialisation_against_an_invalidation() {
