@@ -17,6 +17,8 @@ pub(super) struct Registration {
     number: Option<u32>,
     /// The backend may not have it yet, as far as is known, and would come to what is asked of it now before.
     being_posted: bool,
+    /// The queue pair that it was posted to, by its number, until its completion is polled.
+    in_flight: Option<u64>,
     /// A peer has invalidated it.
     ended_by_peer: bool,
 }
@@ -78,15 +80,24 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get() }.word.load().invalidations()
     }
 
-    /// The fast registration of that number is about to be posted.
-    pub(crate) unsafe fn post_fast_register(self, here: u64, number: u32) -> Result<()> {
+    /// The fast registration of that number is about to be posted to that queue pair.
+    pub(crate) unsafe fn post_fast_register(
+        self,
+        queue_pair: u64,
+        here: u64,
+        number: u32,
+    ) -> Result<()> {
         // SAFETY: as above.
         let region = unsafe { self.get() };
         let mut registration = region.registration.lock();
         registration.check_posted("G7")?;
         region.word.post_fast_register(here)?;
-        *registration =
-            Registration { number: Some(number), being_posted: true, ended_by_peer: false };
+        *registration = Registration {
+            number: Some(number),
+            being_posted: true,
+            in_flight: Some(queue_pair),
+            ended_by_peer: false,
+        };
         Ok(())
     }
 
@@ -96,6 +107,16 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         let mut registration = unsafe { self.get() }.registration.lock();
         if registration.number == Some(number) {
             registration.being_posted = false;
+        }
+    }
+
+    /// The completion of the fast registration of that number was polled, or never will be.
+    pub(crate) unsafe fn complete_fast_register(self, number: u32) {
+        // SAFETY: as above.
+        let mut registration = unsafe { self.get() }.registration.lock();
+        if registration.number == Some(number) {
+            registration.being_posted = false;
+            registration.in_flight = None;
         }
     }
 
@@ -167,11 +188,17 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         domain.note_token(token.get(), note);
     }
 
-    pub(crate) unsafe fn post_invalidate(self) -> Result<()> {
+    /// An invalidation is about to be posted to that queue pair.
+    pub(crate) unsafe fn post_invalidate(self, queue_pair: u64) -> Result<()> {
         // SAFETY: as above.
         let region = unsafe { self.get() };
         let registration = region.registration.lock();
         registration.check_posted("G8")?;
+        if registration.in_flight.is_some_and(|other| other != queue_pair) {
+            // The device may come to the invalidation first.
+            let cause = "the region's fast registration is in flight on another queue pair";
+            return Err(wrong_state("G8", cause));
+        }
         region.word.post_invalidate()
     }
 

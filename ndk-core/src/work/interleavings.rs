@@ -78,7 +78,7 @@ fn b8_a_request_completes_by_the_backend_or_by_the_poisoning() {
         let posted = Arc::new(Posted::<Std>::new());
         posted.add(ID, WorkKind::Send).unwrap();
         let other = posted.clone();
-        let poller = thread::spawn(move || other.complete(ID, WorkKind::Send, |_| ()).is_some());
+        let poller = thread::spawn(move || other.complete(ID, WorkKind::Send, || ()).is_some());
         posted.poison();
         let drained = posted.next_of_poisoned().is_some();
         assert!(poller.join().unwrap() != drained, "once");

@@ -175,9 +175,9 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             let number = self.domain().adapter().next_id() as u32;
             let note = Tracked { child: region.child(), round };
             match region.invalidations() {
-                0 => region.post_fast_register(0, number)?,
+                0 => region.post_fast_register(self.id, 0, number)?,
                 _ => self.inner().posted.behind_invalidations(note.pack(), |here| {
-                    region.post_fast_register(here, number)
+                    region.post_fast_register(self.id, here, number)
                 })?,
             }
             if region.round() != round {
@@ -204,7 +204,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 }
                 Err(NotPosted::Panicked) => {
                     region.fail_fast_register(number);
-                    region.set_posted(number);
+                    region.complete_fast_register(number);
                     return Err(poisoned());
                 }
             }
@@ -215,7 +215,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Posts the invalidation of a region's fast registration.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE where none is valid, or it is being posted still, or on a conventional region (G8),
+    /// INVALID_DEVICE_STATE where none is valid, or it is being posted still, or in flight on another queue pair, or
+    /// on a conventional region (G8),
     /// CONNECTION_INVALID, DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a request that was posted
     /// is polled, the region cannot be initialised (G3), and fast-registered on this queue pair only (G8).
     ///
@@ -226,7 +227,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         unsafe {
             let begin = || {
                 self.check_domain(region)?;
-                region.post_invalidate()?;
+                region.post_invalidate(self.id)?;
                 let note = Tracked { child: region.child(), round: region.round() };
                 let request = WorkRequest::InvalidateRegion { region: region.provider() };
                 match self.try_post(WorkId { context, tag: note.pack() }, request) {
@@ -277,7 +278,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 self.check_window(window)?;
                 region.bind()?;
                 let round = self.domain().adapter().next_id() as u32;
-                if !window.state().bind(region, round) {
+                if !window.state().bind(self.id, region, round) {
                     region.unbind();
                     let cause = "the window is bound already";
                     return Err(Error::new(ErrorKind::InvalidDeviceState, cause));
@@ -305,7 +306,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     }
                     // Nobody knows whether it is bound: it counts as bound until it is closed.
                     Err(NotPosted::Panicked) => {
-                        window.state().set_posted(round);
+                        window.state().complete_bind(round);
                         return Err(poisoned());
                     }
                 }
@@ -318,13 +319,15 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Posts the invalidation of a window; the region is free of it when this has completed.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE where the window is not bound, or its bind is being posted still (G8), CONNECTION_INVALID,
+    /// INVALID_DEVICE_STATE where the window is not bound, or its bind is being posted still, or in flight on another queue
+    /// pair (G8), CONNECTION_INVALID,
     /// DEVICE_REMOVED (H8).
     pub fn invalidate_window(&self, context: u64, window: &MemoryWindow<A, P>) -> Result<()> {
         let begin = || {
             self.check_window(window)?;
-            let Some(round) = window.state().start_invalidation() else {
-                let cause = "the window is not bound, or its bind is being posted";
+            let Some(round) = window.state().start_invalidation(self.id) else {
+                let cause =
+                    "the window is not bound, or its bind is being posted, or in flight elsewhere";
                 return Err(Error::new(ErrorKind::InvalidDeviceState, cause).rule("G8"));
             };
             let note = Tracked { child: window.child(), round };

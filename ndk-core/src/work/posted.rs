@@ -53,13 +53,6 @@ impl Queues {
     }
 }
 
-/// Whether the posting of a request that completes has returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Posting {
-    Over,
-    Unknown,
-}
-
 #[cold]
 pub(super) fn poisoned() -> Error {
     Error::new(ErrorKind::Internal, "the backend panicked on this queue pair; only close is left")
@@ -176,27 +169,25 @@ impl<P: Platform> Posted<P> {
         place.and_then(|place| queue.remove(place)).is_some()
     }
 
-    /// A completion is on its way to the consumer; gives what `follow` makes of it, which is told whether the request's
-    /// posting has returned, as far as is known. Nothing where there is no such request, or it has completed with the
-    /// queue pair's poisoning. Whoever counts invalidations finds this one in flight, or followed.
+    /// A completion is on its way to the consumer; gives what `follow` makes of it. Nothing where there is no such request,
+    /// or it has completed with the queue pair's poisoning. Whoever counts invalidations finds this one in flight, or
+    /// followed.
     #[inline]
     pub(super) fn complete<R>(
         &self,
         id: WorkId,
         kind: WorkKind,
-        follow: impl FnOnce(Posting) -> R,
+        follow: impl FnOnce() -> R,
     ) -> Option<R> {
         let mut queues = self.queues.lock();
         let queue = queues.of(kind);
-        let same = |request: &Request| (request.id, request.kind) == (id, kind);
-        let place = queue.iter().position(same)?;
-        let posting = if queue[place].being_posted { Posting::Unknown } else { Posting::Over };
+        let place = queue.iter().position(|request| (request.id, request.kind) == (id, kind))?;
         if place == 0 {
             queue.pop_front();
         } else {
             queue.remove(place);
         }
-        Some(follow(posting))
+        Some(follow())
     }
 
     /// Calls `post` with the number of invalidations with that note which are in flight here, and were posted: what is
@@ -210,11 +201,10 @@ impl<P: Platform> Posted<P> {
         post(queues.others.iter().filter(before).count() as u64)
     }
 
-    /// The invalidations that were never polled, at the end of the queue pair.
-    pub(super) fn give_up(&self, mut each: impl FnMut(u64)) {
+    /// The requests that were never polled, at the end of the queue pair.
+    pub(super) fn give_up(&self, mut each: impl FnMut(WorkKind, u64)) {
         let others = core::mem::take(&mut self.queues.lock().others);
-        let left = others.iter().filter(|request| request.kind == WorkKind::Invalidate);
-        left.for_each(|request| each(request.id.tag));
+        others.iter().for_each(|request| each(request.kind, request.id.tag));
     }
 
     /// Leaves a waker to be called when the queue pair is poisoned, since the backend may never call its own then, or when

@@ -21,7 +21,7 @@ use core::task::{Context, Poll, Waker};
 /// each, and everything else is INTERNAL_ERROR, except close.
 pub struct QueuePair<A: AdapterProvider, P: Platform> {
     inner: Option<Inner<A, P>>,
-    id: u64,
+    pub(super) id: u64,
 }
 
 pub(super) struct Inner<A: AdapterProvider, P: Platform> {
@@ -140,12 +140,12 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         while !posted.is_poisoned() {
             match contain("a completion", self.name(), || provider.poll_completion(cx)) {
                 Ok(Poll::Ready(completion)) => {
-                    let follow = |posting| track::follow(self.domain(), &completion, Some(posting));
+                    let follow = || track::follow(self.domain(), &completion);
                     let unbound = match posted.complete(completion.id, completion.kind, follow) {
                         Some(unbound) => unbound,
                         // One that has completed with the queue pair's poisoning is over.
                         None if posted.is_poisoned() => continue,
-                        None => track::follow(self.domain(), &completion, None),
+                        None => follow(),
                     };
                     track::let_go(unbound);
                     return Poll::Ready(completion);
@@ -164,7 +164,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             posted.wait(cx);
             return Poll::Pending;
         };
-        track::let_go(track::follow(self.domain(), &completion, None));
+        track::let_go(track::follow(self.domain(), &completion));
         Poll::Ready(completion)
     }
 
@@ -247,7 +247,7 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
         }
         // SAFETY: the queue pair's reference to the domain, let go last.
         unsafe {
-            posted.give_up(|tag| track::give_up(domain.get(), tag));
+            posted.give_up(|kind, tag| track::give_up(domain.get(), kind, tag));
             domain.get().forget_child(child);
             Domain::release(domain.pointer());
         }

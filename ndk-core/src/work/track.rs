@@ -1,7 +1,6 @@
 //! What the framework follows of posted requests: which region or window a completion is about, by a note that goes
 //! through the backend and names it without keeping it alive.
 
-use super::posted::Posting;
 use crate::domain::{Child, Domain};
 use crate::error::ErrorKind;
 use crate::platform::Platform;
@@ -32,7 +31,6 @@ impl Tracked {
 pub(super) fn follow<A: AdapterProvider, P: Platform>(
     domain: &Domain<A, P>,
     completion: &WorkCompletion,
-    posting: Option<Posting>,
 ) -> Option<RegionRef<A, P>> {
     if let Some(token) = completion.invalidated {
         // A peer's send-and-invalidate counts from this completion on (G8, G9).
@@ -40,9 +38,8 @@ pub(super) fn follow<A: AdapterProvider, P: Platform>(
         return settle(domain, note, Ended::InvalidatedByPeer);
     }
     let note = Tracked::unpack(completion.id.tag);
-    let begins = matches!(completion.kind, WorkKind::FastRegister | WorkKind::Bind);
-    if begins && posting == Some(Posting::Unknown) {
-        settle(domain, note, Ended::Posted);
+    if matches!(completion.kind, WorkKind::FastRegister | WorkKind::Bind) {
+        settle(domain, note, Ended::Completed);
     }
     let ended = match (completion.kind, &completion.result) {
         // Nobody knows whether the window is bound: it counts as bound until it is closed (B8).
@@ -55,9 +52,19 @@ pub(super) fn follow<A: AdapterProvider, P: Platform>(
     settle(domain, note, ended)
 }
 
-/// A queue pair is closed, on which an invalidation was posted whose completion nobody polled: it is over, as by a flush.
-pub(super) fn give_up<A: AdapterProvider, P: Platform>(domain: &Domain<A, P>, tag: u64) {
-    let_go(settle(domain, Tracked::unpack(tag), Ended::Kept));
+/// A queue pair is closed, on which a request was posted whose completion nobody polled. An invalidation is over as by a
+/// flush; of what was registered or bound nothing is known.
+pub(super) fn give_up<A: AdapterProvider, P: Platform>(
+    domain: &Domain<A, P>,
+    kind: WorkKind,
+    tag: u64,
+) {
+    let ended = match kind {
+        WorkKind::Invalidate => Ended::Kept,
+        WorkKind::FastRegister | WorkKind::Bind => Ended::Completed,
+        _ => return,
+    };
+    let_go(settle(domain, Tracked::unpack(tag), ended));
 }
 
 /// A window is no longer bound to the region, which may be gone afterwards.
@@ -71,8 +78,8 @@ pub(super) fn let_go<A: AdapterProvider, P: Platform>(unbound: Option<RegionRef<
 /// What became of a registration or binding.
 #[derive(Clone, Copy)]
 enum Ended {
-    /// Nothing, but that the backend has its request.
-    Posted,
+    /// Nothing, but that its request is over.
+    Completed,
     /// It never took effect, or nobody knows.
     Refused,
     /// It is over, by a request whose posting has made it the region's state already.
@@ -94,7 +101,7 @@ fn settle<A: AdapterProvider, P: Platform>(
             // SAFETY: a region is on the list, whose lock is held, until its close frees it.
             unsafe {
                 match ended {
-                    Ended::Posted => region.set_posted(note.round),
+                    Ended::Completed => region.complete_fast_register(note.round),
                     Ended::Refused => region.fail_fast_register(note.round),
                     Ended::InvalidatedByPeer => region.end_by_peer(note.round),
                     Ended::InvalidatedHere => region.end_invalidation(note.round),
@@ -104,8 +111,8 @@ fn settle<A: AdapterProvider, P: Platform>(
             None
         }
         Child::Window(window) => match ended {
-            Ended::Posted => {
-                window.set_posted(note.round);
+            Ended::Completed => {
+                window.complete_bind(note.round);
                 None
             }
             Ended::Kept => {

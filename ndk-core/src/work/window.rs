@@ -27,18 +27,21 @@ struct Binding<A: AdapterProvider, P: Platform> {
     round: u32,
     /// The backend may not have the request that binds yet, as far as is known.
     being_posted: bool,
+    /// The queue pair that it was posted to, by its number, until its completion is polled.
+    in_flight: Option<u64>,
     /// Its invalidation was posted.
     ending: bool,
 }
 
 impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
-    /// Records a binding that is about to be posted; false where there is one already.
-    pub(super) fn bind(&self, region: RegionRef<A, P>, round: u32) -> bool {
+    /// Records a binding that is about to be posted to that queue pair; false where there is one already.
+    pub(super) fn bind(&self, queue_pair: u64, region: RegionRef<A, P>, round: u32) -> bool {
         let mut bound = self.bound.lock();
         if bound.is_some() {
             return false;
         }
-        *bound = Some(Binding { region, round, being_posted: true, ending: false });
+        let in_flight = Some(queue_pair);
+        *bound = Some(Binding { region, round, being_posted: true, in_flight, ending: false });
         true
     }
 
@@ -48,6 +51,16 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
             && binding.round == round
         {
             binding.being_posted = false;
+        }
+    }
+
+    /// The completion of the request of that round was polled, or never will be.
+    pub(super) fn complete_bind(&self, round: u32) {
+        if let Some(binding) = self.bound.lock().as_mut()
+            && binding.round == round
+        {
+            binding.being_posted = false;
+            binding.in_flight = None;
         }
     }
 
@@ -96,10 +109,14 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
         self.bound.lock().as_ref().map(|binding| binding.round)
     }
 
-    /// The round of the binding whose invalidation may be posted now, and takes note that it is.
-    pub(super) fn start_invalidation(&self) -> Option<u32> {
+    /// The round of the binding whose invalidation may be posted to that queue pair now, and takes note that it is.
+    pub(super) fn start_invalidation(&self, queue_pair: u64) -> Option<u32> {
         let mut bound = self.bound.lock();
         let binding = bound.as_mut().filter(|binding| !binding.being_posted && !binding.ending)?;
+        // Elsewhere the device may come to the invalidation first.
+        if binding.in_flight.is_some_and(|other| other != queue_pair) {
+            return None;
+        }
         binding.ending = true;
         Some(binding.round)
     }

@@ -172,6 +172,8 @@ fn b8_work_requests_that_panic_leave_a_window_bound_and_a_region_as_after_a_flus
     subject.register().expect("registered");
     let (qp, second) = (bench.qp(), bench.qp());
     fast_register(&qp, fast).expect("posted");
+    bench.control.complete_all();
+    assert!(qp.poll().is_some());
     bench.control.post.set(End::Panic);
     // SAFETY: the region is not closed.
     let bound = unsafe { qp.bind(1, subject.region, &window, (0, 1), Access::REMOTE_READ) };

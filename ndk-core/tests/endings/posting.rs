@@ -57,11 +57,38 @@ fn g8_what_is_being_registered_is_not_invalidated() {
         meanwhile(hook, &qps, ask, [WRONG_STATE; 2]);
         fast_register(&qps[0], region).expect("posted");
         assert_eq!(bench.control.in_flight(), 1);
-        invalidate(&qps[1], region).expect("G8: it is posted, though not complete");
+        let elsewhere = kind(invalidate(&qps[1], region));
+        assert_eq!(elsewhere, WRONG_STATE, "G8: the device may come to it first");
+        invalidate(&qps[0], region).expect("G8: behind the registration, on its queue pair");
         complete(&bench, &qps[0]);
         complete(&bench, &qps[0]);
     }
     end(bench, qps, region);
+}
+
+#[test]
+fn g8_what_was_polled_or_never_will_be_is_invalidated_on_any_queue_pair() {
+    for polled in [true, false] {
+        let bench = Bench::new();
+        let (qp, other, subject) = (bench.qp(), bench.qp(), registered(&bench));
+        let (region, window) = (bench.fast_region(), bench.window());
+        fast_register(&qp, region).expect("posted");
+        bind(&qp, subject.region, &window).expect("posted");
+        assert_eq!(kind(invalidate(&other, region)), WRONG_STATE, "G8");
+        assert_eq!(kind(other.invalidate_window(1, &window)), WRONG_STATE, "G8");
+        if polled {
+            complete(&bench, &qp);
+            complete(&bench, &qp);
+        }
+        let kept = polled.then_some(qp);
+        invalidate(&other, region).expect("G8: nothing of it is in flight");
+        other.invalidate_window(1, &window).expect("G8: nor of the window's");
+        drop(window);
+        close(region);
+        close(subject.region);
+        drop((kept, other));
+        bench.end();
+    }
 }
 
 #[test]
@@ -240,7 +267,7 @@ fn g8_a_late_failure_says_nothing_of_the_registrations_after_it() {
     fast_register(&qps[0], region).expect("G8: behind the invalidation");
     bench.control.complete(Err(ErrorKind::AccessViolation));
     assert!(qps[0].poll().is_some_and(|completion| completion.result.is_err()));
-    invalidate(&qps[1], region).expect("G8: nothing is known of the second one");
+    invalidate(&qps[0], region).expect("G8: nothing is known of the second one");
     end(bench, qps, region);
 }
 
@@ -307,7 +334,7 @@ fn g10_what_is_refused_changes_nothing_that_was_heard_meanwhile() {
     initialise_inline(region);
     fast_register(&qps[0], region).expect("posted");
     fails_meanwhile();
-    assert!(invalidate(&qps[1], region).is_err(), "planted");
+    assert!(invalidate(&qps[0], region).is_err(), "planted");
     posts_again();
     assert_eq!(kind(invalidate(&qps[1], region)), WRONG_STATE, "G8: the registration failed");
     initialise_inline(region);
@@ -409,7 +436,9 @@ fn g8_a_window_that_is_being_bound_is_not_invalidated() {
         meanwhile(hook, &qps, move |qp| qp.invalidate_window(1, &inner), [WRONG_STATE; 2]);
         bind(&qps[0], region, &window).expect("posted");
         assert_eq!(bench.control.in_flight(), 1);
-        qps[1].invalidate_window(1, &window).expect("G8: it is posted, though not complete");
+        let elsewhere = kind(qps[1].invalidate_window(1, &window));
+        assert_eq!(elsewhere, WRONG_STATE, "G8: the device may come to it first");
+        qps[0].invalidate_window(1, &window).expect("G8: behind the bind, on its queue pair");
         complete(&bench, &qps[0]);
         complete(&bench, &qps[0]);
     }
