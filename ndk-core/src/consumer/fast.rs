@@ -77,7 +77,7 @@ impl<S: fmt::Debug> FastRegion<S> {
     /// With the region as it was:
     /// - INVALID_PARAMETER: no pages (G2);
     /// - IMPLEMENTATION_LIMIT: more than the adapter's FRMRPageCount (G2);
-    /// - INVALID_DEVICE_STATE: its fast registration is valid (G3);
+    /// - INVALID_DEVICE_STATE: its fast registration is valid or being posted, or its invalidation in flight (G3);
     /// - INSUFFICIENT_RESOURCES, NOT_SUPPORTED, CANCELLED (B9), DEVICE_REMOVED (H8), INTERNAL_ERROR (B8).
     pub async fn initialize(
         self,

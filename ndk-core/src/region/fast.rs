@@ -2,7 +2,7 @@
 
 use super::RegionRef;
 use super::initialise::Initialised;
-use super::snapshot::{FastState, wrong_state};
+use super::snapshot::{FastState, Op, wrong_state};
 use crate::access::RemoteToken;
 use crate::domain::DomainRef;
 use crate::error::Result;
@@ -138,8 +138,9 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(crate) unsafe fn fail_fast_register(self, number: u32) {
         // SAFETY: as above.
         let region = unsafe { self.get() };
-        let registration = region.registration.lock();
+        let mut registration = region.registration.lock();
         if registration.number == Some(number) {
+            registration.being_posted = false;
             region.word.change_fast_state(|_| FastState::Stale);
         }
     }
@@ -152,7 +153,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: as above.
         if unsafe { self.round() } == round {
             registration.ended_by_peer = true;
-            region.word.change_fast_state(|_| FastState::Free);
+            region.word.change_fast_state(|state| match state {
+                FastState::Valid => FastState::Free,
+                // More was heard of what came behind it.
+                other => other,
+            });
         }
     }
 
@@ -171,8 +176,11 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: as above.
         let Some(token) = (unsafe { self.remote_token() }) else { return };
         // SAFETY: as above.
-        let registration = unsafe { self.get() }.registration.lock();
-        if registration.number == Some(number) {
+        let region = unsafe { self.get() };
+        let registration = region.registration.lock();
+        // An initialisation that is at work has given the token back already.
+        let is_now = region.word.load().op() != Op::Initialise;
+        if is_now && registration.number == Some(number) {
             // SAFETY: as above.
             unsafe { self.list(token, note) };
         }

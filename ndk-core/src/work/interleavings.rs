@@ -104,3 +104,26 @@ fn b8_a_request_is_posted_and_completes_or_is_neither() {
         assert_eq!(posted.next_of_poisoned(), None);
     });
 }
+
+/// A request about a region is being posted while another call poisons the queue pair, and somebody waits.
+#[test]
+fn b8_who_waits_hears_of_what_completes_after_its_posting() {
+    loom::model(|| {
+        let posted = Arc::new(Posted::<Std>::new());
+        let number = posted.add(ID, WorkKind::FastRegister).unwrap();
+        let other = posted.clone();
+        let poster = thread::spawn(move || other.set_posted(number, WorkKind::FastRegister));
+        posted.poison();
+        let flag = Arc::new(Flag(loom::sync::atomic::AtomicBool::new(false)));
+        let waker = Waker::from(flag.clone());
+        let mut found = posted.next_of_poisoned().is_some();
+        if !found {
+            posted.wait(&Context::from_waker(&waker));
+            found = posted.next_of_poisoned().is_some();
+        }
+        poster.join().unwrap();
+        assert!(found || flag.0.load(loom::sync::atomic::Ordering::Acquire), "it hangs");
+        assert!(found || posted.next_of_poisoned().is_some());
+        assert_eq!(posted.next_of_poisoned(), None);
+    });
+}

@@ -4,7 +4,7 @@
 use super::check::{self, Elements};
 use super::posted::poisoned;
 use super::queue_pair::{Inner, QueuePair};
-use super::track::Tracked;
+use super::track::{self, Tracked};
 use super::window::MemoryWindow;
 use crate::access::{Access, RemoteToken};
 use crate::contain::{Panicked, contain};
@@ -135,7 +135,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     ///
     /// # Errors
     /// INVALID_PARAMETER (G4, L2), ACCESS_VIOLATION for remote rights on a region initialised without (G5),
-    /// CONNECTION_INVALID (G6), INVALID_DEVICE_STATE (G3, G7, G10, H7), DEVICE_REMOVED (H8). Nothing is posted then.
+    /// CONNECTION_INVALID (G6), INVALID_DEVICE_STATE (G3, G7, G8, G10, H7), DEVICE_REMOVED (H8). Nothing is posted then.
     ///
     /// # Safety
     /// The region is not closed before the call returns, and the memory behind the logical addresses stays valid until the
@@ -194,7 +194,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
             match self.try_post(WorkId { context, tag }, request) {
                 Ok(request) => {
                     region.list_token_again(note, number);
-                    // The region first: a completion that finds its request posted does not look at the region.
+                    // The region first: a queue pair that is poisoned may complete the request from then on.
                     region.set_posted(number);
                     self.inner().posted.set_posted(request, WorkKind::FastRegister);
                 }
@@ -204,7 +204,6 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 }
                 Err(NotPosted::Panicked) => {
                     region.fail_fast_register(number);
-                    region.complete_fast_register(number);
                     return Err(poisoned());
                 }
             }
@@ -215,10 +214,10 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     /// Posts the invalidation of a region's fast registration.
     ///
     /// # Errors
-    /// INVALID_DEVICE_STATE where none is valid, or it is being posted still, or in flight on another queue pair, or
-    /// on a conventional region (G8),
-    /// CONNECTION_INVALID, DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a request that was posted
-    /// is polled, the region cannot be initialised (G3), and fast-registered on this queue pair only (G8).
+    /// INVALID_DEVICE_STATE where none is valid, or it is being posted still, or in flight on another queue pair, or on a
+    /// conventional region (G8), CONNECTION_INVALID, DEVICE_REMOVED (H8). Nothing is posted then. Until the completion of a
+    /// request that was posted is polled, the region cannot be initialised (G3), and fast-registered on this queue pair
+    /// only (G8).
     ///
     /// # Safety
     /// The region is not closed before the call returns.
@@ -305,10 +304,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                         return Err(error);
                     }
                     // Nobody knows whether it is bound: it counts as bound until it is closed.
-                    Err(NotPosted::Panicked) => {
-                        window.state().complete_bind(round);
-                        return Err(poisoned());
-                    }
+                    Err(NotPosted::Panicked) => return Err(poisoned()),
                 }
                 Ok(())
             }
@@ -320,8 +316,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     ///
     /// # Errors
     /// INVALID_DEVICE_STATE where the window is not bound, or its bind is being posted still, or in flight on another queue
-    /// pair (G8), CONNECTION_INVALID,
-    /// DEVICE_REMOVED (H8).
+    /// pair (G8), CONNECTION_INVALID, DEVICE_REMOVED (H8).
     pub fn invalidate_window(&self, context: u64, window: &MemoryWindow<A, P>) -> Result<()> {
         let begin = || {
             self.check_window(window)?;
@@ -339,7 +334,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     Ok(())
                 }
                 Err(not_posted) => {
-                    window.state().stop_invalidation(round);
+                    track::let_go(window.state().stop_invalidation(round));
                     Err(not_posted.into_error())
                 }
             }

@@ -207,9 +207,9 @@ impl<P: Platform> Posted<P> {
         others.iter().for_each(|request| each(request.kind, request.id.tag));
     }
 
-    /// Leaves a waker to be called when the queue pair is poisoned, since the backend may never call its own then, or when
-    /// a request is carried out while it is posted. The last one counts. Who has left it looks once more whether the
-    /// queue pair is poisoned.
+    /// Leaves a waker to be called when the queue pair is poisoned, since the backend may never call its own then, when a
+    /// request that was being posted completes with that, or when one is carried out while it is posted. The last one
+    /// counts. Who has left it looks once more whether the queue pair is poisoned, and for what completes with that.
     pub(super) fn wait(&self, cx: &Context<'_>) {
         if cx.waker().will_wake(Waker::noop()) {
             return;

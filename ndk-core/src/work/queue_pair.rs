@@ -159,11 +159,13 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 Err(Panicked) => self.poison(),
             }
         }
-        let Some(completion) = posted.next_of_poisoned() else {
-            // What another thread has carried out, and not added yet, comes still.
+        let next = posted.next_of_poisoned().or_else(|| {
+            // What another thread has carried out, and not added yet, comes still; what one is posting may have become
+            // ready before this waits.
             posted.wait(cx);
-            return Poll::Pending;
-        };
+            posted.next_of_poisoned()
+        });
+        let Some(completion) = next else { return Poll::Pending };
         track::let_go(track::follow(self.domain(), &completion));
         Poll::Ready(completion)
     }
@@ -221,7 +223,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
 }
 
 /// A queue pair on its way out. Whatever becomes of the backend's close, its place in the domain and its reference go;
-/// a backend's queue pair whose close did not end stays leaked, since a device may still use it (B8, B9).
+/// a backend's queue pair whose close did not end stays leaked, since a device may still use it (B8, B9), and come to what
+/// is in flight there: of such regions and windows only the close is left.
 struct Closing<A: AdapterProvider, P: Platform> {
     inner: Option<Inner<A, P>>,
     ended: bool,
@@ -247,7 +250,9 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
         }
         // SAFETY: the queue pair's reference to the domain, let go last.
         unsafe {
-            posted.give_up(|kind, tag| track::give_up(domain.get(), kind, tag));
+            if self.ended {
+                posted.give_up(|kind, tag| track::give_up(domain.get(), kind, tag));
+            }
             domain.get().forget_child(child);
             Domain::release(domain.pointer());
         }

@@ -38,10 +38,8 @@ pub(super) fn follow<A: AdapterProvider, P: Platform>(
         return settle(domain, note, Ended::InvalidatedByPeer);
     }
     let note = Tracked::unpack(completion.id.tag);
-    if matches!(completion.kind, WorkKind::FastRegister | WorkKind::Bind) {
-        settle(domain, note, Ended::Completed);
-    }
     let ended = match (completion.kind, &completion.result) {
+        (WorkKind::FastRegister | WorkKind::Bind, Ok(())) => Ended::Completed,
         // Nobody knows whether the window is bound: it counts as bound until it is closed (B8).
         (WorkKind::Bind, Err(ErrorKind::Internal)) => return None,
         (WorkKind::FastRegister | WorkKind::Bind, Err(_)) => Ended::Refused,
@@ -52,8 +50,8 @@ pub(super) fn follow<A: AdapterProvider, P: Platform>(
     settle(domain, note, ended)
 }
 
-/// A queue pair is closed, on which a request was posted whose completion nobody polled. An invalidation is over as by a
-/// flush; of what was registered or bound nothing is known.
+/// A queue pair is closed, on which a request was posted whose completion nobody polled: it is over, as by a flush. A window
+/// may be bound all the same, and counts as bound.
 pub(super) fn give_up<A: AdapterProvider, P: Platform>(
     domain: &Domain<A, P>,
     kind: WorkKind,
@@ -61,7 +59,8 @@ pub(super) fn give_up<A: AdapterProvider, P: Platform>(
 ) {
     let ended = match kind {
         WorkKind::Invalidate => Ended::Kept,
-        WorkKind::FastRegister | WorkKind::Bind => Ended::Completed,
+        WorkKind::FastRegister => Ended::Refused,
+        WorkKind::Bind => Ended::Completed,
         _ => return,
     };
     let_go(settle(domain, Tracked::unpack(tag), ended));
@@ -115,11 +114,9 @@ fn settle<A: AdapterProvider, P: Platform>(
                 window.complete_bind(note.round);
                 None
             }
-            Ended::Kept => {
-                window.stop_invalidation(note.round);
-                None
-            }
-            _ => window.unbind(note.round),
+            Ended::Kept => window.stop_invalidation(note.round),
+            Ended::InvalidatedByPeer => window.end_by_peer(note.round),
+            Ended::Refused | Ended::InvalidatedHere => window.unbind(note.round),
         },
         Child::QueuePair(_) => None,
     });

@@ -31,6 +31,8 @@ struct Binding<A: AdapterProvider, P: Platform> {
     in_flight: Option<u64>,
     /// Its invalidation was posted.
     ending: bool,
+    /// A peer has invalidated it meanwhile, whose invalidation counts: no other binding comes before that here is over.
+    ended_by_peer: bool,
 }
 
 impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
@@ -40,8 +42,14 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
         if bound.is_some() {
             return false;
         }
-        let in_flight = Some(queue_pair);
-        *bound = Some(Binding { region, round, being_posted: true, in_flight, ending: false });
+        *bound = Some(Binding {
+            region,
+            round,
+            being_posted: true,
+            in_flight: Some(queue_pair),
+            ending: false,
+            ended_by_peer: false,
+        });
         true
     }
 
@@ -121,13 +129,27 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
         Some(binding.round)
     }
 
-    /// The invalidation did not take effect.
-    pub(super) fn stop_invalidation(&self, round: u32) {
-        if let Some(binding) = self.bound.lock().as_mut()
-            && binding.round == round
-        {
-            binding.ending = false;
+    /// The invalidation did not take effect. The region's bind is the caller's to let go where a peer's has.
+    #[must_use]
+    pub(super) fn stop_invalidation(&self, round: u32) -> Option<RegionRef<A, P>> {
+        let mut bound = self.bound.lock();
+        let binding = bound.as_mut().filter(|binding| binding.round == round)?;
+        if binding.ended_by_peer {
+            return bound.take().map(|binding| binding.region);
         }
+        binding.ending = false;
+        None
+    }
+
+    /// As `unbind`, by a peer; where an invalidation was posted here, the end of that ends the binding.
+    pub(super) fn end_by_peer(&self, round: u32) -> Option<RegionRef<A, P>> {
+        let mut bound = self.bound.lock();
+        let binding = bound.as_mut().filter(|binding| binding.round == round)?;
+        if binding.ending {
+            binding.ended_by_peer = true;
+            return None;
+        }
+        bound.take().map(|binding| binding.region)
     }
 
     /// Whether the window is bound to that region.

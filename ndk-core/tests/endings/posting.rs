@@ -10,8 +10,8 @@ use crate::bench::{
 use crate::operation::{End, Hook};
 use ndk_core::{Access, ErrorKind, Progress, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::{Context, Wake, Waker};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
 
 const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
@@ -66,9 +66,18 @@ fn g8_what_is_being_registered_is_not_invalidated() {
     end(bench, qps, region);
 }
 
+/// How a queue pair with something in flight goes on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Then {
+    Polled,
+    Closed,
+    /// Its close panics: a device may still come to what is in flight there.
+    Leaked,
+}
+
 #[test]
-fn g8_what_was_polled_or_never_will_be_is_invalidated_on_any_queue_pair() {
-    for polled in [true, false] {
+fn g8_what_is_in_flight_on_one_queue_pair_is_not_invalidated_on_another() {
+    for then in [Then::Polled, Then::Closed, Then::Leaked] {
         let bench = Bench::new();
         let (qp, other, subject) = (bench.qp(), bench.qp(), registered(&bench));
         let (region, window) = (bench.fast_region(), bench.window());
@@ -76,17 +85,25 @@ fn g8_what_was_polled_or_never_will_be_is_invalidated_on_any_queue_pair() {
         bind(&qp, subject.region, &window).expect("posted");
         assert_eq!(kind(invalidate(&other, region)), WRONG_STATE, "G8");
         assert_eq!(kind(other.invalidate_window(1, &window)), WRONG_STATE, "G8");
-        if polled {
+        if then == Then::Polled {
             complete(&bench, &qp);
             complete(&bench, &qp);
         }
-        let kept = polled.then_some(qp);
-        invalidate(&other, region).expect("G8: nothing of it is in flight");
-        other.invalidate_window(1, &window).expect("G8: nor of the window's");
+        bench.control.close.set(if then == Then::Leaked { End::Panic } else { End::Succeed });
+        drop(qp);
+        bench.control.close.set(End::Succeed);
+        // Of a registration that nobody will hear of nothing is known (G10).
+        let region_may_be = kind(invalidate(&other, region)).is_none();
+        assert_eq!(region_may_be, then == Then::Polled, "{then:?}");
+        let new_life = kind(initialise(region, &Calls::default())).is_none();
+        assert_eq!(new_life, then == Then::Closed, "G3, G10: {then:?}");
+        // A window counts as bound.
+        let window_may_be = kind(other.invalidate_window(1, &window)).is_none();
+        assert_eq!(window_may_be, then != Then::Leaked, "{then:?}");
         drop(window);
         close(region);
         close(subject.region);
-        drop((kept, other));
+        drop(other);
         bench.end();
     }
 }
@@ -357,6 +374,131 @@ fn g9_an_invalidation_that_is_refused_does_not_bring_back_what_a_peer_has_invali
     bench.control.post.set(End::Succeed);
     fast_register(&qps[0], region).expect("G7: nothing is registered");
     invalidate(&qps[0], region).expect("G8: the next one is");
+    end(bench, qps, region);
+}
+
+#[test]
+fn g10_a_peers_invalidation_does_not_undo_what_was_heard_of_what_came_behind_it() {
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    fast_register(&qps[0], region).expect("posted");
+    complete(&bench, &qps[0]);
+    invalidate(&qps[0], region).expect("G8");
+    fast_register(&qps[0], region).expect("G8: behind the invalidation");
+    for _ in 0..2 {
+        bench.control.complete(Err(ErrorKind::Cancelled));
+        assert!(qps[0].poll().is_some());
+    }
+    // It has made the invalidation fail, and is polled last.
+    bench.control.peer_invalidates();
+    assert!(qps[0].poll().is_some());
+    assert_eq!(kind(fast_register(&qps[1], region)), WRONG_STATE, "G10");
+    initialise_inline(region);
+    end(bench, qps, region);
+}
+
+#[test]
+fn g9_a_window_that_a_peer_has_invalidated_is_free_once_the_invalidation_here_is_over() {
+    for result in [Ok(()), Err(ErrorKind::AccessViolation)] {
+        let bench = Bench::new();
+        let (qps, subject, window) = (qps(&bench), registered(&bench), bench.window());
+        let region = subject.region;
+        bind(&qps[0], region, &window).expect("posted");
+        complete(&bench, &qps[0]);
+        qps[0].invalidate_window(1, &window).expect("posted");
+        bench.control.peer_invalidates_window();
+        assert!(qps[0].poll().is_some());
+        // The device would end the next binding by what is in flight.
+        assert_eq!(kind(bind(&qps[1], region, &window)), WRONG_STATE, "G8");
+        assert_eq!(kind(subject.deregister()), Some(ErrorKind::DeviceBusy), "D2");
+        bench.control.complete(result);
+        assert!(qps[0].poll().is_some());
+        bind(&qps[1], region, &window).expect("the window is free");
+        // One that is refused is over, too.
+        complete(&bench, &qps[1]);
+        bench.control.post.set(End::Fail);
+        let (control, inner) = (bench.control.clone(), qps.clone());
+        bench.control.post.hook.set(move || {
+            control.peer_invalidates_window();
+            assert!(inner[0].poll().is_some());
+        });
+        assert!(qps[1].invalidate_window(1, &window).is_err(), "planted");
+        bench.control.post.set(End::Succeed);
+        assert_eq!(subject.deregister(), Ok(Progress::Done), "D2: nothing is bound");
+        drop(window);
+        end(bench, qps, region);
+    }
+}
+
+/// The device gives one key to all: the other region has it while the first is initialised anew.
+#[test]
+fn g9_a_posting_that_returns_during_an_initialisation_leaves_the_token_to_who_has_it() {
+    let bench = Bench::new();
+    let (qps, region, other) = (qps(&bench), bench.fast_region(), bench.fast_region());
+    returns_late(
+        &bench,
+        &qps,
+        move |qp| fast_register(qp, region),
+        |returned| {
+            invalidate(&qps[0], region).expect("G8");
+            complete(&bench, &qps[0]);
+            fast_register(&qps[0], other).expect("posted");
+            complete(&bench, &qps[0]);
+            bench.control.initialise.hook.set(returned);
+            initialise_inline(region);
+        },
+    );
+    bench.control.peer_invalidates();
+    assert!(qps[0].poll().is_some());
+    fast_register(&qps[0], other).expect("G9: a peer has invalidated the other one");
+    close(other);
+    end(bench, qps, region);
+}
+
+/// What happens while a waker is cloned.
+type Meanwhile = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+/// A waker of no use, whose first clone does something.
+fn meddling_waker(meanwhile: &'static Meanwhile) -> Waker {
+    fn clone(data: *const ()) -> RawWaker {
+        // SAFETY: the data of each of these wakers is a `Meanwhile` that lives for ever.
+        let meanwhile = unsafe { &*data.cast::<Meanwhile>() };
+        let first = meanwhile.lock().unwrap().take();
+        if let Some(first) = first {
+            first();
+        }
+        RawWaker::new(data, &TABLE)
+    }
+    static TABLE: RawWakerVTable = RawWakerVTable::new(clone, |_| (), |_| (), |_| ());
+    // SAFETY: the functions are for any thread, and free nothing.
+    unsafe { Waker::from_raw(RawWaker::new((&raw const *meanwhile).cast(), &TABLE)) }
+}
+
+#[test]
+fn b8_who_begins_to_wait_finds_what_became_ready_meanwhile() {
+    static MEANWHILE: Meanwhile = Mutex::new(None);
+    let bench = Bench::new();
+    let (qps, region) = (qps(&bench), bench.fast_region());
+    let (arrived, came) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    bench.control.post.hook.set(move || {
+        arrived.send(()).unwrap();
+        gone.recv().unwrap();
+    });
+    let qp = qps[0].clone();
+    let poster = thread::spawn(move || fast_register(&qp, region).expect("posted"));
+    came.recv().unwrap();
+    bench.control.set_trap(Trap::PollCompletion);
+    assert_eq!(qps[0].poll(), None, "B8: it is being posted");
+    *bench.control.trap.lock().unwrap() = None;
+    *MEANWHILE.lock().unwrap() = Some(Box::new(move || {
+        go.send(()).unwrap();
+        poster.join().unwrap();
+    }));
+    let waker = meddling_waker(&MEANWHILE);
+    let polled = qps[0].poll_completion(&mut Context::from_waker(&waker));
+    assert!(polled.is_ready(), "B8: it was posted before this began to wait");
+    initialise_inline(region);
     end(bench, qps, region);
 }
 
