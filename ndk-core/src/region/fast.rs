@@ -3,6 +3,7 @@
 use super::RegionRef;
 use super::initialise::Initialised;
 use super::snapshot::{FastState, Op, wrong_state};
+use super::word::Word;
 use crate::access::RemoteToken;
 use crate::domain::DomainRef;
 use crate::error::Result;
@@ -101,48 +102,55 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         Ok(())
     }
 
-    /// The backend has the fast registration of that number.
-    pub(crate) unsafe fn set_posted(self, number: u32) {
+    /// Changes what is known of the fast registration of that number, if it is the last one.
+    unsafe fn with_registration(self, number: u32, change: impl FnOnce(&Word, &mut Registration)) {
         // SAFETY: as above.
-        let mut registration = unsafe { self.get() }.registration.lock();
+        let region = unsafe { self.get() };
+        let mut registration = region.registration.lock();
         if registration.number == Some(number) {
-            registration.being_posted = false;
+            change(&region.word, &mut registration);
         }
     }
 
-    /// The completion of the fast registration of that number was polled, or never will be.
-    pub(crate) unsafe fn complete_fast_register(self, number: u32) {
+    /// The backend has the fast registration of that number.
+    pub(crate) unsafe fn set_posted(self, number: u32) {
         // SAFETY: as above.
-        let mut registration = unsafe { self.get() }.registration.lock();
-        if registration.number == Some(number) {
+        unsafe {
+            self.with_registration(number, |_, registration| registration.being_posted = false)
+        };
+    }
+
+    /// The completion of the fast registration of that number was polled.
+    pub(crate) unsafe fn complete_fast_register(self, number: u32) {
+        let complete = |_: &Word, registration: &mut Registration| {
             registration.being_posted = false;
             registration.in_flight = None;
-        }
+        };
+        // SAFETY: as above.
+        unsafe { self.with_registration(number, complete) };
     }
 
     /// The fast registration of that number was not posted. What was heard of the one before it meanwhile stays.
     pub(crate) unsafe fn take_back_fast_register(self, number: u32) {
-        // SAFETY: as above.
-        let region = unsafe { self.get() };
-        let mut registration = region.registration.lock();
-        if registration.number == Some(number) {
+        let take_back = |word: &Word, registration: &mut Registration| {
             registration.being_posted = false;
-            region.word.change_fast_state(|state| match state {
+            word.change_fast_state(|state| match state {
                 FastState::Valid => FastState::Free,
                 other => other,
             });
-        }
+        };
+        // SAFETY: as above.
+        unsafe { self.with_registration(number, take_back) };
     }
 
     /// The fast registration of that number has failed, or nobody knows.
     pub(crate) unsafe fn fail_fast_register(self, number: u32) {
-        // SAFETY: as above.
-        let region = unsafe { self.get() };
-        let mut registration = region.registration.lock();
-        if registration.number == Some(number) {
+        let fail = |word: &Word, registration: &mut Registration| {
             registration.being_posted = false;
-            region.word.change_fast_state(|_| FastState::Stale);
-        }
+            word.change_fast_state(|_| FastState::Stale);
+        };
+        // SAFETY: as above.
+        unsafe { self.with_registration(number, fail) };
     }
 
     /// A peer has invalidated what was registered in that round.

@@ -53,23 +53,23 @@ impl<A: AdapterProvider, P: Platform> WindowState<A, P> {
         true
     }
 
+    /// Changes what is known of the binding of that round, if it is the one there is.
+    fn with_binding(&self, round: u32, change: impl FnOnce(&mut Binding<A, P>)) {
+        let mut bound = self.bound.lock();
+        bound.as_mut().filter(|binding| binding.round == round).map(change);
+    }
+
     /// The backend has the request of that round.
     pub(super) fn set_posted(&self, round: u32) {
-        if let Some(binding) = self.bound.lock().as_mut()
-            && binding.round == round
-        {
-            binding.being_posted = false;
-        }
+        self.with_binding(round, |binding| binding.being_posted = false);
     }
 
     /// The completion of the request of that round was polled, or never will be.
     pub(super) fn complete_bind(&self, round: u32) {
-        if let Some(binding) = self.bound.lock().as_mut()
-            && binding.round == round
-        {
+        self.with_binding(round, |binding| {
             binding.being_posted = false;
             binding.in_flight = None;
-        }
+        });
     }
 
     /// A peer can invalidate the binding by this token from now on, until the window is closed.

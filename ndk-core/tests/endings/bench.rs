@@ -228,6 +228,9 @@ pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// What a request in the wrong state is told.
+pub(crate) const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
+
 /// Why something was refused, if it was.
 pub(crate) fn kind<T>(result: Result<T>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
@@ -273,4 +276,16 @@ pub(crate) fn fast_register(qp: &Qp, region: Region) -> Result<()> {
 pub(crate) fn invalidate(qp: &Qp, region: Region) -> Result<()> {
     // SAFETY: the region is not closed.
     unsafe { qp.invalidate(2, region) }
+}
+
+/// Posts the bind of a window to the first byte of a region.
+pub(crate) fn bind(qp: &Qp, region: Region, window: &Window) -> Result<()> {
+    // SAFETY: the region is not closed.
+    unsafe { qp.bind(1, region, window, (0, 1), Access::REMOTE_READ) }
+}
+
+/// The next request of the device completes, and its completion is polled.
+pub(crate) fn complete(bench: &Bench, qp: &Qp, result: std::result::Result<(), ErrorKind>) {
+    bench.control.complete(result);
+    assert_eq!(qp.poll().expect("a completion").result, result);
 }

@@ -1,11 +1,12 @@
 //! An initialisation while an invalidation is in flight (G3, G8, G10).
 
-use crate::bench::{Bench, Calls, Qp, Region, close, fast_register, initialise, invalidate, kind};
+use crate::bench::{
+    Bench, Calls, Qp, Region, WRONG_STATE, close, complete, fast_register, initialise, invalidate,
+    kind,
+};
 use crate::operation::End;
 use ndk_core::ErrorKind;
 use ndk_core::Progress;
-
-const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
 
 /// What an initialisation answers; those of this backend are inline.
 fn initialised(region: Region) -> Option<ErrorKind> {
@@ -13,12 +14,6 @@ fn initialised(region: Region) -> Option<ErrorKind> {
     let progress = initialise(region, &calls);
     assert_eq!(calls.take(), [], "B1");
     kind(progress.map(|progress| assert_eq!(progress, Progress::Done)))
-}
-
-/// The next request of the device completes, and its completion is polled.
-fn complete(bench: &Bench, qp: &Qp, result: Result<(), ErrorKind>) {
-    bench.control.complete(result);
-    assert_eq!(qp.poll().expect("a completion").result, result);
 }
 
 /// A region whose fast registration is valid.
@@ -156,16 +151,22 @@ fn g8_an_invalidation_that_completes_twice_counts_once() {
     bench.end();
 }
 
+/// A region with a fast registration in flight, in the place of one whose invalidation is in flight on the first queue pair.
+fn in_place_of_another(bench: &Bench, qp: &Qp, other: &Qp) -> Region {
+    let first = registered(bench, qp);
+    invalidate(qp, first).expect("posted");
+    close(first);
+    let second = bench.fast_region();
+    fast_register(other, second).expect("posted");
+    second
+}
+
 #[test]
 fn g8_what_ends_late_says_nothing_of_the_region_in_the_place_of_its_own() {
     for ended in [Some(Ok(())), Some(Err(ErrorKind::Cancelled)), None] {
         let bench = Bench::new();
         let (qp, other) = (bench.qp(), bench.qp());
-        let first = registered(&bench, &qp);
-        invalidate(&qp, first).expect("posted");
-        close(first);
-        let second = bench.fast_region();
-        fast_register(&other, second).expect("posted");
+        let second = in_place_of_another(&bench, &qp, &other);
         if let Some(result) = ended {
             // As the first that was posted.
             complete(&bench, &qp, result);
@@ -186,11 +187,7 @@ fn g8_what_ends_late_says_nothing_of_the_region_in_the_place_of_its_own() {
 fn g3_an_invalidation_that_ends_late_leaves_the_other_regions_in_flight() {
     let bench = Bench::new();
     let (qp, other) = (bench.qp(), bench.qp());
-    let first = registered(&bench, &qp);
-    invalidate(&qp, first).expect("posted");
-    close(first);
-    let second = bench.fast_region();
-    fast_register(&other, second).expect("posted");
+    let second = in_place_of_another(&bench, &qp, &other);
     invalidate(&other, second).expect("G8");
     complete(&bench, &qp, Ok(()));
     assert_eq!(initialised(second), WRONG_STATE, "G3: the second's is in flight");

@@ -1,6 +1,6 @@
 //! What the framework knows of a fast registration's key while a peer, a close or a panic comes in between (G7, G8).
 
-use crate::bench::{Bench, close, fast_register, initialise_inline, invalidate, kind};
+use crate::bench::{Bench, Qp, Region, close, fast_register, initialise_inline, invalidate, kind};
 use crate::operation::End;
 use ndk_core::ErrorKind;
 use std::sync::Arc;
@@ -65,15 +65,20 @@ fn b8_a_panic_in_a_posting_leaves_the_region_as_after_a_flush() {
     bench.end();
 }
 
-#[test]
-fn g6_a_late_failure_says_nothing_of_the_registrations_after_the_next_initialisation() {
+/// A region with a registration in flight: a peer was faster than the completion, and it is for another round already.
+fn in_another_round() -> (Bench, Qp, Region) {
     let bench = Bench::new();
     let (qp, region) = (bench.qp(), bench.fast_region());
     fast_register(&qp, region).expect("posted");
-    // A peer was faster than the completion, and the region is for another round already.
     bench.control.peer_invalidates();
     assert!(qp.poll().is_some());
     initialise_inline(region);
+    (bench, qp, region)
+}
+
+#[test]
+fn g6_a_late_failure_says_nothing_of_the_registrations_after_the_next_initialisation() {
+    let (bench, qp, region) = in_another_round();
     fast_register(&qp, region).expect("G7: it is another round's");
     bench.control.complete(Err(ErrorKind::Cancelled));
     assert_eq!(qp.poll().expect("the first round's").result, Err(ErrorKind::Cancelled));
@@ -87,12 +92,7 @@ fn g6_a_late_failure_says_nothing_of_the_registrations_after_the_next_initialisa
 
 #[test]
 fn g6_a_late_failure_says_nothing_of_a_region_that_was_only_initialised_since() {
-    let bench = Bench::new();
-    let (qp, region) = (bench.qp(), bench.fast_region());
-    fast_register(&qp, region).expect("posted");
-    bench.control.peer_invalidates();
-    assert!(qp.poll().is_some());
-    initialise_inline(region);
+    let (bench, qp, region) = in_another_round();
     bench.control.complete(Err(ErrorKind::Cancelled));
     assert_eq!(qp.poll().expect("the first round's").result, Err(ErrorKind::Cancelled));
     fast_register(&qp, region).expect("G7: nothing was registered since");

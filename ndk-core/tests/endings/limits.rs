@@ -2,10 +2,10 @@
 
 use crate::at_once::Subject;
 use crate::bench::{
-    Bench, Runner, Window, close, close_domain, domain_of, fast_register, invalidate, kind, logged,
-    new_control, open, ready, wait_until_a_close_waits,
+    Bench, Runner, Window, bind, close, close_domain, domain_of, fast_register, invalidate, kind,
+    logged, new_control, open, ready, wait_until_a_close_waits,
 };
-use ndk_core::{Access, ErrorKind, Progress, QueueDepths};
+use ndk_core::{ErrorKind, Progress, QueueDepths};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -17,19 +17,15 @@ const MOST: usize = 1_023;
 fn d2_a_region_takes_1023_binds_at_a_time() {
     let bench = Bench::new();
     let (qp, subject, other) = (bench.qp(), Subject::new(&bench), Subject::new(&bench));
-    let bind_to = |subject: &Subject, window: &Window| {
-        // SAFETY: the region is not closed.
-        unsafe { qp.bind(1, subject.region, window, (0, 1), Access::REMOTE_READ) }
-    };
-    let bind = |window: &Window| bind_to(&subject, window);
+    let bind_here = |window: &Window| bind(&qp, subject.region, window);
     subject.register().expect("registered");
     other.register().expect("registered");
     let elsewhere = bench.window();
-    bind_to(&other, &elsewhere).expect("D2");
+    bind(&qp, other.region, &elsewhere).expect("D2");
     let mut windows: Vec<_> = (0..MOST).map(|_| bench.window()).collect();
-    windows.iter().for_each(|window| bind(window).expect("D2"));
+    windows.iter().for_each(|window| bind_here(window).expect("D2"));
     let one_more = bench.window();
-    let refused = bind(&one_more).expect_err("D2: as many as can be");
+    let refused = bind_here(&one_more).expect_err("D2: as many as can be");
     assert_eq!((refused.kind(), refused.rule_id()), (ErrorKind::InsufficientResources, "D2"));
     drop(logged());
     assert_eq!(kind(subject.deregister()), Some(ErrorKind::DeviceBusy), "D2");
@@ -40,7 +36,7 @@ fn d2_a_region_takes_1023_binds_at_a_time() {
     assert_eq!(names.len(), MOST, "D2: each that is bound to this region");
     assert!(names.iter().all(|name| name.starts_with("mw")), "D2: {:?}", names[0]);
     drop(windows.pop());
-    bind(&one_more).expect("D2: there is room for one again");
+    bind_here(&one_more).expect("D2: there is room for one again");
     drop((windows, one_more));
     assert_eq!(subject.deregister(), Ok(Progress::Done), "D2: nothing is bound");
     subject.end();
@@ -104,8 +100,7 @@ fn f5_a_window_of_another_domain_is_refused() {
     subject.register().expect("registered");
     // SAFETY: the domain is not closed.
     let stranger = ready(unsafe { other.create_window() }).expect("a window");
-    // SAFETY: the region is not closed.
-    let bound = unsafe { qp.bind(1, subject.region, &stranger, (0, 1), Access::REMOTE_READ) };
+    let bound = bind(&qp, subject.region, &stranger);
     assert_eq!(kind(bound), Some(ErrorKind::InvalidParameter), "F5");
     let invalidated = qp.invalidate_window(1, &stranger);
     assert_eq!(kind(invalidated), Some(ErrorKind::InvalidParameter), "F5");

@@ -4,13 +4,13 @@
 use crate::at_once::Subject;
 use crate::backend::Trap;
 use crate::bench::{
-    Bench, Calls, Region, close, closed, created, fast_register, initialise, initialise_inline,
-    invalidate, kind, logged,
+    Bench, Calls, Region, bind, close, closed, created, fast_register, initialise,
+    initialise_inline, invalidate, kind, logged,
 };
 use crate::operation::End;
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
-use ndk_core::{Access, ErrorKind, Progress, RegionKind};
+use ndk_core::{ErrorKind, Progress, RegionKind};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -175,8 +175,7 @@ fn b8_work_requests_that_panic_leave_a_window_bound_and_a_region_as_after_a_flus
     bench.control.complete_all();
     assert!(qp.poll().is_some());
     bench.control.post.set(End::Panic);
-    // SAFETY: the region is not closed.
-    let bound = unsafe { qp.bind(1, subject.region, &window, (0, 1), Access::REMOTE_READ) };
+    let bound = bind(&qp, subject.region, &window);
     assert_eq!(kind(bound), Some(ErrorKind::Internal), "B8");
     assert_eq!(kind(invalidate(&second, fast)), Some(ErrorKind::Internal), "B8");
     bench.control.post.set(End::Succeed);
@@ -198,8 +197,7 @@ fn b8_a_window_whose_close_does_not_end_poisons_the_region_that_it_is_bound_to()
     let bench = Bench::new();
     let (qp, subject, window) = (bench.qp(), Subject::new(&bench), bench.window());
     subject.register().expect("registered");
-    // SAFETY: the region is not closed.
-    unsafe { qp.bind(1, subject.region, &window, (0, 1), Access::REMOTE_READ) }.expect("posted");
+    bind(&qp, subject.region, &window).expect("posted");
     bench.control.close.set(End::Panic);
     drop(window);
     bench.control.close.set(End::Succeed);

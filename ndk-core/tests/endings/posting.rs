@@ -4,17 +4,15 @@
 use crate::at_once::Subject;
 use crate::backend::Trap;
 use crate::bench::{
-    Bench, Calls, Qp, Region, Window, close, fast_register, initialise, initialise_inline,
-    invalidate, kind,
+    Bench, Calls, Qp, Region, WRONG_STATE, Window, bind, close, complete, fast_register,
+    initialise, initialise_inline, invalidate, kind,
 };
 use crate::operation::{End, Hook};
-use ndk_core::{Access, ErrorKind, Progress, Result};
+use ndk_core::{ErrorKind, Progress, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
 use std::thread;
-
-const WRONG_STATE: Option<ErrorKind> = Some(ErrorKind::InvalidDeviceState);
 
 fn qps(bench: &Bench) -> [Arc<Qp>; 2] {
     [(); 2].map(|()| Arc::new(bench.qp()))
@@ -29,11 +27,6 @@ fn meanwhile(
 ) {
     let qps = qps.clone();
     hook.set(move || assert_eq!(qps.map(|qp| kind(ask(&qp))), answers));
-}
-
-fn complete(bench: &Bench, qp: &Qp) {
-    bench.control.complete(Ok(()));
-    assert_eq!(qp.poll().expect("a completion").result, Ok(()));
 }
 
 fn end(bench: Bench, qps: [Arc<Qp>; 2], region: Region) {
@@ -60,8 +53,8 @@ fn g8_what_is_being_registered_is_not_invalidated() {
         let elsewhere = kind(invalidate(&qps[1], region));
         assert_eq!(elsewhere, WRONG_STATE, "G8: the device may come to it first");
         invalidate(&qps[0], region).expect("G8: behind the registration, on its queue pair");
-        complete(&bench, &qps[0]);
-        complete(&bench, &qps[0]);
+        complete(&bench, &qps[0], Ok(()));
+        complete(&bench, &qps[0], Ok(()));
     }
     end(bench, qps, region);
 }
@@ -86,8 +79,8 @@ fn g8_what_is_in_flight_on_one_queue_pair_is_not_invalidated_on_another() {
         assert_eq!(kind(invalidate(&other, region)), WRONG_STATE, "G8");
         assert_eq!(kind(other.invalidate_window(1, &window)), WRONG_STATE, "G8");
         if then == Then::Polled {
-            complete(&bench, &qp);
-            complete(&bench, &qp);
+            complete(&bench, &qp, Ok(()));
+            complete(&bench, &qp, Ok(()));
         }
         bench.control.close.set(if then == Then::Leaked { End::Panic } else { End::Succeed });
         drop(qp);
@@ -148,7 +141,7 @@ fn returns_late(
     let qp = qps[0].clone();
     let thread = thread::spawn(move || post(&qp).expect("posted"));
     came.recv().unwrap();
-    complete(bench, &qps[0]);
+    complete(bench, &qps[0], Ok(()));
     middle(Box::new(move || {
         go.send(()).unwrap();
         thread.join().unwrap();
@@ -213,7 +206,7 @@ fn g8_the_return_of_an_earlier_bind_says_nothing_of_the_next() {
         move |qp| bind(qp, region, &bound),
         |returned| {
             qps[0].invalidate_window(1, &window).expect("G8: the completion was seen");
-            complete(&bench, &qps[0]);
+            complete(&bench, &qps[0], Ok(()));
             let (inner, bound) = (qps.clone(), window.clone());
             bench.control.post.hook.set(move || {
                 returned();
@@ -227,7 +220,7 @@ fn g8_the_return_of_an_earlier_bind_says_nothing_of_the_next() {
     bench.control.complete_all();
     while qps[0].poll().is_some() {}
     qps[0].invalidate_window(1, &window).expect("G8");
-    complete(&bench, &qps[0]);
+    complete(&bench, &qps[0], Ok(()));
     let control = bench.control.clone();
     bench.control.posted_hook.set(move || {
         control.complete_all();
@@ -251,7 +244,7 @@ fn g8_a_region_whose_invalidation_is_being_posted_is_not_registered() {
     let (qps, region) = (qps(&bench), bench.fast_region());
     for hook in [&bench.control.post.hook, &bench.control.posted_hook] {
         fast_register(&qps[0], region).expect("posted");
-        complete(&bench, &qps[0]);
+        complete(&bench, &qps[0], Ok(()));
         let ask = move |qp: &Qp| {
             assert_eq!(kind(invalidate(qp, region)), WRONG_STATE, "G8: twice");
             fast_register(qp, region)
@@ -261,11 +254,11 @@ fn g8_a_region_whose_invalidation_is_being_posted_is_not_registered() {
         assert_eq!(bench.control.in_flight(), 1);
         fast_register(&qps[0], region).expect("G8: behind the invalidation");
         invalidate(&qps[0], region).expect("G8");
-        (0..3).for_each(|_| complete(&bench, &qps[0]));
+        (0..3).for_each(|_| complete(&bench, &qps[0], Ok(())));
     }
     let (control, inner) = (bench.control.clone(), qps.clone());
     fast_register(&qps[0], region).expect("posted");
-    complete(&bench, &qps[0]);
+    complete(&bench, &qps[0], Ok(()));
     bench.control.posted_hook.set(move || {
         control.complete_all();
         assert!(inner[0].poll().is_some());
@@ -293,7 +286,7 @@ fn g3_a_failed_invalidation_lets_nothing_between_a_posting_and_the_device() {
     let bench = Bench::new();
     let (qps, region) = (qps(&bench), bench.fast_region());
     fast_register(&qps[0], region).expect("posted");
-    complete(&bench, &qps[0]);
+    complete(&bench, &qps[0], Ok(()));
     invalidate(&qps[0], region).expect("G8");
     let (control, inner) = (bench.control.clone(), qps.clone());
     bench.control.post.hook.set(move || {
@@ -342,7 +335,7 @@ fn g10_what_is_refused_changes_nothing_that_was_heard_meanwhile() {
     };
     let posts_again = || bench.control.post.set(End::Succeed);
     fast_register(&qps[0], region).expect("posted");
-    complete(&bench, &qps[0]);
+    complete(&bench, &qps[0], Ok(()));
     invalidate(&qps[0], region).expect("G8");
     fails_meanwhile();
     assert!(fast_register(&qps[0], region).is_err(), "planted");
@@ -363,7 +356,7 @@ fn g9_an_invalidation_that_is_refused_does_not_bring_back_what_a_peer_has_invali
     let bench = Bench::new();
     let (qps, region) = (qps(&bench), bench.fast_region());
     fast_register(&qps[0], region).expect("posted");
-    complete(&bench, &qps[0]);
+    complete(&bench, &qps[0], Ok(()));
     let (control, inner) = (bench.control.clone(), qps.clone());
     bench.control.post.set(End::Fail);
     bench.control.post.hook.set(move || {
@@ -382,7 +375,7 @@ fn g10_a_peers_invalidation_does_not_undo_what_was_heard_of_what_came_behind_it(
     let bench = Bench::new();
     let (qps, region) = (qps(&bench), bench.fast_region());
     fast_register(&qps[0], region).expect("posted");
-    complete(&bench, &qps[0]);
+    complete(&bench, &qps[0], Ok(()));
     invalidate(&qps[0], region).expect("G8");
     fast_register(&qps[0], region).expect("G8: behind the invalidation");
     for _ in 0..2 {
@@ -404,7 +397,7 @@ fn g9_a_window_that_a_peer_has_invalidated_is_free_once_the_invalidation_here_is
         let (qps, subject, window) = (qps(&bench), registered(&bench), bench.window());
         let region = subject.region;
         bind(&qps[0], region, &window).expect("posted");
-        complete(&bench, &qps[0]);
+        complete(&bench, &qps[0], Ok(()));
         qps[0].invalidate_window(1, &window).expect("posted");
         bench.control.peer_invalidates_window();
         assert!(qps[0].poll().is_some());
@@ -415,7 +408,7 @@ fn g9_a_window_that_a_peer_has_invalidated_is_free_once_the_invalidation_here_is
         assert!(qps[0].poll().is_some());
         bind(&qps[1], region, &window).expect("the window is free");
         // One that is refused is over, too.
-        complete(&bench, &qps[1]);
+        complete(&bench, &qps[1], Ok(()));
         bench.control.post.set(End::Fail);
         let (control, inner) = (bench.control.clone(), qps.clone());
         bench.control.post.hook.set(move || {
@@ -441,9 +434,9 @@ fn g9_a_posting_that_returns_during_an_initialisation_leaves_the_token_to_who_ha
         move |qp| fast_register(qp, region),
         |returned| {
             invalidate(&qps[0], region).expect("G8");
-            complete(&bench, &qps[0]);
+            complete(&bench, &qps[0], Ok(()));
             fast_register(&qps[0], other).expect("posted");
-            complete(&bench, &qps[0]);
+            complete(&bench, &qps[0], Ok(()));
             bench.control.initialise.hook.set(returned);
             initialise_inline(region);
         },
@@ -563,11 +556,6 @@ fn registered(bench: &Bench) -> Subject {
     subject
 }
 
-fn bind(qp: &Qp, region: Region, window: &Window) -> Result<()> {
-    // SAFETY: the region is not closed.
-    unsafe { qp.bind(1, region, window, (0, 1), Access::REMOTE_READ) }
-}
-
 #[test]
 fn g8_a_window_that_is_being_bound_is_not_invalidated() {
     let bench = Bench::new();
@@ -581,8 +569,8 @@ fn g8_a_window_that_is_being_bound_is_not_invalidated() {
         let elsewhere = kind(qps[1].invalidate_window(1, &window));
         assert_eq!(elsewhere, WRONG_STATE, "G8: the device may come to it first");
         qps[0].invalidate_window(1, &window).expect("G8: behind the bind, on its queue pair");
-        complete(&bench, &qps[0]);
-        complete(&bench, &qps[0]);
+        complete(&bench, &qps[0], Ok(()));
+        complete(&bench, &qps[0], Ok(()));
     }
     let (control, inner, bound) = (bench.control.clone(), qps.clone(), window.clone());
     bench.control.posted_hook.set(move || {
