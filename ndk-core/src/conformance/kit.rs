@@ -174,8 +174,8 @@ impl Kit {
         self
     }
 
-    /// How long a callback that must come may take, before its case fails. It ends a hang; no case that passes waits for a
-    /// time.
+    /// How long a callback that must come may take, before its case fails; 30 s where nothing is said. A call that does not
+    /// return is waited for twice as long or longer. It ends a hang; no case that passes waits for a time.
     pub fn patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }

@@ -23,7 +23,8 @@
 //! A provider that has tables and nothing of this crate, in C for example, has a kit of its own ([`Kit::table`]), whose
 //! cases call its entries, directly and through the safe consumer. Accesses go through its hooks, where it has them.
 //!
-//! A case that hangs, because a call of the provider's does not return, fails after a minute or two, and the others go on.
+//! A case that hangs, because a call of the provider's does not return, fails after a minute or two (see
+//! [`Kit::patience`]), and the others go on.
 //! At its end a run says how many tests were left out for which reason. `--junit FILE` writes it for CI systems too:
 //! every test with its rule, route, way, time, and message or reason.
 //!

@@ -2,7 +2,7 @@
 
 use super::kit::Kit;
 use super::ticket::lock;
-use super::watch::{PATIENCE, on_a_thread};
+use super::watch::{on_a_thread, patience};
 use libtest_mimic::{Completion, Failed};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 use std::any::Any;
@@ -91,10 +91,11 @@ fn said(panic: &(dyn Any + Send)) -> String {
 }
 
 impl Report {
-    /// Runs a test, and notes how it ended.
+    /// Runs a test of a kit that waits so long for a callback, and notes how it ended.
     pub(super) fn note(
         &self,
         test: Test,
+        callback: Duration,
         run: impl FnOnce() -> Result<Completion, Failed> + Send + 'static,
     ) -> Result<Completion, Failed> {
         let start = Instant::now();
@@ -102,7 +103,7 @@ impl Report {
             catch_unwind(AssertUnwindSafe(run))
                 .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))))
         };
-        let result = on_a_thread(test.name(), PATIENCE, contained);
+        let result = on_a_thread(test.name(), patience(callback), contained);
         let hangs = "B5: it hangs: a call of the provider's has not returned";
         let result = result.unwrap_or_else(|| Err(hangs.into()));
         let ending = match &result {

@@ -44,15 +44,19 @@ pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
         let kit = Arc::new(kit);
         report.restricted(&kit);
         match probe(&kit) {
-            Ok(device) => tests.extend(self::tests(&kit, &Arc::new(device))),
+            Ok(device) => {
+                let patience = kit.patience;
+                let of_kit = self::tests(&kit, &Arc::new(device));
+                tests.extend(of_kit.into_iter().map(|(test, run)| (test, patience, run)));
+            }
             Err(error) => report.no_device(&kit.name, error),
         }
     }
     note_places();
     let report = Arc::new(report);
-    let trials = tests.into_iter().map(|(test, run)| {
+    let trials = tests.into_iter().map(|(test, patience, run)| {
         let report = report.clone();
-        Trial::ignorable_test(test.name(), move || report.note(test, run))
+        Trial::ignorable_test(test.name(), move || report.note(test, patience, run))
     });
     let start = Instant::now();
     let conclusion = libtest_mimic::run(&options.harness, trials.collect());

@@ -7,8 +7,14 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How long nothing need happen until a test counts as hanging. It ends a hang; no passing case waits for a time.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// The least time that nothing need happen until a test counts as hanging.
+const LEAST: Duration = Duration::from_secs(10);
+
+/// How long nothing need happen until a test counts as hanging, of a kit that waits so long for a callback. It ends a hang;
+/// no passing case waits for a time.
+pub(super) fn patience(callback: Duration) -> Duration {
+    callback.saturating_mul(2).max(LEAST)
+}
 
 thread_local! {
     /// What the test of this thread has done so far.
@@ -63,6 +69,6 @@ mod tests {
         let hang = move || never.recv().is_ok();
         assert_eq!(on_a_thread("hangs".into(), Duration::from_millis(10), hang), None);
         drop(keep);
-        assert_eq!(on_a_thread("works".into(), PATIENCE, || 7), Some(7));
+        assert_eq!(on_a_thread("works".into(), LEAST, || 7), Some(7));
     }
 }
