@@ -301,4 +301,13 @@ pub(crate) const ERRORS: &[Planted] = &[
             "return STATUS_SUCCESS;",
         )],
     ),
+    error(
+        "H8",
+        "a lost device initialises",
+        &[(
+            "region.c",
+            "return region->adapter->is_lost ? STATUS_DEVICE_REMOVED : STATUS_SUCCESS;",
+            "return region->adapter->is_lost && operation != NDK_CONFORMANCE_INITIALIZE ? STATUS_DEVICE_REMOVED : STATUS_SUCCESS;",
+        )],
+    ),
 ];

@@ -146,6 +146,11 @@ pub(crate) const ERRORS: &[Planted] = &[
         )],
     ),
     error(
+        "H8",
+        "a lost device maps",
+        &[("mapping.c", "    if (adapter->is_lost)\n", "    if (false)\n")],
+    ),
+    error(
         "L1",
         "logical addresses are the host's",
         &[("mapping.c", "adapter->next_page << PAGE_SHIFT", "frames[0] << PAGE_SHIFT")],

@@ -196,6 +196,33 @@ pub(crate) const ERRORS: &[Planted] = &[
         )],
     ),
     error(
+        "H8",
+        "an initialisation that waits is not ended with the device",
+        &[(
+            "hooks.c",
+            "if (adapter->held >> job->operation & 1) {",
+            "if (job->operation != NDK_CONFORMANCE_INITIALIZE && adapter->held >> job->operation & 1) {",
+        )],
+    ),
+    error(
+        "H8",
+        "a mapping that waits is not ended with the device",
+        &[(
+            "hooks.c",
+            "if (adapter->held >> job->operation & 1) {",
+            "if (job->operation != NDK_CONFORMANCE_BUILD_LAM && adapter->held >> job->operation & 1) {",
+        )],
+    ),
+    error(
+        "H8",
+        "a creation that waits is not ended with the device",
+        &[(
+            "hooks.c",
+            "if (adapter->held >> job->operation & 1) {",
+            "if (job->operation != NDK_CONFORMANCE_CREATE_MR && adapter->held >> job->operation & 1) {",
+        )],
+    ),
+    error(
         "K1",
         "the attribute says another page count",
         &[(

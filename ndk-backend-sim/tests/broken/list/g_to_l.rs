@@ -233,6 +233,18 @@ pub(super) const ALL: &[Defect] = &[
         "lost_device_cancels",
         "Register on a lost device is CANCELLED",
     ),
+    Defect::table(
+        "H8",
+        "new_requests",
+        "lost_device_initialises",
+        "InitializeFastRegister on a lost device succeeds",
+    ),
+    Defect::table(
+        "H8",
+        "new_requests",
+        "lost_device_is_not_ready_to_map",
+        "BuildLAM on a lost device is INVALID_DEVICE_STATE",
+    ),
     Defect::rust(
         "K1",
         "fast_registration",

@@ -15,6 +15,8 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
         "closing_region_is_removed" => Box::new(ClosingRegionIsRemoved::default()),
         "second_close_pends" => Box::new(SecondClosePends::default()),
         "lost_device_cancels" => Box::new(LostDeviceCancels),
+        "lost_device_initialises" => Box::new(LostDeviceInitialises),
+        "lost_device_is_not_ready_to_map" => Box::new(LostDeviceIsNotReadyToMap),
         "offset_is_forgotten" => Box::new(OffsetIsForgotten),
         "size_needed_is_the_header" => Box::new(SizeNeededIsTheHeader),
         _ => return None,
@@ -44,6 +46,10 @@ struct ClosingRegionIsRemoved(Notes<bool>);
 struct SecondClosePends(Notes<bool>);
 /// New registrations on a lost device are CANCELLED.
 struct LostDeviceCancels;
+/// InitializeFastRegister on a lost device says that it succeeded.
+struct LostDeviceInitialises;
+/// BuildLAM on a lost device is INVALID_DEVICE_STATE.
+struct LostDeviceIsNotReadyToMap;
 /// BuildLAM gives 0 for the offset of the first byte.
 struct OffsetIsForgotten;
 /// BuildLAM wants room for one page, however many there are.
@@ -287,6 +293,27 @@ mod defects {
         unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
             let status = unsafe { next::register(mr, asked, done) };
             if status == STATUS_DEVICE_REMOVED { STATUS_CANCELLED } else { status }
+        }
+    }
+
+    impl Hooks for LostDeviceInitialises {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
+            let status = unsafe { next::initialise(mr, asked, done) };
+            if status == STATUS_DEVICE_REMOVED { STATUS_SUCCESS } else { status }
+        }
+    }
+
+    impl Hooks for LostDeviceIsNotReadyToMap {
+        unsafe fn build_mapping(
+            &self,
+            adapter: *mut NDK_ADAPTER,
+            memory: (*mut MDL, SIZE_T),
+            done: Request,
+            lam: *mut NDK_LOGICAL_ADDRESS_MAPPING,
+            numbers: (*mut ULONG, *mut ULONG),
+        ) -> NTSTATUS {
+            let status = unsafe { next::build_mapping(adapter, memory, done, lam, numbers) };
+            if status == STATUS_DEVICE_REMOVED { STATUS_INVALID_DEVICE_STATE } else { status }
         }
     }
 

@@ -6,6 +6,7 @@ use super::super::case::{
 };
 use super::super::control::Step;
 use super::super::env::Env;
+use super::super::lam::Lam;
 use super::super::outcome::Status;
 use super::super::route::{Mr, Pd, Raw};
 use super::super::table::{entry, pd_table};
@@ -142,9 +143,19 @@ fn domain_entries(env: &mut Env) {
     env.finish(domain).has(STATUS_SUCCESS);
 }
 
+/// Regions for fast registration, where there are any: one that was initialised, and one that was not.
+fn fast_regions(env: &mut Env, pd: Pd) -> Vec<Mr> {
+    let count = if env.device.fast_registration { 2 } else { 0 };
+    let regions: Vec<_> = (0..count).map(|_| env.mr_of(pd, RegionKind::FastRegister)).collect();
+    if let Some(&mr) = regions.first() {
+        env.initialise(mr, 1, true).success();
+    }
+    regions
+}
+
 fn new_requests(env: &mut Env) {
     let (pd, page) = (env.pd(), env.page());
-    let (mr, registered) = (env.mr(pd), env.registered(REMOTE));
+    let (mr, registered, fast) = (env.mr(pd), env.registered(REMOTE), fast_regions(env, pd));
     env.control.lose();
     let (outcome, made) = env.create_pd();
     outcome.refused(STATUS_DEVICE_REMOVED);
@@ -154,22 +165,59 @@ fn new_requests(env: &mut Env) {
     assert_eq!(made, None);
     env.register(mr, page.all(0)).refused(STATUS_DEVICE_REMOVED);
     env.deregister(registered).refused(STATUS_DEVICE_REMOVED);
-    env.close(registered).success();
-    env.close(mr).success();
+    for &mr in &fast {
+        env.initialise(mr, 1, true).refused(STATUS_DEVICE_REMOVED);
+    }
+    if env.device.mappings {
+        let mut lam = Lam::for_pages(1);
+        let build = env.start_build(lam.arguments(&page, page.len()));
+        env.finish(build).refused(STATUS_DEVICE_REMOVED);
+        assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
+    }
+    for mr in [registered, mr].into_iter().chain(fast) {
+        env.close(mr).success();
+    }
     env.close_pd(pd).success();
 }
 
+/// Each kind of request waits when the device goes.
 fn pending_requests(env: &mut Env) {
-    let (mr, page) = (env.region(), env.page());
-    let other = env.registered(REMOTE);
-    env.control.hold(Step::Register);
-    env.control.hold(Step::Deregister);
-    let requests = [env.start_register(mr, page.all(0)), env.start_deregister(other)];
+    let (pd, page) = (env.pd(), env.page());
+    let (mr, other, fast) = (env.mr(pd), env.registered(REMOTE), fast_regions(env, pd));
+    let (mut lam, adapter) = (Lam::for_pages(1), env.adapter());
+    let (mut made, mut made_in) = (null_mut(), null_mut());
+    for step in [
+        Step::CreatePd,
+        Step::CreateMr,
+        Step::Register,
+        Step::Deregister,
+        Step::Initialise,
+        Step::BuildMapping,
+    ] {
+        env.control.hold(step);
+    }
+    let mut requests = vec![env.start_register(mr, page.all(0)), env.start_deregister(other)];
+    for &mr in &fast {
+        requests.push(env.start_initialise(mr, 1, true));
+    }
+    if env.device.mappings {
+        requests.push(env.start_build(lam.arguments(&page, page.len())));
+    }
+    let kind = RegionKind::Conventional;
+    // SAFETY: adapter and domain are open, and what is given to store into lives longer than the calls.
+    requests
+        .push(env.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut made) }));
+    // SAFETY: as above.
+    requests
+        .push(env.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut made_in) }));
     env.run_until_idle();
+    requests.iter().for_each(pends);
     env.control.lose();
     for request in requests {
         env.finish(request).has(STATUS_DEVICE_REMOVED);
     }
-    env.close(mr).has(STATUS_SUCCESS);
-    env.close(other).has(STATUS_SUCCESS);
+    assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
+    for mr in [mr, other].into_iter().chain(fast) {
+        env.close(mr).has(STATUS_SUCCESS);
+    }
 }
