@@ -23,6 +23,8 @@ struct Net {
 #[derive(Debug)]
 struct Port {
     queue_pair: Weak<Shared>,
+    /// Whether a connect has asked that is not over.
+    asked: bool,
     /// Whom it wants to be connected to, and who waits for that.
     wants: Option<(u64, Waker)>,
     /// Who waits to be connected to it.
@@ -60,7 +62,13 @@ impl Fabric {
     }
 
     pub(crate) fn attach(&self, number: u64, queue_pair: Weak<Shared>) {
-        let port = Port { queue_pair, wants: None, wanted_by: BTreeSet::new(), connected: false };
+        let port = Port {
+            queue_pair,
+            asked: false,
+            wants: None,
+            wanted_by: BTreeSet::new(),
+            connected: false,
+        };
         self.0.queue_pairs.lock().insert(number, port);
     }
 
@@ -94,13 +102,25 @@ impl Fabric {
         })
     }
 
+    /// A queue pair has ended: who waits to be connected to it hears of it, and so does it itself where it waits. Called
+    /// without a queue's lock.
+    pub(crate) fn ended(&self, number: u64) {
+        let mut ports = self.0.queue_pairs.lock();
+        let mut wakers = take_wakers(&mut ports, number);
+        let own = ports.get_mut(&number).and_then(|port| port.wants.take());
+        wakers.extend(own.map(|(_, waker)| waker));
+        drop(ports);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     /// Connects `number` to the peer, when the peer wants the same.
     pub(crate) async fn connect(&self, number: u64, peer: &Endpoint) -> Result<()> {
         let peer = self.parse(peer)?;
-        let leave = Leave { fabric: self, number };
+        let mut asks = Asks { fabric: self, number, peer, asked: false };
         poll_fn(|cx| {
-            // Wakers are foreign code: this one is cloned, and an earlier one dropped, without the lock.
-            let (waker, _earlier);
+            // Wakers are foreign code: this one is cloned, and an earlier one dropped, without the lock. So are the queue
+            // pairs, which may have been closed meanwhile.
+            let (waker, _earlier, here, there);
             waker = cx.waker().clone();
             let mut ports = self.0.queue_pairs.lock();
             let Some(other) = ports.get(&peer) else {
@@ -108,7 +128,7 @@ impl Fabric {
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
             };
             let (taken, willing) = (other.connected, other.wants_to(number));
-            let other = other.queue_pair.upgrade();
+            there = other.queue_pair.upgrade();
             let Some(own) = ports.get_mut(&number) else {
                 let cause = "the queue pair is closed";
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionInvalid, cause)));
@@ -116,23 +136,34 @@ impl Fabric {
             if own.connected {
                 return Poll::Ready(Ok(()));
             }
+            here = own.queue_pair.upgrade();
+            let (Some(here), Some(there)) = (&here, &there) else {
+                let cause = "a queue pair is being closed";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
+            };
+            // Whoever ends one of them comes here afterwards, and then finds what there is to be woken, or the peer.
+            here.check_connectable()?;
+            if own.asked && !asks.asked {
+                let cause = "the queue pair is being connected";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionInvalid, cause)));
+            }
             if taken {
                 let cause = "the peer's queue pair is connected to another";
                 return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
             }
+            if there.is_broken() {
+                let cause = "the peer's queue pair is in error";
+                return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
+            }
+            (own.asked, asks.asked) = (true, true);
             _earlier = own.wants.replace((peer, waker));
-            let here = own.queue_pair.upgrade();
             if let Some(port) = ports.get_mut(&peer) {
                 port.wanted_by.insert(number);
             }
-            let (Some(here), Some(there)) = (here, other) else {
-                let cause = "a queue pair is being closed";
-                return Poll::Ready(Err(refuse(ErrorKind::ConnectionRefused, cause)));
-            };
             if !willing && peer != number {
                 return Poll::Pending;
             }
-            let linked = Shared::link(&here, &there);
+            let linked = Shared::link(here, there);
             let mut wakers = Vec::new();
             if linked.is_ok() {
                 for side in [number, peer] {
@@ -148,7 +179,7 @@ impl Fabric {
             Poll::Ready(linked)
         })
         .await
-        .inspect(|()| std::mem::forget(leave))
+        .inspect(|()| std::mem::forget(asks))
     }
 
     /// Whether a queue pair was connected.
@@ -157,18 +188,26 @@ impl Fabric {
     }
 }
 
-/// A connect that is given up is no longer wanted.
-struct Leave<'a> {
+/// A connect: one that is given up is no longer wanted.
+struct Asks<'a> {
     fabric: &'a Fabric,
     number: u64,
+    peer: u64,
+    /// Whether it is the one that the queue pair's port says has asked.
+    asked: bool,
 }
 
-impl Drop for Leave<'_> {
+impl Drop for Asks<'_> {
     fn drop(&mut self) {
+        if !self.asked {
+            return;
+        }
         let mut ports = self.fabric.0.queue_pairs.lock();
-        let wanted = ports.get_mut(&self.number).and_then(|port| port.wants.take());
-        let whom = wanted.as_ref().and_then(|(whom, _)| ports.get_mut(whom));
-        if let Some(port) = whom {
+        let wanted = ports.get_mut(&self.number).and_then(|port| {
+            port.asked = false;
+            port.wants.take()
+        });
+        if let Some(port) = ports.get_mut(&self.peer) {
             port.wanted_by.remove(&self.number);
         }
         drop(ports);

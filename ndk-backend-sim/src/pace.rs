@@ -63,6 +63,10 @@ fn planned(kind: ErrorKind) -> Error {
     Error::new(kind, "the fault plan asked for it")
 }
 
+pub(crate) fn device_gone() -> Error {
+    Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8")
+}
+
 impl Device {
     /// Ends what waits on a region that is being closed.
     pub(crate) fn cancel(&self, cancel: &Cancel) {
@@ -122,7 +126,7 @@ impl Device {
             .await;
             // The loss goes first: nothing works on a device that is gone.
             if self.is_lost() {
-                return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
+                return Err(device_gone());
             }
             if cancelled() {
                 let cause = "the region is being closed";

@@ -4,6 +4,7 @@ use crate::access::Asker;
 use crate::device::Device;
 use crate::fabric::Fabric;
 use crate::hazard::{Owner, Place, Taken};
+use crate::pace::device_gone;
 use crate::region::SimRegion;
 use crate::window::SimWindow;
 use crate::work::{Queue, Waiting, Work};
@@ -23,11 +24,12 @@ const ERROR: u8 = 2;
 
 /// The state that both ends of a connection, and whoever carries out a delayed request, work on.
 ///
-/// Locks are taken in this order: `queue`, then the peer's `receives`, then anybody's `done`; never two of one kind, but
+/// Locks are taken in this order: the fabric's, `queue`, then the peer's `receives`, then anybody's `done`; never two of one kind, but
 /// that who waits for accesses may try another one's `queue`.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) device: Arc<Device>,
+    pub(crate) fabric: Fabric,
     pub(crate) number: u64,
     pub(crate) domain: u32,
     /// The domain's privileged token (L5).
@@ -135,6 +137,17 @@ impl Shared {
         self.status.load(Ordering::Acquire) == IDLE
     }
 
+    /// Whether a queue pair that was not connected can be.
+    pub(crate) fn check_connectable(&self) -> Result<()> {
+        if !self.is_broken() {
+            return Ok(());
+        }
+        if self.device.is_lost() {
+            return Err(device_gone());
+        }
+        Err(Error::new(ErrorKind::ConnectionInvalid, "the queue pair is in error").rule("F6"))
+    }
+
     /// Moves this end to error: receives complete with CANCELLED, and no request is carried out any more (F6). Those
     /// that wait in the queue complete where somebody has its lock: see `settle`.
     pub(crate) fn fail(&self) {
@@ -221,7 +234,6 @@ impl QueuePairs {
 #[derive(Debug)]
 pub struct SimQueuePair {
     shared: Arc<Shared>,
-    fabric: Fabric,
 }
 
 impl SimQueuePair {
@@ -235,6 +247,7 @@ impl SimQueuePair {
         let number = fabric.next_number();
         let shared = Arc::new(Shared {
             device,
+            fabric,
             number,
             domain,
             privileged,
@@ -248,18 +261,18 @@ impl SimQueuePair {
             awaited: AtomicBool::new(false),
         });
         shared.place.set_owner(Arc::downgrade(&shared) as _);
-        fabric.attach(number, Arc::downgrade(&shared));
+        shared.fabric.attach(number, Arc::downgrade(&shared));
         shared.device.queue_pairs.add(&shared);
-        let queue_pair = Self { shared, fabric };
+        let queue_pair = Self { shared };
         if queue_pair.shared.device.is_lost() {
             // Perhaps too late to be on the list that the loss went through.
-            return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
+            return Err(device_gone());
         }
         Ok(queue_pair)
     }
 
     fn leave(&self) {
-        self.fabric.detach(self.shared.number);
+        self.shared.fabric.detach(self.shared.number);
         self.shared.end();
         // The peer finds the connection lost; each end holds the other until it is closed itself.
         let peer = self.shared.lock_queue().peer.take();
@@ -274,15 +287,16 @@ impl QpProvider for SimQueuePair {
     type Window = SimWindow;
 
     fn endpoint(&self) -> Endpoint {
-        self.fabric.endpoint(self.shared.number)
+        self.shared.fabric.endpoint(self.shared.number)
     }
 
     async fn connect(&self, peer: &Endpoint) -> Result<()> {
-        if !self.shared.is_idle() || self.fabric.is_connected(self.shared.number) {
+        let Shared { fabric, number, .. } = &*self.shared;
+        if fabric.is_connected(*number) {
             let cause = "the queue pair was connected before";
             return Err(Error::new(ErrorKind::ConnectionInvalid, cause));
         }
-        self.fabric.connect(self.shared.number, peer).await
+        fabric.connect(*number, peer).await
     }
 
     fn post(&self, id: WorkId, request: WorkRequest<'_, SimRegion, SimWindow>) -> Result<()> {
@@ -340,8 +354,9 @@ impl QpProvider for SimQueuePair {
     }
 
     fn flush(&self) {
-        let peer = self.shared.lock_queue().peer.as_ref().map(|peer| peer.shared.clone());
         self.shared.end();
+        // Only now: who connects this one meanwhile finds it in error, or has given it a peer.
+        let peer = self.shared.lock_queue().peer.as_ref().map(|peer| peer.shared.clone());
         if let Some(peer) = peer {
             peer.end();
         }

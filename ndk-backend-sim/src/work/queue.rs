@@ -100,6 +100,7 @@ impl Shared {
     pub(crate) fn end(&self) {
         self.fail();
         self.settle();
+        self.fabric.ended(self.number);
     }
 
     #[inline]

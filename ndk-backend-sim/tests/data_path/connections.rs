@@ -3,11 +3,12 @@
 use crate::common::{Host, Memory, Net, Pd, Qp, join, sge};
 use ndk_backend_sim::Profile;
 use ndk_core::abi::*;
-use ndk_core::{Endpoint, ErrorKind, QueueDepths};
-use std::pin::pin;
-use std::sync::Arc;
+use ndk_core::{Endpoint, ErrorKind, QueueDepths, Result};
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 /// What a connection is refused with, at once.
 fn refused(host: &Host, qp: &Qp, peer: &Endpoint) -> ErrorKind {
@@ -103,6 +104,142 @@ fn who_waits_for_a_queue_pair_hears_that_it_is_taken() {
     third.close();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
     [wanted, first, second].into_iter().for_each(Qp::close);
+    [here, there].into_iter().for_each(Pd::close);
+    [a, b].into_iter().for_each(Host::close);
+}
+
+/// A connect that waits, and how often it was woken.
+struct Waits<F> {
+    connect: Pin<Box<F>>,
+    count: Arc<Count>,
+}
+
+impl<F: Future<Output = Result<()>>> Waits<F> {
+    fn new(connect: F) -> Self {
+        let mut waits = Self { connect: Box::pin(connect), count: Arc::default() };
+        assert!(waits.poll().is_pending(), "the peer has not asked yet");
+        waits
+    }
+
+    fn poll(&mut self) -> Poll<Result<()>> {
+        let waker = Waker::from(self.count.clone());
+        self.connect.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    /// It was woken, and has ended with this.
+    #[track_caller]
+    fn has_ended(mut self, kind: ErrorKind) {
+        assert!(self.count.0.load(Ordering::Relaxed) > 0, "nobody wakes it");
+        let Poll::Ready(result) = self.poll() else { panic!("it waits for ever") };
+        assert_eq!(result.map_err(|error| error.kind()), Err(kind));
+    }
+}
+
+/// How a queue pair ends that is not connected.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Flush,
+    Loss,
+}
+
+impl End {
+    fn come(self, host: &Host, qp: &Qp) -> ErrorKind {
+        match self {
+            Self::Flush => qp.flush(),
+            Self::Loss => host.sim().lose(),
+        }
+        match self {
+            Self::Flush => ErrorKind::ConnectionInvalid,
+            Self::Loss => ErrorKind::DeviceRemoved,
+        }
+    }
+}
+
+#[test]
+fn f6_h8_a_connect_that_waits_ends_with_its_queue_pair() {
+    for end in [End::Flush, End::Loss] {
+        let (a, b) = Host::pair(&Profile::default());
+        let (here, there) = (a.pd(), b.pd());
+        let (qp, peer, other) = (Qp::new(&here), Qp::new(&there), Qp::new(&there));
+        let (to_peer, to_here) = (peer.endpoint(), qp.endpoint());
+        let waits = Waits::new(qp.connect(&to_peer));
+        let kind = end.come(&a, &qp);
+        // The peer asks now: it is refused, and the one that waits is not let through.
+        assert_eq!(refused(&b, &peer, &to_here), ErrorKind::ConnectionRefused, "{end:?}");
+        waits.has_ended(kind);
+        join(&peer, &other);
+        [qp, peer, other].into_iter().for_each(Qp::close);
+        [here, there].into_iter().for_each(Pd::close);
+        [a, b].into_iter().for_each(Host::close);
+    }
+}
+
+#[test]
+fn f6_h8_who_waits_for_a_queue_pair_hears_that_it_has_ended() {
+    for end in [End::Flush, End::Loss] {
+        let (a, b) = Host::pair(&Profile::default());
+        let (here, there) = (a.pd(), b.pd());
+        let (qp, peer, late) = (Qp::new(&here), Qp::new(&there), Qp::new(&there));
+        let to_here = qp.endpoint();
+        let waits = Waits::new(peer.connect(&to_here));
+        end.come(&a, &qp);
+        waits.has_ended(ErrorKind::ConnectionRefused);
+        assert_eq!(refused(&b, &late, &to_here), ErrorKind::ConnectionRefused, "{end:?}");
+        join(&peer, &late);
+        [qp, peer, late].into_iter().for_each(Qp::close);
+        [here, there].into_iter().for_each(Pd::close);
+        [a, b].into_iter().for_each(Host::close);
+    }
+}
+
+#[test]
+fn f6_a_flush_while_the_queue_pair_is_being_connected_ends_both_or_refuses_both() {
+    let (a, b) = Host::pair(&Profile::default());
+    let (here, there) = (a.pd(), b.pd());
+    for _ in 0..500 {
+        let (qp, peer) = (Qp::new(&here), Qp::new(&there));
+        let (to_peer, to_here) = (peer.endpoint(), qp.endpoint());
+        let together = Barrier::new(2);
+        let mut waits = Waits::new(qp.connect(&to_peer));
+        let connected = thread::scope(|scope| {
+            scope.spawn(|| {
+                together.wait();
+                qp.flush();
+            });
+            together.wait();
+            b.pump.block_on("an answer", peer.connect(&to_here))
+        });
+        let Poll::Ready(own) = waits.poll() else { panic!("it waits for ever") };
+        drop(waits);
+        assert_eq!(own.is_ok(), connected.is_ok(), "{own:?}, {connected:?}");
+        assert!(qp.is_broken());
+        assert_eq!(peer.is_broken(), connected.is_ok(), "F6: a flush ends both ends");
+        [qp, peer].into_iter().for_each(Qp::close);
+    }
+    [here, there].into_iter().for_each(Pd::close);
+    [a, b].into_iter().for_each(Host::close);
+}
+
+#[test]
+fn a_second_connect_beside_one_that_waits_is_refused_and_leaves_it_alone() {
+    let (a, b) = Host::pair(&Profile::default());
+    let (here, there) = (a.pd(), b.pd());
+    let (qp, peer, other) = (Qp::new(&here), Qp::new(&there), Qp::new(&there));
+    let (to_peer, to_other, to_here) = (peer.endpoint(), other.endpoint(), qp.endpoint());
+    let mut waits = Waits::new(qp.connect(&to_peer));
+    for endpoint in [&to_peer, &to_other] {
+        assert_eq!(refused(&a, &qp, endpoint), ErrorKind::ConnectionInvalid);
+    }
+    let connected = b.pump.block_on("the connection", peer.connect(&to_here));
+    connected.expect("the first connect is as it was");
+    assert_eq!(waits.count.0.load(Ordering::Relaxed), 1, "it is woken");
+    assert!(matches!(waits.poll(), Poll::Ready(Ok(()))));
+    drop(waits);
+    // One that was given up is in nobody's way.
+    let next = Qp::new(&here);
+    drop(Waits::new(next.connect(&to_other)));
+    join(&next, &other);
+    [qp, peer, other, next].into_iter().for_each(Qp::close);
     [here, there].into_iter().for_each(Pd::close);
     [a, b].into_iter().for_each(Host::close);
 }
