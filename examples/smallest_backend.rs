@@ -38,7 +38,9 @@ impl MrProvider for CounterRegion {
         Err(Error::new(ErrorKind::NotSupported, "this hardware has no fast registration"))
     }
 
-    async fn close(&self) {}
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 
     fn local_token(&self) -> Option<LocalToken> {
         LocalToken::new(self.local.load(Ordering::Acquire))

@@ -72,8 +72,8 @@ impl<M: MrProvider> MrProvider for LayerMr<M> {
         self.below.initialize_fast_register(pages, remote).await
     }
 
-    async fn close(&self) {
-        self.below.close().await;
+    async fn close(&self) -> Result<()> {
+        self.below.close().await
     }
 
     fn local_token(&self) -> Option<LocalToken> {

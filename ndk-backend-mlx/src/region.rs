@@ -128,16 +128,14 @@ impl RegionCore {
         Ok(())
     }
 
-    fn close(&self) {
+    fn close(&self) -> Result<()> {
         self.request.fetch_add(1, Ordering::AcqRel);
-        if let Err(error) = self.withdraw() {
-            log::error!("{}: {error}; it stays leaked [H1]", self.device().name());
-            std::mem::forget(self.registration.lock().take());
-        }
+        let withdrawn = self.withdraw();
         if let Some(fast) = &self.fast {
             self.extension.set_key(std::ptr::null_mut());
             fast.close();
         }
+        withdrawn
     }
 
     /// What is registered, for a window to be bound over a part of it.
@@ -224,9 +222,9 @@ impl MrProvider for MlxRegion {
         initialising.await
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<()> {
         let core = self.0.clone();
-        self.0.device().pool.run(move || core.close()).await;
+        self.0.device().pool.run(move || core.close()).await
     }
 
     fn local_token(&self) -> Option<LocalToken> {

@@ -274,7 +274,7 @@ impl MrProvider for SimRegion {
         }
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<()> {
         if self.device.plans(Operation::CloseMr) {
             // A close is late at most: it does not fail (H1).
             let _ = self.device.pace(Operation::CloseMr, None).await;
@@ -283,6 +283,7 @@ impl MrProvider for SimRegion {
         if let Some(fast) = &self.fast {
             fast.inside.lock().pages.mappings.clear();
         }
+        Ok(())
     }
 
     fn local_token(&self) -> Option<LocalToken> {

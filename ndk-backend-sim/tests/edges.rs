@@ -112,7 +112,7 @@ fn g4_the_device_itself_refuses_a_fast_registration_longer_than_its_pages() {
     assert_eq!(completion.result, Ok(()));
 
     pump.block_on("the close of a queue pair", qp.close());
-    pump.block_on("the close of a region", region.close());
+    pump.block_on("the close of a region", region.close()).unwrap();
     drop((region, mapping));
     pump.block_on("the close of a domain", adapter.close_pd(&pd));
 }

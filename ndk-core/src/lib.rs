@@ -29,6 +29,8 @@ mod extension;
 #[cfg(feature = "std")]
 pub mod foreign;
 mod job;
+#[cfg(feature = "std")]
+mod leaked;
 mod mapping;
 pub mod mdl;
 mod platform;

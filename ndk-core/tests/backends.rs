@@ -71,7 +71,9 @@ impl MrProvider for NoRegion {
         Err(ErrorKind::NotSupported.into())
     }
 
-    async fn close(&self) {}
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 
     fn local_token(&self) -> Option<LocalToken> {
         None

@@ -30,7 +30,9 @@ impl MrProvider for BareRegion {
         Ok(())
     }
 
-    async fn close(&self) {}
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 
     fn local_token(&self) -> Option<LocalToken> {
         None

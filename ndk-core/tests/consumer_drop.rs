@@ -6,7 +6,7 @@ mod soft;
 use ndk_core::consumer::{Adapter, Failed, ProtectionDomain, Region, Registered};
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::{Access, ErrorKind};
-use soft::provider::{Mode, World};
+use soft::provider::{Mode, Op, World};
 use soft::run::{Dropping, How, Manual, poll_once};
 use soft::{LAYERS, open};
 use std::sync::{Arc, Mutex};
@@ -319,6 +319,103 @@ fn b9_an_executor_that_drops_or_panics_cancels_and_gives_the_region_back() {
             adapter.close().unwrap();
             world.assert_nothing_left();
         }
+    }
+}
+
+/// What is leaked is the device's: the memory with it, whoever waits for the close.
+fn assert_kept(bench: &Leaking, region: Region<Registered>) {
+    let registered = bench.world.registered();
+    if registered == 1 {
+        assert_eq!(region.close_blocking().unwrap_err().kind(), ErrorKind::Internal);
+    } else {
+        drop(region);
+    }
+    assert_eq!(bench.world.registered(), registered);
+}
+
+/// A world whose closes of regions do not end, over layers that all run in one executor.
+struct Leaking {
+    world: Arc<World>,
+    executor: Arc<Dropping>,
+}
+
+impl Leaking {
+    /// Registers two regions, and has `close` see to it that their closes do not end.
+    fn each(close: impl Fn(&Leaking, Region<Registered>)) {
+        for layers in LAYERS {
+            println!("{layers:?}");
+            let (world, executor) = (World::new(Mode::Inline), Arc::new(Dropping::default()));
+            let bench = Leaking { world, executor };
+            let adapter = open(layers, &bench.world, bench.executor.clone());
+            let domain = adapter.create_domain_blocking().unwrap();
+            for _ in 0..2 {
+                let region = domain.create_region_blocking().unwrap();
+                close(&bench, region.register_blocking(mdl(), ALL).unwrap());
+            }
+            // The device still writes there, where nothing else is by now.
+            drop([(); 64].map(|()| mdl()));
+            assert_eq!(bench.world.touch_everything(), 2);
+            domain.close_blocking().unwrap();
+            adapter.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn b8_memory_outlives_a_close_that_fails() {
+    Leaking::each(|bench, region| {
+        bench.world.fail_next(Op::Close, ErrorKind::Internal);
+        assert_kept(bench, region);
+    });
+}
+
+#[test]
+fn b8_memory_outlives_a_pending_close_that_fails() {
+    Leaking::each(|bench, region| {
+        bench.world.set_mode(Mode::Pending);
+        bench.world.fail_next(Op::Close, ErrorKind::Internal);
+        assert_kept(bench, region);
+        bench.world.set_mode(Mode::Inline);
+    });
+}
+
+#[test]
+fn b9_memory_outlives_a_close_that_is_given_up() {
+    for how in [How::Drop, How::Panic, How::Thread] {
+        println!("{how:?}");
+        Leaking::each(|bench, region| {
+            bench.world.set_mode(Mode::Hung);
+            *bench.executor.0.lock().unwrap() = how;
+            assert_kept(bench, region);
+            *bench.executor.0.lock().unwrap() = How::Run;
+            bench.world.set_mode(Mode::Inline);
+        });
+    }
+}
+
+/// A registration may be there at the device although it ended with an error.
+#[test]
+fn b8_memory_outlives_a_registration_that_panicked() {
+    for layers in LAYERS {
+        println!("{layers:?}");
+        let (world, executor) = (World::new(Mode::Inline), Manual::new());
+        let adapter = open(layers, &world, executor);
+        let domain = adapter.create_domain_blocking().unwrap();
+        let region = domain.create_region_blocking().unwrap();
+        world.panic_once_registered();
+        let buffer = Buffer::new(5_000).unwrap();
+        let address = buffer.address();
+        let Failed { object: (region, _), error } =
+            region.register_blocking(Mdl::new(&buffer).unwrap(), ALL).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        drop(buffer);
+        let others: Vec<Buffer> = (0..64).map(|_| Buffer::new(5_000).unwrap()).collect();
+        assert!(others.iter().all(|other| other.address() != address), "the memory is gone");
+        assert_eq!(world.touch_everything(), 1);
+        region.close_blocking().unwrap();
+        domain.close_blocking().unwrap();
+        adapter.close().unwrap();
+        world.assert_nothing_left();
     }
 }
 

@@ -63,7 +63,7 @@ impl Bench {
     }
 
     fn end(self) {
-        self.finish(self.region.close());
+        self.finish(self.region.close()).unwrap();
         self.finish(self.adapter.close_pd(&self.pd));
         self.world.assert_nothing_left();
         self.adapter.shut_down();
@@ -138,7 +138,7 @@ fn b9_a_dropped_close_goes_on() {
     drop(closing);
     bench.executor.run();
     assert_eq!((bench.world.live("mr"), bench.world.registered()), (0, 0));
-    bench.finish(bench.region.close());
+    bench.finish(bench.region.close()).unwrap();
     bench.end();
 }
 
@@ -161,7 +161,7 @@ fn h2_cancelling_closes_and_ends_what_is_stuck() {
 fn h7_after_the_close_nothing_reaches_the_object() {
     let bench = Bench::new();
     bench.finish(bench.register()).unwrap();
-    bench.finish(bench.region.close());
+    bench.finish(bench.region.close()).unwrap();
     assert_eq!((bench.region.local_token(), bench.region.remote_token()), (None, None));
     let kind = |result: ndk_core::Result<()>| result.unwrap_err().kind();
     assert_eq!(kind(bench.finish(bench.register())), ErrorKind::InvalidDeviceState);
@@ -206,7 +206,7 @@ fn b9_what_dropped_creations_make_is_closed() {
     assert!(poll_once(&mut pd).is_none() && poll_once(&mut region).is_none());
     drop((pd, region));
     // The domain's close waits for the creation, and for the close of what it made.
-    bench.finish(bench.region.close());
+    bench.finish(bench.region.close()).unwrap();
     bench.finish(bench.adapter.close_pd(&bench.pd));
     bench.executor.run();
     bench.world.assert_nothing_left();
@@ -302,7 +302,7 @@ fn closing_under_callers_on_other_threads_is_orderly() {
             scope.spawn(|| {
                 go.store(true, Ordering::Release);
                 adapter.cancel(&region);
-                block_on(region.close());
+                block_on(region.close()).unwrap();
                 block_on(adapter.close_pd(&pd));
             });
         });

@@ -41,7 +41,7 @@ impl Fast {
     }
 
     pub(crate) fn close(self, adapter: &MlxAdapter) {
-        block_on(self.region.close());
+        block_on(self.region.close()).unwrap();
         adapter.release_mapping(self.mapping);
     }
 }

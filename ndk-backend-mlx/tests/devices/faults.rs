@@ -49,7 +49,7 @@ fn h8_a_removed_device_ends_what_is_pending_and_everything_can_be_closed() {
     assert_eq!(refusal.kind(), ErrorKind::DeviceRemoved, "{refusal}");
     assert_eq!(block_on(target.region.deregister()), Ok(()), "it is gone, which is done");
     target.close();
-    block_on(idle.close());
+    block_on(idle.close()).unwrap();
     close(ports);
     domains.iter().for_each(|domain| close_pd(&adapter, domain));
     drop(adapter);
@@ -97,7 +97,7 @@ fn under_the_limit(name: &str) {
         register(&region, &small.mdl, ALL).unwrap();
         block_on(region.deregister()).unwrap();
     }
-    block_on(region.close());
+    block_on(region.close()).unwrap();
     small.close();
     close_pd(&adapter, &domain);
 }

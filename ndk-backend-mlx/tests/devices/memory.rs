@@ -78,7 +78,7 @@ fn read_only_memory_is_registered_for_reading_and_not_for_writing() {
     assert_eq!(refusal.kind(), ErrorKind::InvalidParameter, "{refusal}");
     assert!(refusal.detail().contains("read-only"), "{refusal}");
     block_on(region.register(view(), Access::REMOTE_READ)).unwrap();
-    block_on(region.close());
+    block_on(region.close()).unwrap();
     // A mapping can be written through.
     let refusal = block_on(adapter.build_mapping(view(), &mut [0])).unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::InvalidParameter, "{refusal}");

@@ -64,7 +64,7 @@ impl Registered {
     }
 
     pub(crate) fn close(self) {
-        block_on(self.region.close());
+        block_on(self.region.close()).unwrap();
     }
 }
 

@@ -130,7 +130,7 @@ fn a_key_is_made_free_indirect_and_open_to_remote_invalidation() {
         assert_ne!(key(&one), old);
         assert_eq!(fake.key(old), None);
         for region in [one, other] {
-            block_on(region.close());
+            block_on(region.close()).unwrap();
         }
         assert_eq!(fake.objects(), before, "every key was destroyed");
         assert_eq!(fake.refused(), 0);
@@ -154,7 +154,7 @@ fn a5_the_key_is_in_the_extension_interface() {
         assert_eq!(value(), (key(&region), key(&region)));
         block_on(region.initialize_fast_register(1, true)).unwrap();
         assert_eq!(value(), (key(&region), key(&region)), "the new one");
-        block_on(region.close());
+        block_on(region.close()).unwrap();
         assert!(interface.Mkey.load(Ordering::Acquire).is_null());
     });
 }

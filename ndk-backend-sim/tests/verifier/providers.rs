@@ -85,7 +85,9 @@ impl MrProvider for ToyMr {
         Ok(())
     }
 
-    async fn close(&self) {}
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 
     fn local_token(&self) -> Option<LocalToken> {
         let token = LocalToken::new(self.token.load(Ordering::Acquire));

@@ -5,7 +5,7 @@ use super::outcome::{Outcome, Status};
 use super::route::Raw;
 use super::ticket::{Ticket, lock, take_strays};
 use super::watch::beat;
-use crate::abi::{STATUS_PENDING, STATUS_SUCCESS};
+use crate::abi::{NTSTATUS, STATUS_INTERNAL_ERROR, STATUS_PENDING, STATUS_SUCCESS};
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::pin::pin;
@@ -69,6 +69,12 @@ impl Env {
             }
             assert!(self.bell.wait(seen), "B2: PENDING, and the callback does not come");
         }
+    }
+
+    /// How the close of a region ends that has to leak it (B8): without a status in C, and the safe consumer, which does not
+    /// give the memory back, says so.
+    pub(super) fn status_of_leak(&self) -> NTSTATUS {
+        if self.is_safe() { STATUS_INTERNAL_ERROR } else { STATUS_SUCCESS }
     }
 
     /// An object that its close has to leak (B8).

@@ -1,9 +1,9 @@
 //! A future of the safe consumer's, polled wherever it is woken: as a rule inside the provider's callback.
 
-use super::ticket::{Done, fail, lock};
+use super::ticket::{Done, fail, leaks, lock};
 use crate::abi::{
     NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NTSTATUS,
-    STATUS_SUCCESS,
+    STATUS_INTERNAL_ERROR, STATUS_SUCCESS,
 };
 use std::future::Future;
 use std::pin::Pin;
@@ -46,11 +46,13 @@ impl Told for Done<NDK_FN_CLOSE_COMPLETION> {
     fn tell(self) -> Tell {
         let (routine, context) = (self.routine.expect("Rust has no null"), self.context.addr());
         Box::new(move |ended| {
-            if ended.status != STATUS_SUCCESS {
-                return fail(context, "H1: a close that pended failed, or lost its memory");
+            match ended.status {
+                // SAFETY: as above.
+                STATUS_SUCCESS => unsafe { routine(without_provenance_mut(context)) },
+                // The safe consumer's word for what a close leaks (B8, B9); C has none.
+                STATUS_INTERNAL_ERROR => leaks(context),
+                _ => fail(context, "H1: a close that pended failed, or lost its memory"),
             }
-            // SAFETY: as above.
-            unsafe { routine(without_provenance_mut(context)) };
         })
     }
 }

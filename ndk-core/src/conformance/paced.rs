@@ -139,11 +139,11 @@ impl<M: MrProvider> MrProvider for PacedMr<M> {
         })
     }
 
-    fn close(&self) -> impl Future<Output = ()> + Send {
+    fn close(&self) -> impl Future<Output = Result<()>> + Send {
         Paced::new(self.counted.control().turn(Step::CloseMr, None), move |turn| async move {
             // A close cannot fail: what ended its wait early changes nothing.
             let _ = turn.come().await;
-            self.inner.close().await;
+            self.inner.close().await
         })
     }
 

@@ -114,7 +114,8 @@ impl Env {
     pub(super) fn start_close(&mut self, mr: Mr) -> Issued {
         // SAFETY: as above; the case does not use the region once the close is over.
         let issued = self.issue(|route, done| unsafe { route.close_mr(mr, done) });
-        if issued.returned >= 0 {
+        // The safe consumer's is gone either way.
+        if issued.returned >= 0 || self.is_safe() {
             self.forget_region(mr);
         }
         issued

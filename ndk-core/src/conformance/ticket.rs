@@ -3,7 +3,7 @@
 use super::watch::beat;
 use crate::abi::{
     NDK_FN_CLOSE_COMPLETION, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION,
-    NDK_OBJECT_HEADER, NTSTATUS, PVOID, STATUS_SUCCESS,
+    NDK_OBJECT_HEADER, NTSTATUS, PVOID, STATUS_INTERNAL_ERROR, STATUS_SUCCESS,
 };
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -195,6 +195,11 @@ pub(super) fn fail(context: usize, why: &'static str) {
         *lock(&ticket.failure) = Some(Box::new(why));
         ticket.called(STATUS_SUCCESS, 0);
     }
+}
+
+/// A close that pended is over, and leaks what the backend had not closed.
+pub(super) fn leaks(context: usize) {
+    complete(without_provenance_mut(context), STATUS_INTERNAL_ERROR, 0);
 }
 
 unsafe extern "system" fn request_completed(context: PVOID, status: NTSTATUS) {

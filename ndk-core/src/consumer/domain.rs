@@ -1,16 +1,16 @@
 //! Protection domains.
 
 use super::adapter::Open;
-use super::object::{Object, close};
+use super::object::Object;
 use super::{FastRegion, Region};
-use crate::abi::NDK_PD;
+use crate::abi::{NDK_PD, NTSTATUS};
 use crate::access::LocalToken;
-use crate::call::{Created, Entry, Request, Running, entry, start_create};
+use crate::call::{Created, Entry, Request, Running, entry, start_close, start_create};
 use crate::error::{Error, ErrorKind, Result};
 use crate::provider::RegionKind;
 use alloc::sync::Arc;
 use core::fmt;
-use core::mem::ManuallyDrop;
+use core::mem::{self, ManuallyDrop};
 use core::ptr::NonNull;
 use futures_lite::future::block_on;
 
@@ -119,7 +119,7 @@ impl ProtectionDomain {
             unsafe { close(this.pd, ManuallyDrop::take(&mut this.adapter)) }
         };
         let (closing, status) = running.await;
-        closing.finish(status).map(drop)
+        closing.finish(status)
     }
 
     /// As [`close`](Self::close), and waits.
@@ -166,4 +166,36 @@ pub(super) fn object<T>(entry: Entry, created: &Created) -> Result<NonNull<T>> {
     entry.check(created.status)?;
     NonNull::new(created.object.cast())
         .ok_or_else(|| Error::new(ErrorKind::Internal, "the provider created null"))
+}
+
+/// Starts a domain's close.
+///
+/// # Safety
+/// The domain is alive, its table keeps the contract, and it is not used or closed again.
+unsafe fn close(pd: NonNull<NDK_PD>, adapter: Option<Arc<Open>>) -> Running<Closing> {
+    // SAFETY: the caller's promises.
+    unsafe { start_close(Closing(adapter), |done, context| entry::close(pd, done, context)) }
+}
+
+/// The adapter, which is kept until the close of the domain is over.
+struct Closing(#[expect(dead_code, reason = "kept")] Option<Arc<Open>>);
+
+impl Closing {
+    /// # Errors
+    /// The provider refused to close, which it must not (H1): the domain stays open, and so its adapter.
+    fn finish(self, status: NTSTATUS) -> Result<()> {
+        Entry::Close.check(status).inspect_err(|error| {
+            log::error!("a domain could not be closed, and is leaked: {error} [H1]");
+            mem::forget(self);
+        })
+    }
+}
+
+impl Request for Closing {
+    type Output = NTSTATUS;
+
+    fn unclaimed(self, status: NTSTATUS) {
+        // It was logged.
+        let _ = self.finish(status);
+    }
 }

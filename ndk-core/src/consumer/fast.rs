@@ -124,7 +124,8 @@ impl<S: fmt::Debug> FastRegion<S> {
     /// Closes the region; a token of it is dead afterwards. C entry: `NdkCloseMr`.
     ///
     /// # Errors
-    /// None with a provider that keeps the contract (H1). One that refuses leaks the object.
+    /// INTERNAL_ERROR where the backend's close did not end (B8, B9), and what a provider says that refuses, which it must not
+    /// (H1). The object is leaked then, and a device may still use the memory of a fast registration.
     pub async fn close(self) -> Result<()> {
         self.object.close().await
     }

@@ -4,10 +4,11 @@ use super::Failed;
 use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_MR, NDK_VERSION, NTSTATUS};
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::call::{Entry, Request, Running, entry, start_close, start_request};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::leaked;
 use crate::mdl::Mdl;
 use core::fmt;
-use core::mem::{self, ManuallyDrop};
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 /// An `NDK_MR` that is ours to close, with what must live until it is: the memory that is, or for all we know may be,
@@ -18,6 +19,8 @@ use core::ptr::NonNull;
 pub(super) struct Object<M: Send + 'static> {
     mr: NonNull<NDK_MR>,
     memory: ManuallyDrop<M>,
+    /// The memory of a registration that ended with INTERNAL_ERROR, and may be there all the same (B8).
+    doubtful: ManuallyDrop<Option<Mdl>>,
 }
 
 // SAFETY: an NDK object may be used from any thread.
@@ -33,7 +36,7 @@ impl Object<()> {
     /// # Safety
     /// The region is alive, nobody else closes it, nothing is pending on it, and its table keeps the contract.
     pub(super) unsafe fn new(mr: NonNull<NDK_MR>) -> Self {
-        Self { mr, memory: ManuallyDrop::new(()) }
+        Self { mr, memory: ManuallyDrop::new(()), doubtful: ManuallyDrop::new(None) }
     }
 
     pub(super) async fn register(
@@ -55,7 +58,13 @@ impl Object<()> {
         let (object, status) = running.await;
         match Entry::Register.check(status) {
             Ok(()) => Ok(object),
-            Err(error) => Err(Failed { object: object.with(()), error }),
+            Err(error) => {
+                let (mut object, memory) = object.with(());
+                if error.kind() == ErrorKind::Internal {
+                    *object.doubtful = Some(memory.clone());
+                }
+                Err(Failed { object: (object, memory), error })
+            }
         }
     }
 
@@ -103,15 +112,13 @@ impl<M: Send + 'static> Object<M> {
 
     /// The same region with other memory, and what it had.
     fn with<N: Send + 'static>(self, memory: N) -> (Object<N>, M) {
-        let (mr, old) = self.into_parts();
-        (Object { mr, memory: ManuallyDrop::new(memory) }, old)
-    }
-
-    /// Takes the object apart, without closing it.
-    fn into_parts(self) -> (NonNull<NDK_MR>, M) {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: taken once, since what it is taken from is never dropped.
-        (this.mr, unsafe { ManuallyDrop::take(&mut this.memory) })
+        // SAFETY: each is taken once, since what they are taken from is never dropped.
+        let (old, doubtful) = unsafe {
+            (ManuallyDrop::take(&mut this.memory), ManuallyDrop::take(&mut this.doubtful))
+        };
+        let (memory, doubtful) = (ManuallyDrop::new(memory), ManuallyDrop::new(doubtful));
+        (Object { mr: this.mr, memory, doubtful }, old)
     }
 
     pub(super) fn local_token(&self) -> Option<LocalToken> {
@@ -136,19 +143,32 @@ impl<M: Send + 'static> Object<M> {
     /// Closes, and gives the memory back.
     pub(super) async fn close(self) -> Result<M> {
         let running = {
-            let (mr, memory) = self.into_parts();
-            // SAFETY: `new`'s promises; the object was taken apart, so this is the one close.
-            unsafe { close(mr, memory) }
+            let mut this = ManuallyDrop::new(self);
+            // SAFETY: it is not used any more.
+            unsafe { this.start_close() }
         };
         let (closing, status) = running.await;
         closing.finish(status)
+    }
+
+    /// # Safety
+    /// Called once, and the object is not used or dropped afterwards.
+    unsafe fn start_close(&mut self) -> Running<Closing<M>> {
+        // SAFETY: the caller's promise: each is taken once.
+        let (memory, doubtful) = unsafe {
+            (ManuallyDrop::take(&mut self.memory), ManuallyDrop::take(&mut self.doubtful))
+        };
+        let (mr, region) = (self.mr, self.mr.addr());
+        let closing = Closing { region, memory, doubtful };
+        // SAFETY: `new`'s promises, and this is the one close.
+        unsafe { start_close(closing, |done, context| entry::close(mr, done, context)) }
     }
 }
 
 impl<M: Send + 'static> Drop for Object<M> {
     fn drop(&mut self) {
-        // SAFETY: taken once, here; `new`'s promises, and this is the one close.
-        drop(unsafe { close(self.mr, ManuallyDrop::take(&mut self.memory)) });
+        // SAFETY: nothing comes after the drop.
+        drop(unsafe { self.start_close() });
     }
 }
 
@@ -158,38 +178,37 @@ impl<M: Send + 'static> fmt::Debug for Object<M> {
     }
 }
 
-/// Starts an object's close.
-///
-/// # Safety
-/// The object is alive, its table keeps the contract, and it is not used or closed again.
-pub(super) unsafe fn close<T: entry::Object, K: Send + 'static>(
-    object: NonNull<T>,
-    kept: K,
-) -> Running<Closing<K>> {
-    // SAFETY: the caller's promises.
-    unsafe { start_close(Closing(kept), |done, context| entry::close(object, done, context)) }
+/// What is kept until a region's close is over.
+struct Closing<M> {
+    region: leaked::Address,
+    memory: M,
+    doubtful: Option<Mdl>,
 }
 
-/// What is kept until an object's close is over.
-pub(super) struct Closing<K>(K);
-
-impl<K> Closing<K> {
+impl<M: Send + 'static> Closing<M> {
     /// # Errors
-    /// The provider refused to close, which it must not (H1): what the object holds stays leaked, since a device may
-    /// still use it.
-    pub(super) fn finish(self, status: NTSTATUS) -> Result<K> {
-        match Entry::Close.check(status) {
-            Ok(()) => Ok(self.0),
+    /// A device may still use what the region holds, which is leaked, with the memory: the provider refused to close, which
+    /// it must not (H1), or the backend's close did not end (B8, B9).
+    fn finish(self, status: NTSTATUS) -> Result<M> {
+        let Self { region, memory, doubtful } = self;
+        let ended = Entry::Close.check(status).and_then(|()| match leaked::is(region) {
+            false => Ok(()),
+            true => {
+                Err(Error::new(ErrorKind::Internal, "the backend's close did not end").rule("B8"))
+            }
+        });
+        match ended {
+            Ok(()) => Ok(memory),
             Err(error) => {
-                log::error!("an object could not be closed, and is leaked: {error} [H1]");
-                mem::forget(self);
+                log::error!("a region could not be closed, and its memory is leaked: {error}");
+                leaked::keep((memory, doubtful));
                 Err(error)
             }
         }
     }
 }
 
-impl<K: Send + 'static> Request for Closing<K> {
+impl<M: Send + 'static> Request for Closing<M> {
     type Output = NTSTATUS;
 
     fn unclaimed(self, status: NTSTATUS) {

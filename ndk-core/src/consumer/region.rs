@@ -100,7 +100,8 @@ impl Region<Created> {
     /// - INVALID_PARAMETER: the memory is empty (C6) or above the adapter's MaxRegistrationSize (C8);
     /// - INSUFFICIENT_RESOURCES: a limit of the device is reached (C14); a later try may succeed (B6);
     /// - NOT_SUPPORTED: what the device cannot express (C2, K2);
-    /// - CANCELLED (B9), DEVICE_REMOVED (H8), INTERNAL_ERROR (B8).
+    /// - CANCELLED (B9), DEVICE_REMOVED (H8);
+    /// - INTERNAL_ERROR (B8): the region can only be closed, and until then keeps the memory alive, too.
     pub async fn register(
         self,
         memory: Mdl,
@@ -161,7 +162,8 @@ impl Region<Created> {
     /// Closes the region. C entry: `NdkCloseMr`.
     ///
     /// # Errors
-    /// None with a provider that keeps the contract (H1). One that refuses leaks the object.
+    /// INTERNAL_ERROR where the backend's close did not end (B8, B9), and what a provider says that refuses, which it must not
+    /// (H1). The object is leaked then.
     pub async fn close(self) -> Result<()> {
         self.object.close().await
     }
@@ -204,7 +206,8 @@ impl Region<Registered> {
     /// window bound to it the close waits for the window. C entry: `NdkCloseMr`.
     ///
     /// # Errors
-    /// None with a provider that keeps the contract (H1). One that refuses leaks object and memory.
+    /// INTERNAL_ERROR where the backend's close did not end (B8, B9), and what a provider says that refuses, which it must not
+    /// (H1). Object and memory are leaked then, since a device may still use them.
     pub async fn close(self) -> Result<Mdl> {
         self.object.close().await
     }

@@ -231,7 +231,7 @@ impl AdapterProvider for ForeignAdapter {
     }
 
     fn shut_down(&self) {
-        block_on(self.handle.close());
+        let _closed = block_on(self.handle.close());
         let Some(opener) = self.opener.lock().take() else { return };
         if let Err((_leaked, error)) = opener.close() {
             log::error!("{}: the foreign adapter stays open: {error}", self.name);

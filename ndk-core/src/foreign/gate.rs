@@ -16,6 +16,8 @@ enum Close {
     /// Is somebody's to do.
     Due,
     Done,
+    /// Is over, and did not end what it should have.
+    Failed,
 }
 
 struct State {
@@ -80,14 +82,19 @@ impl Gate {
         due
     }
 
-    /// The close is over.
-    pub(super) fn close_done(&self) {
-        self.change(|state| state.close = Close::Done);
+    /// The close is over; false where it did not end what it should have.
+    pub(super) fn close_done(&self, ended: bool) {
+        self.change(|state| state.close = if ended { Close::Done } else { Close::Failed });
     }
 
-    /// Waits until the close is over.
-    pub(super) async fn closed(&self) {
-        poll_fn(|cx| self.poll(cx, |state| (state.close == Close::Done).then_some(()))).await;
+    /// Waits until the close is over, and says how.
+    pub(super) async fn closed(&self) -> bool {
+        let over = |state: &mut State| match state.close {
+            Close::Done => Some(true),
+            Close::Failed => Some(false),
+            Close::No | Close::Asked | Close::Due => None,
+        };
+        poll_fn(|cx| self.poll(cx, over)).await
     }
 
     /// Waits until no request is in progress, and claims the next.

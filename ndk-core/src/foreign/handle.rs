@@ -5,13 +5,14 @@ use super::gate::Gate;
 use super::reserved;
 use crate::abi::{
     NDK_ADAPTER, NDK_FN_CREATE_COMPLETION, NDK_FN_REQUEST_COMPLETION, NDK_OBJECT_HEADER, NTSTATUS,
-    PVOID, STATUS_SUCCESS,
+    PVOID,
 };
 use crate::call::ticket::{self, Watched};
 use crate::call::{
     Created, Entry, Request, Running, entry, start_close, start_create, start_request,
 };
 use crate::error::Result;
+use crate::leaked;
 use crate::mdl::Mdl;
 use crate::provider::Watch;
 use alloc::sync::Arc;
@@ -151,10 +152,10 @@ impl<T: Target> Handle<T> {
         }
     }
 
-    /// Closes the object, and waits for the end of that.
-    pub(super) async fn close(&self) {
+    /// Closes the object, and waits for the end of that; false where the object holds on to what it had.
+    pub(super) async fn close(&self) -> bool {
         self.ask_close();
-        self.0.gate.closed().await;
+        self.0.gate.closed().await
     }
 }
 
@@ -200,7 +201,7 @@ impl<T: Target> Drop for Inside<T> {
 /// An adapter is closed by its opener, which waits for the gate.
 impl Target for NDK_ADAPTER {
     fn close(handle: Handle<Self>) {
-        handle.gate().close_done();
+        handle.gate().close_done(true);
     }
 }
 
@@ -210,15 +211,14 @@ impl<T: Target> Request for Closing<T> {
     type Output = NTSTATUS;
 
     fn unclaimed(self, status: NTSTATUS) {
-        if status != STATUS_SUCCESS
-            && let Err(error) = Entry::Close.check(status)
-        {
+        let closed = Entry::Close.check(status);
+        if let Err(error) = &closed {
             log::error!("a foreign object could not be closed, and is leaked: {error} [H1]");
             if let Some(watched) = self.0.watched() {
                 watched.broken(&["H1"], "its close failed");
             }
         }
-        self.0.gate().close_done();
+        self.0.gate().close_done(closed.is_ok() && !leaked::is(self.0.0.object.addr()));
     }
 }
 

@@ -4,7 +4,7 @@ use super::handle::{Handle, Target};
 use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_MR, NDK_VERSION, NTSTATUS, STATUS_SUCCESS};
 use crate::access::{Access, LocalToken, RemoteToken};
 use crate::call::{Entry, Request, Running, entry};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::mdl::{Mdl, MdlView};
 use crate::provider::{MrProvider, Watch};
 use alloc::sync::Arc;
@@ -158,8 +158,13 @@ impl MrProvider for ForeignRegion {
         Entry::InitializeFastRegister.check(status)
     }
 
-    async fn close(&self) {
-        self.0.close().await;
+    async fn close(&self) -> Result<()> {
+        match self.0.close().await {
+            true => Ok(()),
+            false => {
+                Err(Error::new(ErrorKind::Internal, "the foreign region is leaked").rule("H1"))
+            }
+        }
     }
 
     fn local_token(&self) -> Option<LocalToken> {

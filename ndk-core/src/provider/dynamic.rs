@@ -32,7 +32,7 @@ pub trait DynMrProvider: Any + Send + Sync {
     /// [`MrProvider::initialize_fast_register`].
     async fn dyn_initialize_fast_register(&self, pages: u32, remote: bool) -> Result<()>;
     /// [`MrProvider::close`].
-    async fn dyn_close(&self);
+    async fn dyn_close(&self) -> Result<()>;
     /// [`MrProvider::local_token`].
     fn dyn_local_token(&self) -> Option<LocalToken>;
     /// [`MrProvider::remote_token`].
@@ -69,8 +69,8 @@ impl<M: MrProvider> DynMrProvider for M {
         self.initialize_fast_register(pages, remote).await
     }
 
-    async fn dyn_close(&self) {
-        self.close().await;
+    async fn dyn_close(&self) -> Result<()> {
+        self.close().await
     }
 
     fn dyn_local_token(&self) -> Option<LocalToken> {
@@ -128,8 +128,8 @@ impl MrProvider for BoxedRegion {
         self.0.dyn_initialize_fast_register(pages, remote).await
     }
 
-    async fn close(&self) {
-        self.0.dyn_close().await;
+    async fn close(&self) -> Result<()> {
+        self.0.dyn_close().await
     }
 
     fn local_token(&self) -> Option<LocalToken> {

@@ -64,8 +64,12 @@ pub trait MrProvider: Send + Sync + Sized + 'static {
 
     /// Gives up everything of the device that the region holds, whatever its state. C entry: `NdkCloseMr`.
     ///
-    /// Cannot fail (H1). A registered region's tokens are dead afterwards (H3).
-    fn close(&self) -> impl Future<Output = ()> + Send;
+    /// A registered region's tokens are dead afterwards (H3). Close cannot fail (H1).
+    ///
+    /// # Errors
+    /// The device may still reach the region's memory, and nothing is left to try. Close completes all the same; what the
+    /// region holds stays leaked and logged, and the safe consumer never frees its memory (B8).
+    fn close(&self) -> impl Future<Output = Result<()>> + Send;
 
     /// The token for local requests. C entry: `NdkGetLocalTokenFromMr`.
     ///

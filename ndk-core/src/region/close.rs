@@ -224,7 +224,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     }
 
     /// The backend's close is over: frees the region, tells the consumer if Close returned PENDING, and lets the
-    /// domain go. Where the backend panicked or its close was given up, what it holds stays leaked (B8, B9): a
+    /// domain go. Where the backend failed or panicked or its close was given up, what it holds stays leaked (B8, B9): a
     /// device may still use it.
     ///
     /// # Safety
@@ -253,6 +253,8 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
                     "{}: the backend's close did not end ({error}); what the region holds stays leaked",
                     self.name()
                 );
+                #[cfg(feature = "std")]
+                crate::leaked::note(self.as_ndk().addr());
                 // SAFETY: nobody else has the region, and its domain is alive.
                 let _ = unsafe { self.see(Event::Leaked) };
             }

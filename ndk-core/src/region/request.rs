@@ -1,7 +1,7 @@
 //! A request's way in its entry: the claim, the first poll, and the return. What pends goes on in `task`.
 
 use super::initialise::Initialised;
-use super::slot::{IntoOutcome, Operation, Outcome};
+use super::slot::{Operation, Outcome};
 use super::snapshot::{Op, Phase, poisoned};
 use super::word::Word;
 use super::{Progress, RegionRef};
@@ -253,8 +253,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         make: impl FnOnce(&'static A::Mr) -> F,
     ) -> First
     where
-        F: Future,
-        F::Output: IntoOutcome,
+        F: Future<Output = Outcome>,
     {
         let slot = self.slot().cast::<F>();
         let mut occupied = false;
@@ -279,7 +278,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
             occupied = false;
             // SAFETY: the future is finished and dropped once.
             unsafe { slot.drop_in_place() };
-            match output.into_outcome() {
+            match output {
                 Ok(()) => Polled::Done,
                 Err(error) => {
                     failure = Some(error);
@@ -419,8 +418,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         make: impl FnOnce(&'static A::Mr) -> F,
     ) -> Outcome
     where
-        F: Future,
-        F::Output: IntoOutcome,
+        F: Future<Output = Outcome>,
     {
         // SAFETY: the caller's promise; the slot has room for every future of this backend.
         contain("a request", self.name(), || unsafe {

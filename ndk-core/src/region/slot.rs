@@ -14,23 +14,6 @@ use core::task::{Context, Poll};
 /// How an operation ended.
 pub(crate) type Outcome = Result<()>;
 
-/// Close has no result of its own; it ends as a success.
-pub(crate) trait IntoOutcome {
-    fn into_outcome(self) -> Outcome;
-}
-
-impl IntoOutcome for () {
-    fn into_outcome(self) -> Outcome {
-        Ok(())
-    }
-}
-
-impl IntoOutcome for Outcome {
-    fn into_outcome(self) -> Outcome {
-        self
-    }
-}
-
 /// How to poll and drop the future in a slot, whose type is forgotten.
 #[derive(Clone, Copy)]
 pub(crate) struct Operation {
@@ -41,23 +24,17 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    pub(crate) fn of<F: Future>() -> Self
-    where
-        F::Output: IntoOutcome,
-    {
+    pub(crate) fn of<F: Future<Output = Outcome>>() -> Self {
         Self { poll: poll::<F>, drop: drop_in_slot::<F> }
     }
 }
 
 /// # Safety
 /// `slot` holds an unfinished `F`, which nobody else touches and which is not moved until it is dropped.
-unsafe fn poll<F: Future>(slot: *mut u8, cx: &mut Context<'_>) -> Poll<Outcome>
-where
-    F::Output: IntoOutcome,
-{
+unsafe fn poll<F: Future<Output = Outcome>>(slot: *mut u8, cx: &mut Context<'_>) -> Poll<Outcome> {
     // SAFETY: the caller's promise; the slot is part of an allocation, so the future does not move.
     let future = unsafe { Pin::new_unchecked(&mut *slot.cast::<F>()) };
-    future.poll(cx).map(IntoOutcome::into_outcome)
+    future.poll(cx)
 }
 
 /// # Safety

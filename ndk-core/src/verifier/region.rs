@@ -393,14 +393,15 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
         done
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<()> {
         match self.kind {
             RegionKind::Conventional => self.desk.tokens.end_for_good(&self.shadow.holder),
             RegionKind::FastRegister => drop(self.desk.tokens.release(&self.shadow.holder)),
         }
-        self.desk.run(self.id(), "close", self.inner.close(), || ()).await;
+        self.desk.run(self.id(), "close", self.inner.close(), || ()).await?;
         self.shadow.let_go();
         self.desk.end_use(&self.shadow.end_uses());
+        Ok(())
     }
 
     fn local_token(&self) -> Option<LocalToken> {

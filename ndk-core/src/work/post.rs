@@ -139,7 +139,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     ///
     /// # Safety
     /// The region is not closed before the call returns, and the memory behind the logical addresses stays valid until the
-    /// registration is invalidated or the region closed.
+    /// registration is invalidated or the region closed; for ever where that close does not end (B8, B9).
     pub unsafe fn fast_register(
         &self,
         context: u64,

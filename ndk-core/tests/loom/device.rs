@@ -179,8 +179,9 @@ impl MrProvider for Region {
         self.operate(self.device.requests).await
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<()> {
         let _ = self.operate(self.device.closes).await;
+        Ok(())
     }
 
     /// Asked only while no operation is in progress that the models run beside it, so what it reads stands still.

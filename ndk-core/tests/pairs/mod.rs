@@ -118,8 +118,8 @@ impl<M: MrProvider> MrProvider for YieldingMr<M> {
         self.0.initialize_fast_register(pages, remote).await
     }
 
-    async fn close(&self) {
-        self.0.close().await;
+    async fn close(&self) -> Result<()> {
+        self.0.close().await
     }
 
     fn local_token(&self) -> Option<LocalToken> {

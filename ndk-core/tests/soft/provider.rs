@@ -20,6 +20,8 @@ pub enum Mode {
     Pending,
     /// Registrations wait until they are cancelled.
     Stuck,
+    /// Closes of regions wait for ever.
+    Hung,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +31,7 @@ pub enum Op {
     Register,
     Deregister,
     Initialize,
+    Close,
     Map,
 }
 
@@ -43,6 +46,7 @@ struct Registration {
 pub struct World {
     pub mode: Mutex<Mode>,
     failures: Mutex<VecDeque<(Op, ErrorKind)>>,
+    panics: AtomicBool,
     counts: Mutex<HashMap<&'static str, usize>>,
     live: Mutex<HashMap<&'static str, usize>>,
     registrations: Mutex<HashMap<u32, Registration>>,
@@ -55,6 +59,7 @@ impl World {
         Arc::new(Self {
             mode: Mutex::new(mode),
             failures: Mutex::default(),
+            panics: AtomicBool::new(false),
             counts: Mutex::default(),
             live: Mutex::default(),
             registrations: Mutex::default(),
@@ -66,6 +71,11 @@ impl World {
     /// Makes the next operation of that kind fail.
     pub fn fail_next(&self, op: Op, kind: ErrorKind) {
         self.failures.lock().unwrap().push_back((op, kind));
+    }
+
+    /// Makes the next registration panic when the device has it.
+    pub fn panic_once_registered(&self) {
+        self.panics.store(true, Ordering::Release);
     }
 
     pub fn set_mode(&self, mode: Mode) {
@@ -159,7 +169,8 @@ impl World {
     async fn step(&self, op: Op, cancelled: Option<&AtomicBool>) -> Result<()> {
         let mode = *self.mode.lock().unwrap();
         let mut waits = usize::from(mode != Mode::Inline);
-        let stuck = mode == Mode::Stuck && op == Op::Register;
+        let stuck =
+            (mode, op) == (Mode::Stuck, Op::Register) || (mode, op) == (Mode::Hung, Op::Close);
         let is_cancelled = || cancelled.is_some_and(|flag| flag.load(Ordering::Acquire));
         poll_fn(|cx| {
             if waits == 0 || is_cancelled() {
@@ -236,6 +247,7 @@ impl MrProvider for SoftMr {
         };
         self.remote.store(access.is_remote(), Ordering::Release);
         self.world.registrations.lock().unwrap().insert(self.new_token(), registration);
+        assert!(!self.world.panics.swap(false, Ordering::AcqRel), "a backend's own trouble");
         self.world.note("register");
         Ok(())
     }
@@ -255,10 +267,11 @@ impl MrProvider for SoftMr {
         Ok(())
     }
 
-    async fn close(&self) {
-        let _ = self.world.step(Op::Deregister, None).await;
+    async fn close(&self) -> Result<()> {
+        self.world.step(Op::Close, None).await?;
         self.end();
         self.world.note("close");
+        Ok(())
     }
 
     fn local_token(&self) -> Option<LocalToken> {

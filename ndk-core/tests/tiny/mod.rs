@@ -152,11 +152,12 @@ impl MrProvider for TinyMr {
         Ok(())
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<()> {
         if !self.resources.mood.prompt_close.load(Ordering::Relaxed) {
             self.resources.mood.wait().await;
         }
         self.token.store(0, Ordering::Release);
+        Ok(())
     }
 
     fn local_token(&self) -> Option<LocalToken> {

@@ -113,17 +113,18 @@ impl<M: MrProvider> MrProvider for BrokenMr<M> {
         Ok(())
     }
 
-    async fn close(&self) {
+    async fn close(&self) -> Result<()> {
         if let Some(twin) = &self.twin {
-            twin.close().await;
+            twin.close().await?;
         }
         if layer().close(&self.note) {
-            self.inner.close().await;
+            self.inner.close().await?;
         } else {
             // Closed for the framework, and there still for the device.
             std::mem::forget(self.inner.clone());
         }
         self.ended();
+        Ok(())
     }
 
     fn local_token(&self) -> Option<LocalToken> {

@@ -128,7 +128,8 @@ fn close_region(env: &mut Env) {
         }
         let issued = env.start_close(mr);
         env.is_early(&issued);
-        env.finish(issued);
+        let status = if spawning.gives_up() { env.status_of_leak() } else { STATUS_SUCCESS };
+        env.finish(issued).has(status);
         env.control.release(Step::CloseMr);
         calm(env);
     }

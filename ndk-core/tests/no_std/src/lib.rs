@@ -81,7 +81,9 @@ impl MrProvider for Region {
         Ok(())
     }
 
-    async fn close(&self) {}
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
 
     fn local_token(&self) -> Option<LocalToken> {
         LocalToken::new(self.0.load(Ordering::Acquire))
