@@ -254,7 +254,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: as above; the reference that is let go is the one taken here.
         unsafe {
             let word = &self.get().word;
-            word.retain();
+            word.retain_open()?;
             let bound = word.bind();
             if bound.is_err() {
                 self.release();

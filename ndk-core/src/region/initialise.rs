@@ -107,7 +107,7 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         // SAFETY: the region is alive.
         unsafe { self.check_initialisation(what.pages)? };
         // Before the claim, or the place in the queue, that it is for.
-        region.word.retain();
+        region.word.retain_open()?;
         let claimed = loop {
             let claim = {
                 let registration = region.registration.lock();

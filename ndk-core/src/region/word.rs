@@ -122,8 +122,25 @@ impl Word {
     }
 
     /// Takes a reference by the right of one that is held, or of the consumer's.
-    pub(crate) fn retain(&self) {
+    fn retain(&self) {
         self.life.fetch_add(REF, Ordering::Relaxed);
+    }
+
+    /// Takes a reference by nobody's right.
+    ///
+    /// # Errors
+    /// Refused once the close has begun, since the last reference may be gone (H7), and where the region is poisoned (B8).
+    pub(crate) fn retain_open(&self) -> Result<()> {
+        let mut now = self.life.load(Ordering::Relaxed);
+        loop {
+            Snapshot(now).check_alive()?;
+            let taken =
+                self.life.compare_exchange(now, now + REF, Ordering::Relaxed, Ordering::Relaxed);
+            match taken {
+                Ok(_) => return Ok(()),
+                Err(seen) => now = seen,
+            }
+        }
     }
 
     /// Joins the queue behind the initialisation in progress, with a reference that was taken for it. False where none is

@@ -30,6 +30,10 @@ impl Runner {
     pub(crate) fn take(&self) -> Task {
         self.kept.lock().unwrap().pop().expect("a task that pends")
     }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.kept.lock().unwrap().len()
+    }
 }
 
 impl Executor for Runner {

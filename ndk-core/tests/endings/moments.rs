@@ -4,7 +4,7 @@
 use crate::at_once::Subject;
 use crate::backend::Trap;
 use crate::bench::{
-    Bench, Calls, Region, bind, close, closed, created, fast_register, initialise,
+    Bench, Calls, Region, WRONG_STATE, bind, close, closed, created, fast_register, initialise,
     initialise_inline, invalidate, kind, logged,
 };
 use crate::operation::End;
@@ -97,6 +97,25 @@ fn b8_an_initialisation_that_panics_before_there_is_a_future() {
     bench.control.set_trap(Trap::InitialiseRegion);
     assert_eq!(kind(initialise(region, &Calls::default())), Some(ErrorKind::Internal), "B8");
     close(region);
+    bench.end();
+}
+
+/// The last reference went with the close, so nobody may take one, and with it the close once more.
+#[test]
+fn h7_a_bind_while_the_backends_close_is_at_work_changes_nothing() {
+    let bench = Bench::new();
+    let region = bench.region_of(RegionKind::Conventional);
+    let (qp, window, closes) = (bench.qp(), bench.window(), Calls::default());
+    bench.control.close_region.set(End::Hang);
+    close_pends(region, &closes);
+    assert_eq!(kind(bind(&qp, region, &window)), WRONG_STATE, "H7");
+    let task = bench.runner.take();
+    assert_eq!(bench.runner.waiting(), 0, "H2: one close");
+    drop(task);
+    assert_eq!(closes.take(), [STATUS_SUCCESS], "H2: the close completes once");
+    bench.control.close_region.set(End::Succeed);
+    block_on(qp.close());
+    block_on(window.close());
     bench.end();
 }
 

@@ -1,6 +1,6 @@
 //! Models of a region's two words: a request that takes no reference against the close.
 
-use super::Word;
+use super::{Claim, Word};
 use crate::region::snapshot::{Op, Phase};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -19,8 +19,8 @@ struct Region {
 unsafe impl Sync for Region {}
 
 impl Region {
-    fn new() -> Arc<Self> {
-        let (word, inside) = (Word::new(false), UnsafeCell::new(()));
+    fn new(is_fast: bool) -> Arc<Self> {
+        let (word, inside) = (Word::new(is_fast), UnsafeCell::new(()));
         Arc::new(Self { word, inside, freed: AtomicUsize::new(0) })
     }
 
@@ -59,6 +59,23 @@ impl Region {
         claimed
     }
 
+    /// An initialisation, which takes its reference before its claim.
+    fn initialise(&self) -> bool {
+        if self.word.load().admit(Op::Initialise).is_err() {
+            return false;
+        }
+        if self.word.retain_open().is_err() {
+            return false;
+        }
+        let claimed = matches!(self.word.claim(Op::Initialise), Ok(Claim::Mine));
+        if claimed {
+            self.work();
+            assert!(self.word.settle_unless_queued(Phase::Created, Phase::Initialised));
+        }
+        self.release();
+        claimed
+    }
+
     fn close(&self) {
         assert!(self.word.start_close());
         while self.word.is_in_entry() {
@@ -68,35 +85,41 @@ impl Region {
     }
 }
 
-fn against_close(request: fn(&Region) -> bool) {
+fn against_close(is_fast: bool, request: fn(&Region) -> bool) {
     loom::model(move || {
-        let region = Region::new();
+        let region = Region::new(is_fast);
         let other = region.clone();
         let requester = thread::spawn(move || request(&other));
         region.close();
         let claimed = requester.join().unwrap();
         assert_eq!(region.freed.load(Ordering::Relaxed), 1);
         let state = region.word.load();
-        let phase = if claimed { Phase::Registered } else { Phase::Created };
+        let after = if is_fast { Phase::Initialised } else { Phase::Registered };
+        let phase = if claimed { after } else { Phase::Created };
         assert_eq!((state.phase(), state.op(), state.refs()), (phase, Op::None, 0));
     });
 }
 
 #[test]
 fn a_request_in_its_entry_is_refused_or_waited_for() {
-    against_close(Region::request);
+    against_close(false, Region::request);
 }
 
 #[test]
 fn a_request_that_leaves_its_entry_has_a_reference() {
-    against_close(Region::request_that_pends);
+    against_close(false, Region::request_that_pends);
+}
+
+#[test]
+fn an_initialisation_takes_no_reference_once_the_last_is_gone() {
+    against_close(true, Region::initialise);
 }
 
 /// C12: also where both are about to be taken back, since the region is closing.
 #[test]
 fn of_two_requests_one_is_claimed_at_a_time() {
     loom::model(|| {
-        let region = Region::new();
+        let region = Region::new(false);
         let others = [region.clone(), region.clone()];
         let requesters = others.map(|region| thread::spawn(move || region.request()));
         region.close();
