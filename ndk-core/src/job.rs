@@ -17,10 +17,20 @@ pub(crate) enum Started<T> {
     Pending(Task),
 }
 
+/// What the future gets whose task the executor drops (B9).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Nothing: the request is cancelled.
+    Cancelled,
+    /// One more poll on that thread: a close that need not wait any more is an ordinary one.
+    PolledOnce,
+}
+
 /// Makes the future, polls it once, and turns it into a task if it is not ready. `done` runs exactly once, where
 /// the task ends: with the result, or with CANCELLED where the executor dropped it (B9).
 pub(crate) fn start<F, D>(
     what: &'static str,
+    dropped: Dropped,
     make: impl FnOnce() -> F,
     done: D,
 ) -> Started<F::Output>
@@ -41,28 +51,27 @@ where
             Started::Ready(Ok(output))
         }
         Ok((Poll::Pending, future)) => {
-            Started::Pending(Job { what, future, done, last_poll: false }.into_task())
+            Started::Pending(Job { what, future, done, dropped }.into_task())
         }
         Err(_) => Started::Ready(Err(panicked())),
     }
 }
 
-/// A task that starts in the executor. Where the executor drops it, the future gets one poll on that thread before
-/// it is given up: a close that does not wait still happens.
+/// A close that starts in the executor.
 pub(crate) fn deferred<F, D>(what: &'static str, future: F, done: D) -> Task
 where
     F: Future + Send + 'static,
     F::Output: Send,
     D: FnOnce(Result<F::Output>) + Send + 'static,
 {
-    Job { what, future: Box::pin(future), done, last_poll: true }.into_task()
+    Job { what, future: Box::pin(future), done, dropped: Dropped::PolledOnce }.into_task()
 }
 
 struct Job<F: Future, D> {
     what: &'static str,
     future: Pin<Box<F>>,
     done: D,
-    last_poll: bool,
+    dropped: Dropped,
 }
 
 impl<F, D> Job<F, D>
@@ -85,7 +94,6 @@ where
     unsafe fn poll(job: NonNull<()>, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: the caller's promise.
         let this = unsafe { job.cast::<Self>().as_mut() };
-        this.last_poll = false;
         let what = this.what;
         let result = match contain(what, "a pending request", || this.future.as_mut().poll(cx)) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -101,8 +109,7 @@ where
     /// As for `poll`.
     unsafe fn abandon(job: NonNull<()>) {
         // SAFETY: the caller's promise.
-        let last_poll = unsafe { job.cast::<Self>().as_ref() }.last_poll;
-        if last_poll {
+        if unsafe { job.cast::<Self>().as_ref() }.dropped == Dropped::PolledOnce {
             let mut cx = Context::from_waker(Waker::noop());
             // SAFETY: the caller's promise.
             if unsafe { Self::poll(job, &mut cx) }.is_ready() {

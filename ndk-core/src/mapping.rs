@@ -9,7 +9,7 @@ use crate::completion::RequestCompletion;
 use crate::contain::{Panicked, contain, panicked};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extension::{self, NDKMR_CAPABILITIES, NDKMR_CAPABILITIES_GUID};
-use crate::job::{self, Started};
+use crate::job::{self, Dropped, Started};
 use crate::mdl::MdlView;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event, Mapping};
@@ -148,6 +148,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         let task_done = done.clone();
         let started = job::start(
             "build mapping",
+            Dropped::Cancelled,
             || build,
             move |result| {
                 let status =

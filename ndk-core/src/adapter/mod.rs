@@ -14,7 +14,7 @@ use crate::domain::{Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::executor::{Executor, Task};
 use crate::extension::NDKMR_CAPABILITIES;
-use crate::job::{self, Started};
+use crate::job::{self, Dropped, Started};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event};
 use crate::region::Progress;
@@ -300,6 +300,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         let (provider, origin) = (adapter.provider(), adapter.origin());
         let started = job::start(
             "create domain",
+            Dropped::Cancelled,
             move || provider.create_pd(),
             move |result: Result<Result<A::Pd>>| {
                 // SAFETY: the reference taken above.

@@ -6,7 +6,7 @@ use crate::adapter::{Adapter, Kept};
 use crate::completion::CloseCompletion;
 use crate::contain::contain;
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::{self, Started};
+use crate::job::{self, Dropped, Started};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event};
 use crate::region::Progress;
@@ -90,7 +90,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
             return Ok(Progress::Pending);
         }
         let make = || adapter.provider().close_pd(&domain.provider);
-        let started = job::start("close of a domain", make, move |result| {
+        let started = job::start("close of a domain", Dropped::PolledOnce, make, move |result| {
             // SAFETY: the last reference went; the domain is this task's alone.
             unsafe { self.finish_close(result, true) };
         });

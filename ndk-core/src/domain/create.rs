@@ -7,7 +7,7 @@ use crate::contain::{Panicked, contain, panicked};
 use crate::dispatch;
 use crate::domain::Domain;
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::{self, Started};
+use crate::job::{self, Dropped, Started};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event, RegionKind};
 use crate::region::{Progress, RegionRef};
@@ -80,21 +80,26 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         }
         let make = || provider.create_mr(&domain.provider, kind);
         let key = adapter.key();
-        let started = job::start("create region", make, move |result: Result<Result<A::Mr>>| {
-            // SAFETY: the reference taken above.
-            let result = unsafe { self.created(kind, origin, result.and_then(|made| made)) };
-            let object = result
-                .as_ref()
-                .map_or(core::ptr::null_mut(), |region| region.as_ndk().as_ptr().cast());
-            let status = result.as_ref().map_or_else(Error::status, |_| STATUS_SUCCESS);
-            if result.is_ok() {
-                // SAFETY: nobody can have closed the region yet, whose reference keeps the domain.
-                unsafe { self.get() }.add_ref();
-            }
-            done.call::<P>(key, status, object);
-            // SAFETY: the request's reference, or what stands in for it.
-            unsafe { self.release() };
-        });
+        let started = job::start(
+            "create region",
+            Dropped::Cancelled,
+            make,
+            move |result: Result<Result<A::Mr>>| {
+                // SAFETY: the reference taken above.
+                let result = unsafe { self.created(kind, origin, result.and_then(|made| made)) };
+                let object = result
+                    .as_ref()
+                    .map_or(core::ptr::null_mut(), |region| region.as_ndk().as_ptr().cast());
+                let status = result.as_ref().map_or_else(Error::status, |_| STATUS_SUCCESS);
+                if result.is_ok() {
+                    // SAFETY: nobody can have closed the region yet, whose reference keeps the domain.
+                    unsafe { self.get() }.add_ref();
+                }
+                done.call::<P>(key, status, object);
+                // SAFETY: the request's reference, or what stands in for it.
+                unsafe { self.release() };
+            },
+        );
         match started {
             Started::Ready(result) => {
                 // SAFETY: as above.

@@ -35,6 +35,7 @@ pub(crate) struct Control {
     pub(crate) create_domain: Operation,
     pub(crate) create_region: Operation,
     pub(crate) close_region: Operation,
+    pub(crate) close_domain: Operation,
     /// Of queue pairs and windows.
     pub(crate) close: Operation,
     pub(crate) post: Operation,
@@ -349,7 +350,9 @@ impl AdapterProvider for Hooked {
         self.0.create_domain.run().await
     }
 
-    async fn close_pd(&self, (): &()) {}
+    async fn close_pd(&self, (): &()) {
+        self.0.close_domain.run().await.expect("a close cannot fail");
+    }
 
     async fn create_mr(&self, (): &(), _kind: RegionKind) -> Result<Part> {
         self.0.create_region.run().await?;

@@ -1,7 +1,7 @@
 //! Closes of queue pairs and windows that do not end: what they hold is leaked, and their domain can be closed (H4).
 
 use crate::backend::Control;
-use crate::bench::{Bench, Qp, Window};
+use crate::bench::{Bench, Calls, Qp, Window, closed, logged};
 use crate::operation::End;
 use ndk_core::Progress;
 use ndk_core::abi::PVOID;
@@ -154,4 +154,46 @@ fn b9_a_domain_closes_after_a_queue_pairs_close_was_given_up() {
 #[test]
 fn b9_a_domain_closes_after_a_windows_close_was_given_up() {
     given_up(window);
+}
+
+/// What has ended by the time that its task is dropped is no leak, whoever is closed, and however often it was polled.
+fn ends_before_its_task_is_dropped(bench: Bench, close: impl FnOnce(&Bench, &Calls)) {
+    let calls = Calls::default();
+    logged();
+    close(&bench, &calls);
+    assert_eq!(calls.take(), [], "B9: it is not over");
+    for operation in
+        [&bench.control.close_domain, &bench.control.close_region, &bench.control.close]
+    {
+        operation.set(End::Succeed);
+    }
+    drop(bench.runner.take());
+    let lines = logged();
+    assert!(lines.iter().all(|line| !line.contains("did not end")), "B9: {lines:?}");
+    bench.end_adapter();
+}
+
+#[test]
+fn b9_a_domains_close_that_is_over_when_its_task_is_dropped_is_an_ordinary_one() {
+    let bench = Bench::new();
+    bench.control.close_domain.set(End::Wait);
+    ends_before_its_task_is_dropped(bench, |bench, calls| {
+        // SAFETY: the domain is not closed, and the calls outlive the close.
+        let progress = unsafe { bench.domain.close(Some(closed), calls.context()) };
+        assert_eq!(progress.expect("H4"), Progress::Pending);
+    });
+}
+
+#[test]
+fn b9_the_close_of_a_dropped_child_that_is_over_when_its_task_is_dropped_is_an_ordinary_one() {
+    for make in [qp, window] {
+        let bench = Bench::new();
+        bench.control.close.set(End::Wait);
+        ends_before_its_task_is_dropped(bench, |bench, calls| {
+            drop(make(bench));
+            // SAFETY: as above.
+            let progress = unsafe { bench.domain.close(Some(closed), calls.context()) };
+            assert_eq!(progress.expect("H4"), Progress::Pending);
+        });
+    }
 }

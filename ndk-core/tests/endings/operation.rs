@@ -2,9 +2,10 @@
 
 use futures_lite::future::yield_now;
 use ndk_core::{Error, ErrorKind, Result};
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
 use std::sync::Mutex;
+use std::task::Poll;
 
 /// What a test does once, inside an operation.
 #[derive(Default)]
@@ -32,6 +33,8 @@ pub(crate) enum End {
     Fail,
     /// It pends, and nothing ever wakes it.
     Hang,
+    /// It pends until it is to come to another end, which wakes nobody.
+    Wait,
     Panic,
     /// It pends, and panics when it is polled again.
     HangThenPanic,
@@ -43,7 +46,7 @@ impl End {
         match self {
             Self::Succeed => Some(Ok(())),
             Self::Fail => Some(Err(Error::new(ErrorKind::InsufficientResources, "planted"))),
-            Self::Hang | Self::HangThenPanic => None,
+            Self::Hang | Self::Wait | Self::HangThenPanic => None,
             Self::Panic => resume_unwind(Box::new("planted")),
         }
     }
@@ -67,10 +70,18 @@ impl Operation {
     }
 
     pub(crate) async fn run(&self) -> Result<()> {
-        match self.call() {
+        let called = self.call();
+        let end = poll_fn(|_| match called {
+            End::Wait => match *self.end.lock().unwrap() {
+                End::Wait => Poll::Pending,
+                end => Poll::Ready(end),
+            },
+            end => Poll::Ready(end),
+        });
+        match end.await {
             End::Succeed => Ok(()),
             End::Fail => Err(Error::new(ErrorKind::InsufficientResources, "planted")),
-            End::Hang => pending().await,
+            End::Hang | End::Wait => pending().await,
             End::Panic => resume_unwind(Box::new("planted")),
             End::HangThenPanic => {
                 yield_now().await;
