@@ -3,6 +3,7 @@
 use super::RegionRef;
 use crate::adapter::Kept;
 use crate::completion::RequestCompletion;
+use crate::contain::contain;
 use crate::error::{Error, Result};
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Event, MrProvider};
@@ -17,7 +18,10 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe {
             let region = self.get();
             region.word.mark_watched();
-            region.provider.numbered(region.id);
+            let number = || region.provider.numbered(region.id);
+            if contain("numbering a region", self.name(), number).is_err() {
+                self.poison();
+            }
             let _ = self.see(made);
         }
     }

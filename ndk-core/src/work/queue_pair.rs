@@ -64,7 +64,10 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         let inner = Inner { domain: held.keep(), child, posted: Posted::new(), provider };
         let made = QueuePair { inner: Some(inner), id };
         if made.domain().adapter().watch().is_some() {
-            made.inner().provider.numbered(id);
+            let number = || made.inner().provider.numbered(id);
+            if contain("numbering a queue pair", made.name(), number).is_err() {
+                made.poison();
+            }
             let _ = made.see(Event::Made(origin));
         }
         Ok(made)

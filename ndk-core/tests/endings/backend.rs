@@ -4,15 +4,16 @@ use crate::operation::{End, Hook, Operation};
 use ndk_core::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use ndk_core::mdl::MdlView;
 use ndk_core::{
-    Access, AdapterProvider, BaseAddress, Capabilities, Endpoint, Error, ErrorKind, LocalToken,
-    Mapping, MrProvider, QpProvider, QueueDepths, Refusal, RegionKind, RemoteAddress, RemoteToken,
-    Result, Sge, TokenReuse, WindowProvider, WorkCompletion, WorkId, WorkKind, WorkRequest,
+    Access, AdapterProvider, BaseAddress, Capabilities, Endpoint, Error, ErrorKind, Event, Finding,
+    LocalToken, Mapping, MrProvider, Named, QpProvider, QueueDepths, Refusal, RegionKind,
+    RemoteAddress, RemoteToken, Result, Sge, TokenReuse, Watch, WindowProvider, WorkCompletion,
+    WorkId, WorkKind, WorkRequest,
 };
 use std::collections::VecDeque;
 use std::future::Future;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
 
 /// The one key of this device. All its regions get it, one after the other.
@@ -53,6 +54,8 @@ pub(crate) struct Control {
     pub(crate) cancelled: AtomicUsize,
     /// How many regions, queue pairs and windows were dropped.
     pub(crate) dropped: AtomicUsize,
+    /// Whether a watch is told what happens; asked at the opening.
+    pub(crate) watch: OnceLock<Arc<dyn Watch>>,
     /// The method that panics from now on.
     pub(crate) trap: Mutex<Option<Trap>>,
     posted: Mutex<VecDeque<(WorkId, WorkKind)>>,
@@ -80,6 +83,29 @@ pub(crate) enum Trap {
     Connect,
     PollCompletion,
     Flush,
+    /// Of a region, and of a queue pair.
+    Numbered,
+}
+
+/// A watch that objects to nothing.
+pub(crate) struct Onlooker;
+
+impl Watch for Onlooker {
+    fn creating(&self) -> u64 {
+        0
+    }
+
+    fn see(&self, _object: &Named<'_>, _event: Event<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn broken(&self, rules: &'static [&'static str], _id: u64, did: String) {
+        panic!("{rules:?}: {did}");
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
 }
 
 impl Control {
@@ -204,6 +230,10 @@ impl MrProvider for Part {
         self.0.close_region.run()
     }
 
+    fn numbered(&self, _id: u64) {
+        self.0.pass(Trap::Numbered);
+    }
+
     fn local_token(&self) -> Option<LocalToken> {
         LocalToken::new(KEY)
     }
@@ -252,6 +282,10 @@ impl QpProvider for Part {
 
     fn flush(&self) {
         self.0.pass(Trap::Flush);
+    }
+
+    fn numbered(&self, _id: u64) {
+        self.0.pass(Trap::Numbered);
     }
 
     async fn close(&self) {
@@ -311,6 +345,10 @@ impl AdapterProvider for Hooked {
 
     fn shut_down(&self) {
         self.0.pass(Trap::ShutDown);
+    }
+
+    fn watch(&self) -> Option<&Arc<dyn Watch>> {
+        self.0.watch.get()
     }
 
     fn info(&self) -> NDK_ADAPTER_INFO {

@@ -1,9 +1,10 @@
 //! Panics of a backend outside of a region's operations: each has a status, costs one object, and what it costs can be
 //! closed (B8).
 
-use crate::backend::Trap;
+use crate::backend::{Onlooker, Trap};
 use crate::bench::{
-    Bench, Qp, Runner, close, fast_register, initialise_inline, kind, new_control, open, ready,
+    Bench, Calls, Qp, Runner, close, fast_register, initialise, initialise_inline, kind,
+    new_control, open, ready,
 };
 use crate::operation::End;
 use ndk_core::abi::*;
@@ -69,6 +70,21 @@ fn b8_calls_on_the_adapter_answer_for_a_panic() {
     assert_eq!(kind(unsafe { adapter.release_mapping(&lam) }), INTERNAL);
     let region = bench.fast_region();
     close(region);
+    bench.end();
+}
+
+/// Under a watch the backend is told a number. The creation has succeeded by then.
+#[test]
+fn b8_an_object_whose_number_panics_is_poisoned() {
+    let control = new_control();
+    assert!(control.watch.set(Arc::new(Onlooker)).is_ok());
+    let bench = Bench::of(control);
+    bench.control.set_trap(Trap::Numbered);
+    let (region, qp) = (bench.region(), bench.qp());
+    assert_eq!(kind(initialise(region, &Calls::default())), INTERNAL);
+    assert_eq!(kind(qp.receive(1, &[])), INTERNAL);
+    close(region);
+    ready(qp.close());
     bench.end();
 }
 
