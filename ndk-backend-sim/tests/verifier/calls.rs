@@ -5,7 +5,7 @@ use ndk_core::abi::*;
 use ndk_core::backend::Registry;
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::verifier::Verifier;
-use ndk_core::{BoxedAdapter, DomainRef, Finding, Opened, Party, Std, ThreadPool};
+use ndk_core::{BoxedAdapter, DomainRef, Executor, Finding, Opened, Party, Std, Task, ThreadPool};
 use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
@@ -93,15 +93,28 @@ pub(crate) struct Program {
     pub(crate) verifier: Verifier,
 }
 
+/// An executor that gives up whatever it is to run (B9).
+pub(crate) struct GivesUp;
+
+impl Executor for GivesUp {
+    fn spawn(&self, task: Task) {
+        drop(task);
+    }
+}
+
 /// Opens a name; the verifier's findings are the program's to read.
 pub(crate) fn open(name: &str) -> Program {
+    open_on(name, Arc::new(ThreadPool::new(1).expect("a thread")))
+}
+
+/// As `open`, with an executor of the test's.
+pub(crate) fn open_on(name: &str, executor: Arc<dyn Executor>) -> Program {
     let verifier = Verifier::new();
     let backends = Registry::new()
         .with("sim", "a simulated adapter", factory(Fabric::new()))
         .verifier(verifier.clone());
-    let pool = Arc::new(ThreadPool::new(1).expect("a thread"));
     let version = NDK_VERSION { Major: 1, Minor: 2 };
-    let opened = backends.open(name, pool, version).expect("an adapter");
+    let opened = backends.open(name, executor, version).expect("an adapter");
     Program { opened, verifier }
 }
 

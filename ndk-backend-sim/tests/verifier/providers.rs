@@ -1,7 +1,9 @@
 //! V20 of queue pairs, V24 and V25: providers in Rust that are wrong. What else V20 to V23 speak of the traits rule out; the
 //! test of providers in C has it.
 
-use crate::calls::{self, Ticket, close_done, create_done, entry, native, request_done, until};
+use crate::calls::{
+    self, GivesUp, Ticket, close_done, create_done, entry, native, request_done, until,
+};
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
 use ndk_core::mdl::{Buffer, Mdl, MdlView};
@@ -9,7 +11,7 @@ use ndk_core::verifier::{Policy, Verifier};
 use ndk_core::*;
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
 use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -35,6 +37,8 @@ enum Wrong {
     FastZero,
     /// A registration without tokens, that cannot be taken back.
     LocalZeroForGood,
+    /// As before; the taking back pends for ever.
+    LocalZeroPending,
     /// Registrations panic.
     Panics,
 }
@@ -75,6 +79,7 @@ impl MrProvider for ToyMr {
     async fn deregister(&self) -> Result<()> {
         match self.wrong {
             Wrong::LocalZeroForGood => Err(Error::new(ErrorKind::DeviceBusy, "for good")),
+            Wrong::LocalZeroPending => pending().await,
             _ => Ok(()),
         }
     }
@@ -91,7 +96,8 @@ impl MrProvider for ToyMr {
 
     fn local_token(&self) -> Option<LocalToken> {
         let token = LocalToken::new(self.token.load(Ordering::Acquire));
-        token.filter(|_| !matches!(self.wrong, Wrong::LocalZero | Wrong::LocalZeroForGood))
+        let has_none = [Wrong::LocalZero, Wrong::LocalZeroForGood, Wrong::LocalZeroPending];
+        token.filter(|_| !has_none.contains(&self.wrong))
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
@@ -228,9 +234,12 @@ fn run(
 ) -> Vec<&'static str> {
     let verifier = Verifier::new().policy(policy).limit(Duration::from_millis(20));
     let toy = BoxedAdapter::new(verifier.verify(Toy(wrong, Arc::default())));
-    let pool = Arc::new(ThreadPool::new(1).unwrap());
+    let executor: Arc<dyn Executor> = match wrong {
+        Wrong::LocalZeroPending => Arc::new(GivesUp),
+        _ => Arc::new(ThreadPool::new(1).unwrap()),
+    };
     let version = NDK_VERSION { Major: 1, Minor: 2 };
-    let opened = Opened::<_, Std>::new(toy, pool, version).unwrap();
+    let opened = Opened::<_, Std>::new(toy, executor, version).unwrap();
     let (adapter, mut pd) = (opened.adapter().as_ndk().as_ptr(), null_mut());
     // SAFETY: the adapter is open; then the domain is.
     unsafe {
@@ -360,13 +369,33 @@ fn v25_a_region_that_is_initialised_anew_before_the_posting_returns_has_the_toke
 
 #[test]
 fn v25_a_registration_that_cannot_be_taken_back_is_closed_with_its_region() {
-    let found = run(Wrong::LocalZeroForGood, Policy::Fail, |pd, verifier| {
-        let (mr, mdl) = (calls::region(pd, false), Mdl::new(&Buffer::new(100).unwrap()).unwrap());
-        let status = calls::register_with(mr, &mdl, 0, Ticket::new());
-        assert_eq!((status, verifier.counts().provider), (STATUS_INTERNAL_ERROR, 1));
-        assert_eq!(calls::close(mr), STATUS_SUCCESS);
-    });
-    assert_eq!(found, ["V25"]);
+    for (wrong, refused) in [
+        (Wrong::LocalZeroForGood, STATUS_INTERNAL_ERROR),
+        (Wrong::LocalZeroPending, STATUS_CANCELLED),
+    ] {
+        let found = run(wrong, Policy::Fail, |pd, verifier| {
+            let (mr, buffer) = (calls::region(pd, false), Buffer::new(PAGE_SIZE).unwrap());
+            let (pages, mdl) = (buffer.as_ptr(), Mdl::new(&buffer).unwrap());
+            let register = |mdl| {
+                let ticket = Ticket::new();
+                ticket.wait(calls::register_with(mr, mdl, 0, ticket))
+            };
+            assert_eq!((register(&mdl), verifier.counts().provider), (refused, 1));
+            // The backend, which has it still, is not asked for another.
+            assert_eq!(register(&calls::memory(100)), STATUS_INTERNAL_ERROR);
+            assert_eq!(verifier.findings()[0].times, 1);
+            // The device reaches the memory, of which the consumer need not know: it is kept.
+            buffer.write(0, &[7; PAGE_SIZE]);
+            drop((mdl, buffer));
+            // SAFETY: the verifier keeps it for the rest of the program.
+            assert!(
+                unsafe { pages.cast::<[u8; PAGE_SIZE]>().read() } == [7; PAGE_SIZE],
+                "it was freed"
+            );
+            assert_eq!(calls::close(mr), STATUS_SUCCESS);
+        });
+        assert_eq!(found, ["V25"]);
+    }
 }
 
 #[test]

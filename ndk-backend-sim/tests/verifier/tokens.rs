@@ -8,6 +8,7 @@ use ndk_core::{
     BoxedAdapter, ErrorKind, LocalToken, QueueDepths, QueuePair, RemoteAddress, RemoteToken, Sge,
     Std, WorkCompletion,
 };
+use std::sync::Arc;
 
 pub(crate) type Qp = QueuePair<BoxedAdapter, Std>;
 
@@ -49,7 +50,10 @@ struct Reading {
 
 impl Reading {
     fn new(name: &str) -> Self {
-        let program = open(name);
+        Self::of(open(name))
+    }
+
+    fn of(program: Program) -> Self {
         let pd = program.domain();
         let (sink, source) = ((region(pd, false), memory(100)), (region(pd, false), memory(100)));
         let write = NDK_MR_FLAG_ALLOW_LOCAL_WRITE;
@@ -113,6 +117,24 @@ fn v11_a_local_token_of_an_earlier_registration() {
         assert_eq!(completion.is_some(), policy == "log", "it is posted unless mistakes fail");
         let finding = reading.program.consumer("V11", "/qp");
         assert!(finding.did.contains("the local token"), "{finding}");
+        reading.end();
+    }
+}
+
+#[test]
+fn tokens_whose_deregistration_was_given_up_are_live_as_before() {
+    for policy in ["log", "fail"] {
+        let name = format!("verify(policy={policy})+sim?latency=deregister:3600s");
+        let reading = Reading::of(open_on(&name, Arc::new(GivesUp)));
+        let (source, memory) = &reading.source;
+        // Without a right to read, so that a refusal asks whose the token is.
+        assert_eq!(register_with(*source, memory, 5, Ticket::new()), STATUS_SUCCESS);
+        for mr in [reading.sink.0, *source] {
+            assert_eq!(deregister(mr), STATUS_CANCELLED, "B9");
+        }
+        let completion = reading.read(reading.local(), remote_token(*source)).expect("posted");
+        assert_eq!(completion.result, Err(ErrorKind::AccessViolation), "no right to read");
+        reading.program.silent();
         reading.end();
     }
 }

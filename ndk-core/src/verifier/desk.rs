@@ -5,7 +5,7 @@ use super::mapped::is_beyond_memory;
 use super::mappings::Mappings;
 use super::objects::Objects;
 use super::origin::Origin;
-use super::region::Shadow;
+use super::shadow::Shadow;
 use super::sink::Found;
 use super::tokens::Tokens;
 use super::waiting::Waits;

@@ -36,6 +36,7 @@ mod queue_pair;
 mod region;
 mod retired;
 mod rules;
+mod shadow;
 mod sink;
 mod spread;
 mod tokens;

@@ -2,7 +2,8 @@
 
 use super::desk::Desk;
 use super::desks::retired_token;
-use super::region::{Shadow, VerifiedRegion};
+use super::region::VerifiedRegion;
+use super::shadow::Shadow;
 use crate::access::{LocalToken, RemoteToken};
 use crate::error::{ErrorKind, Result};
 use crate::platform::Std;

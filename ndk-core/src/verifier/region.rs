@@ -1,9 +1,8 @@
 //! A verified region.
 
 use super::desk::Desk;
-use super::desks::watch_chain;
-use super::frames::Frames;
-use super::holder::{Holder, Pair};
+use super::holder::Pair;
+use super::shadow::{Ending, Shadow, Trying};
 use super::tokens::Wrong;
 use crate::abi::{GUID, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::{Access, LocalToken, RemoteToken};
@@ -12,135 +11,12 @@ use crate::mdl::{MdlView, Snapshot};
 use crate::platform::Std;
 use crate::provider::{MrProvider, RegionKind};
 use crate::sync::Mutex;
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
-
-/// What is known of a region's registration, also to those who free memory.
-pub(super) struct Shadow {
-    /// Its tokens, as they were noted.
-    holder: Arc<Holder>,
-    /// What the device may reach.
-    frames: Frames,
-    /// What the device may reach is no longer the consumer's fault: the region's close has not ended.
-    is_leaked: AtomicBool,
-    has_chain: AtomicBool,
-    /// The chain of a registration that pends.
-    chain: Mutex<Std, Option<Snapshot>>,
-    /// The mappings that fast registrations use, the earliest first.
-    uses: Mutex<Std, VecDeque<Use>>,
-}
-
-/// A fast registration that was posted, by its number among the region's, and the mappings that it uses.
-struct Use(u64, Vec<u64>);
-
-impl Shadow {
-    fn new(holder: Arc<Holder>) -> Self {
-        Self {
-            holder,
-            frames: Frames::new(),
-            is_leaked: AtomicBool::new(false),
-            has_chain: AtomicBool::new(false),
-            chain: Mutex::new(None),
-            uses: Mutex::new(VecDeque::new()),
-        }
-    }
-
-    /// The number by which the framework knows the region.
-    pub(super) fn id(&self) -> u64 {
-        self.holder.id()
-    }
-
-    pub(super) fn has_chain(&self, mdl: usize) -> bool {
-        self.chain.lock().as_ref().is_some_and(|chain| chain.has(mdl))
-    }
-
-    pub(super) fn holds(&self, frames: &Range<usize>) -> bool {
-        self.frames.overlap(frames)
-    }
-
-    pub(super) fn leak(&self) {
-        self.is_leaked.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_leaked(&self) -> bool {
-        self.is_leaked.load(Ordering::Acquire)
-    }
-
-    fn keep_chain(&self, chain: Snapshot) {
-        *self.chain.lock() = Some(chain);
-        self.has_chain.store(true, Ordering::Relaxed);
-        watch_chain(true);
-    }
-
-    /// The region's request takes what it has put there.
-    fn take_chain(&self) -> Option<Snapshot> {
-        if !self.has_chain.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.has_chain.store(false, Ordering::Relaxed);
-        watch_chain(false);
-        self.chain.lock().take()
-    }
-
-    /// The token that the region has for peers.
-    pub(super) fn remote_token(&self) -> u32 {
-        self.holder.tokens().1
-    }
-
-    fn let_go(&self) {
-        self.frames.clear();
-    }
-
-    /// A fast registration that uses these mappings is about to be posted; gives its number.
-    fn begin_use(&self, used: Vec<u64>) -> u64 {
-        let mut uses = self.uses.lock();
-        let number = uses.back().map_or(0, |last| last.0) + 1;
-        uses.push_back(Use(number, used));
-        number
-    }
-
-    /// The earliest fast registration, or that of a number, is over: what it has used.
-    pub(super) fn end_use(&self, number: Option<u64>) -> Vec<u64> {
-        let mut uses = self.uses.lock();
-        let place = match number {
-            Some(number) => uses.iter().position(|one| one.0 == number),
-            None => Some(0),
-        };
-        place.and_then(|place| uses.remove(place)).map_or_else(Vec::new, |one| one.1)
-    }
-
-    /// Nothing is fast-registered any more.
-    fn end_uses(&self) -> Vec<u64> {
-        self.uses.lock().drain(..).flat_map(|one| one.1).collect()
-    }
-}
-
-/// The frames of a registration that has not succeeded: the device has none where this is dropped.
-struct Trying<'s>(&'s Shadow);
-
-impl<'s> Trying<'s> {
-    fn new(shadow: &'s Shadow, memory: MdlView<'_>) -> Self {
-        shadow.frames.set(memory);
-        Self(shadow)
-    }
-
-    fn succeeded(self) {
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Trying<'_> {
-    fn drop(&mut self) {
-        self.0.let_go();
-    }
-}
 
 /// A region of a verified adapter.
 pub struct VerifiedRegion<M> {
@@ -246,16 +122,6 @@ impl<M: MrProvider> VerifiedRegion<M> {
         self.desk.provider(rules, self.id(), did);
     }
 
-    /// What has become of a deregistration, before which the region had these tokens.
-    #[inline]
-    fn deregistered(&self, tokens: Pair, is_over: bool) {
-        if is_over {
-            self.shadow.let_go();
-        } else {
-            self.desk.tokens.resume(&self.shadow.holder, tokens);
-        }
-    }
-
     /// Makes the tokens the region's.
     #[inline]
     fn claim(&self, tokens: Pair) -> Option<Wrong> {
@@ -319,6 +185,11 @@ impl<M: MrProvider> VerifiedRegion<M> {
 impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     async fn register(&self, memory: MdlView<'_>, access: Access) -> Result<()> {
         let _request = self.request();
+        if self.shadow.is_leaked() {
+            let cause =
+                "a registration that was refused could not be taken back; only close is left";
+            return Err(Error::new(ErrorKind::Internal, cause).rule("B7"));
+        }
         let trying = Trying::new(&self.shadow, memory);
         let register = self.inner.register(memory, access);
         let pended = || self.shadow.keep_chain(Snapshot::of(memory));
@@ -339,19 +210,23 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
                 Error::new(ErrorKind::Internal, "the backend gave wrong tokens").rule("V25")
             }
         };
-        self.desk.tokens.end(&self.shadow.holder);
-        if let Err(error) = self.inner.deregister().await {
-            log::error!("{}: it stays registered: {error}", self.desk.name_of(self.id()));
+        trying.succeeded();
+        let ending = Ending::of_refused(&self.desk, &self.shadow);
+        match self.inner.deregister().await {
+            Ok(()) => ending.ended(),
+            Err(error) => {
+                log::error!("{}: it stays registered: {error}", self.desk.name_of(self.id()));
+            }
         }
         Err(refused)
     }
 
     async fn deregister(&self) -> Result<()> {
         let _request = self.request();
-        let tokens = self.desk.tokens.end(&self.shadow.holder);
-        let ended = self.desk.run(self.id(), "deregister", self.inner.deregister(), || ()).await;
-        self.deregistered(tokens, ended.is_ok());
-        ended
+        let ending = Ending::new(&self.desk, &self.shadow);
+        self.desk.run(self.id(), "deregister", self.inner.deregister(), || ()).await?;
+        ending.ended();
+        Ok(())
     }
 
     /// Not where mistakes fail: what is wrong is taken back, which may have to wait.
@@ -370,9 +245,11 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     }
 
     fn deregister_at_once(&self) -> Option<Result<()>> {
-        let tokens = self.desk.tokens.end(&self.shadow.holder);
+        let ending = Ending::new(&self.desk, &self.shadow);
         let ended = self.inner.deregister_at_once();
-        self.deregistered(tokens, matches!(ended, Some(Ok(()))));
+        if let Some(Ok(())) = ended {
+            ending.ended();
+        }
         if ended.is_some() {
             self.desk.end_request(self.id());
         }
