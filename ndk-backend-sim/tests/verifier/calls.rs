@@ -6,6 +6,7 @@ use ndk_core::backend::Registry;
 use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::verifier::Verifier;
 use ndk_core::{BoxedAdapter, DomainRef, Executor, Finding, Opened, Party, Std, Task, ThreadPool};
+use std::mem::offset_of;
 use std::ptr::{NonNull, addr_of, null_mut};
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex};
@@ -232,4 +233,29 @@ pub(crate) fn remote_token(mr: *mut NDK_MR) -> u32 {
 /// Memory of so many bytes.
 pub(crate) fn memory(length: usize) -> Mdl {
     Mdl::new(&Buffer::new(length).expect("memory")).expect("an MDL")
+}
+
+/// Maps memory that the backend maps inline; gives what the table has filled, in words for its alignment.
+pub(crate) fn map(adapter: *mut NDK_ADAPTER, mdl: &Mdl) -> Vec<u64> {
+    let mut lam = vec![0_u64; 100];
+    let (mut size, mut first_byte) = (size_of_val(&lam[..]) as ULONG, 0);
+    // SAFETY: the adapter is open, and the buffer as long as is said.
+    let status = unsafe {
+        let (build, out) = (entry!(adapter, NdkBuildLAM), lam.as_mut_ptr().cast());
+        let (head, size, first_byte) = (mdl.as_ptr(), &mut size, &mut first_byte);
+        build(adapter, head, mdl.len(), None, null_mut(), out, size, first_byte)
+    };
+    assert_eq!((status, first_byte), (STATUS_SUCCESS, 0));
+    lam
+}
+
+/// The logical address of the first page of a mapping.
+pub(crate) fn first_page(lam: &[u64]) -> u64 {
+    lam[offset_of!(NDK_LOGICAL_ADDRESS_MAPPING, AdapterPageArray) / size_of::<u64>()]
+}
+
+/// Releases a mapping, once.
+pub(crate) fn release(adapter: *mut NDK_ADAPTER, lam: &mut [u64]) {
+    // SAFETY: the adapter is open; `map` has filled it.
+    unsafe { entry!(adapter, NdkReleaseLAM)(adapter, lam.as_mut_ptr().cast()) };
 }

@@ -11,3 +11,4 @@ mod policies;
 mod providers;
 mod requests;
 mod tokens;
+mod toy;

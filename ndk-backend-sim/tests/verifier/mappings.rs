@@ -2,15 +2,18 @@
 
 use crate::calls::*;
 use crate::tokens::{Qp, connected, end};
+use crate::toy::{MEANWHILE, Wrong, run_any};
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
 use ndk_core::mdl::{Buffer, Mdl};
+use ndk_core::verifier::Policy;
 use ndk_core::{
-    Access, BoxedAdapter, ErrorKind, FastMemory, Finding, LocalToken, RegionRef, RemoteToken, Sge,
-    Std,
+    Access, BoxedAdapter, ErrorKind, FastMemory, Finding, LocalToken, QueueDepths, RegionRef,
+    RemoteToken, Sge, Std,
 };
 use std::mem::offset_of;
-use std::ptr::{NonNull, addr_of, null_mut};
+use std::ptr::{NonNull, addr_of};
+use std::sync::Arc;
 
 const LENGTH: usize = 3 * PAGE_SIZE;
 
@@ -20,7 +23,7 @@ struct Desk {
     pd: *mut NDK_PD,
     mr: *mut NDK_MR,
     qps: (Qp, Qp),
-    /// What the table has filled, with room for its alignment.
+    /// What the table has filled.
     lam: Vec<u64>,
     memory: Option<Buffer>,
 }
@@ -31,7 +34,7 @@ impl Desk {
         let pd = program.domain();
         let (mr, qps) = (region(pd, true), connected(pd));
         let memory = Buffer::new(LENGTH).expect("memory");
-        let desk = Self { program, pd, mr, qps, lam: vec![0; 100], memory: Some(memory) };
+        let desk = Self { program, pd, mr, qps, lam: Vec::new(), memory: Some(memory) };
         desk.initialise();
         desk.mapped()
     }
@@ -48,22 +51,12 @@ impl Desk {
 
     fn mapped(mut self) -> Self {
         let mdl = Mdl::new(self.memory.as_ref().expect("it is there")).expect("an MDL");
-        let (adapter, lam) = (self.program.adapter(), self.lam.as_mut_ptr().cast());
-        let (mut size, mut first_byte) = (size_of_val(&self.lam[..]) as ULONG, 0);
-        // SAFETY: the adapter is open, the buffer as long as is said, and the simulator maps inline (L6).
-        let status = unsafe {
-            let build = entry!(adapter, NdkBuildLAM);
-            let (size, first_byte) = (&mut size, &mut first_byte);
-            build(adapter, mdl.as_ptr(), LENGTH, None, null_mut(), lam, size, first_byte)
-        };
-        assert_eq!((status, first_byte), (STATUS_SUCCESS, 0));
+        self.lam = map(self.program.adapter(), &mdl);
         self
     }
 
     fn release(&mut self) {
-        let adapter = self.program.adapter();
-        // SAFETY: the adapter is open, and the mapping released once.
-        unsafe { entry!(adapter, NdkReleaseLAM)(adapter, self.lam.as_mut_ptr().cast()) };
+        release(self.program.adapter(), &mut self.lam);
     }
 
     fn region(&self) -> RegionRef<BoxedAdapter, Std> {
@@ -280,4 +273,61 @@ fn v12_memory_that_is_freed_while_a_released_mapping_is_used() {
         let rules: Vec<_> = desk.finish().iter().map(|finding| finding.rules[0]).collect();
         assert_eq!(rules, if is_over { &["L4"][..] } else { &["L4", "V12"] });
     }
+}
+
+/// Two mappings, and an element of each, on a toy.
+fn two_mappings(adapter: *mut NDK_ADAPTER, mdl: &Mdl) -> [(Vec<u64>, Sge); 2] {
+    [(), ()].map(|()| {
+        let lam = map(adapter, mdl);
+        let token = LocalToken::new(1).expect("its privileged token");
+        let element = Sge { address: first_page(&lam), length: 8, token };
+        (lam, element)
+    })
+}
+
+#[test]
+fn l4_a_request_that_is_not_posted_ends_its_own_use_and_not_that_of_another_thread() {
+    for releases_early in [false, true] {
+        let verifier = run_any(Wrong::Full, Policy::Log, |adapter, pd, _| {
+            // SAFETY: the domain is open.
+            let qp = block_on(unsafe { native(pd).create_qp(QueueDepths::default()) });
+            let qp = Arc::new(qp.expect("a queue pair"));
+            let mdl = memory(100);
+            let mappings = two_mappings(adapter, &mdl);
+            let [(mut refused_lam, refused), (mut posted_lam, posted)] = mappings;
+            let other = qp.clone();
+            MEANWHILE.set(Some(Box::new(move || other.receive(5, &[posted]).expect("posted"))));
+            let error = qp.receive(5, &[refused]).expect_err("the other has taken the last slot");
+            assert_eq!(error.kind(), ErrorKind::InsufficientResources);
+            release(adapter, &mut refused_lam);
+            if !releases_early {
+                assert!(qp.poll().is_some());
+            }
+            release(adapter, &mut posted_lam);
+            block_on(Arc::into_inner(qp).expect("the last").close());
+            drop(mdl);
+        });
+        let found: Vec<_> = verifier.findings().iter().map(|finding| finding.rules[0]).collect();
+        assert_eq!(found, if releases_early { &["L4"][..] } else { &[] });
+    }
+}
+
+#[test]
+fn l4_a_request_that_completes_with_the_poisoning_of_its_queue_pair_uses_nothing_any_more() {
+    let found = run_any(Wrong::SendPanics, Policy::Log, |adapter, pd, _| {
+        // SAFETY: the domain is open.
+        let qp = block_on(unsafe { native(pd).create_qp(QueueDepths::default()) });
+        let qp = qp.expect("a queue pair");
+        let mdl = memory(100);
+        let [(mut lam, element), (mut unused, _)] = two_mappings(adapter, &mdl);
+        release(adapter, &mut unused);
+        qp.receive(5, &[element]).expect("posted");
+        assert_eq!(qp.send(6, &[], None).expect_err("B8").kind(), ErrorKind::Internal);
+        let completion = qp.poll().expect("it completes with the poisoning");
+        assert_eq!((completion.id.context, completion.result), (5, Err(ErrorKind::Internal)));
+        release(adapter, &mut lam);
+        drop(mdl);
+        block_on(qp.close());
+    });
+    assert_eq!(found.findings(), []);
 }

@@ -1,258 +1,16 @@
 //! V20 of queue pairs, V24 and V25: providers in Rust that are wrong. What else V20 to V23 speak of the traits rule out; the
 //! test of providers in C has it.
 
-use crate::calls::{
-    self, GivesUp, Ticket, close_done, create_done, entry, native, request_done, until,
-};
+use crate::calls::{self, Ticket, close_done, create_done, entry, native, request_done, until};
+use crate::toy::{MEANWHILE, Toy, Wrong, run};
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
-use ndk_core::mdl::{Buffer, Mdl, MdlView};
+use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::verifier::{Policy, Verifier};
 use ndk_core::*;
-use std::cell::Cell;
-use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
-use std::panic::resume_unwind;
 use std::ptr::{NonNull, addr_of, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
-
-/// What is wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wrong {
-    Nothing,
-    /// Registrations pend until the region is cancelled.
-    Stuck,
-    LocalZero,
-    RemoteZero,
-    RemoteWithoutRight,
-    SharedToken,
-    /// Each token is the first again.
-    TokenTooSoon,
-    CompletesTwice,
-    /// A fast registration changes the tokens: to those of another region, or to none.
-    FastShared,
-    FastZero,
-    /// A registration without tokens, that cannot be taken back.
-    LocalZeroForGood,
-    /// As before; the taking back pends for ever.
-    LocalZeroPending,
-    /// Registrations panic.
-    Panics,
-}
-
-struct Toy(Wrong, Arc<AtomicU32>);
-
-struct ToyMr {
-    wrong: Wrong,
-    next: Arc<AtomicU32>,
-    token: AtomicU32,
-    remote: AtomicBool,
-    cancelled: AtomicBool,
-}
-
-impl MrProvider for ToyMr {
-    async fn register(&self, _: MdlView<'_>, access: Access) -> Result<()> {
-        if self.wrong == Wrong::Stuck {
-            poll_fn(|cx| match self.cancelled.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
-                false => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-            })
-            .await;
-            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
-        }
-        let token = match self.wrong {
-            Wrong::Panics => resume_unwind(Box::new("planted")),
-            Wrong::SharedToken | Wrong::TokenTooSoon => 7,
-            _ => self.next.fetch_add(1, Ordering::Relaxed) + 100,
-        };
-        self.token.store(token, Ordering::Release);
-        self.remote.store(access.is_remote(), Ordering::Release);
-        Ok(())
-    }
-
-    async fn deregister(&self) -> Result<()> {
-        match self.wrong {
-            Wrong::LocalZeroForGood => Err(Error::new(ErrorKind::DeviceBusy, "for good")),
-            Wrong::LocalZeroPending => pending().await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn initialize_fast_register(&self, _: u32, remote: bool) -> Result<()> {
-        self.token.store(self.next.fetch_add(1, Ordering::Relaxed) + 100, Ordering::Release);
-        self.remote.store(remote, Ordering::Release);
-        Ok(())
-    }
-
-    async fn close(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn local_token(&self) -> Option<LocalToken> {
-        let token = LocalToken::new(self.token.load(Ordering::Acquire));
-        let has_none = [Wrong::LocalZero, Wrong::LocalZeroForGood, Wrong::LocalZeroPending];
-        token.filter(|_| !has_none.contains(&self.wrong))
-    }
-
-    fn remote_token(&self) -> Option<RemoteToken> {
-        let has_right = self.remote.load(Ordering::Acquire);
-        let gives = match self.wrong {
-            Wrong::RemoteZero => false,
-            Wrong::RemoteWithoutRight => true,
-            _ => has_right,
-        };
-        RemoteToken::new(self.token.load(Ordering::Acquire)).filter(|_| gives)
-    }
-}
-
-struct ToyQp(Wrong, Mutex<VecDeque<WorkCompletion>>);
-
-thread_local! {
-    /// What another thread does while a request is posted, once.
-    static MEANWHILE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
-}
-
-impl QpProvider for ToyQp {
-    type Mr = ToyMr;
-    type Window = NoWindow;
-
-    fn endpoint(&self) -> Endpoint {
-        Endpoint("toy".into())
-    }
-
-    async fn connect(&self, _: &Endpoint) -> Result<()> {
-        Ok(())
-    }
-
-    fn post(&self, id: WorkId, request: WorkRequest<'_, ToyMr, NoWindow>) -> Result<()> {
-        if let WorkRequest::FastRegister { region, .. } = &request {
-            match self.0 {
-                Wrong::FastShared => region.token.store(100, Ordering::Release),
-                Wrong::FastZero => region.token.store(0, Ordering::Release),
-                _ => (),
-            }
-        }
-        let completion = WorkCompletion {
-            id,
-            kind: request.kind(),
-            result: Ok(()),
-            bytes: 0,
-            invalidated: None,
-        };
-        let times = if self.0 == Wrong::CompletesTwice { 2 } else { 1 };
-        self.1.lock().unwrap().extend(vec![completion; times]);
-        if let Some(meanwhile) = MEANWHILE.take() {
-            meanwhile();
-        }
-        Ok(())
-    }
-
-    fn poll_completion(&self, _: &mut Context<'_>) -> Poll<WorkCompletion> {
-        self.1.lock().unwrap().pop_front().map_or(Poll::Pending, Poll::Ready)
-    }
-
-    fn flush(&self) {}
-
-    async fn close(&self) {}
-}
-
-impl AdapterProvider for Toy {
-    type Pd = ();
-    type Mr = ToyMr;
-    type Qp = ToyQp;
-    type Window = NoWindow;
-
-    fn name(&self) -> &str {
-        "toy"
-    }
-
-    fn info(&self) -> NDK_ADAPTER_INFO {
-        NDK_ADAPTER_INFO {
-            MaxRegistrationSize: 1 << 20,
-            FRMRPageCount: 1,
-            MaxReceiveQueueDepth: 64,
-            MaxInitiatorQueueDepth: 64,
-            MaxReceiveRequestSge: 4,
-            MaxInitiatorRequestSge: 4,
-            ..NDK_ADAPTER_INFO::default()
-        }
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            base_address: BaseAddress::Any,
-            scattered_pages: true,
-            byte_exact: true,
-            remote_read_enforced: true,
-            read_sink_grants_write: false,
-            refusal: Refusal::Completion,
-            partial_writes: false,
-            token_reuse: TokenReuse::After(65_536),
-            tokens_unpredictable: false,
-            shared_key: true,
-            fast_registration: None,
-            windows: false,
-        }
-    }
-
-    async fn create_pd(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn close_pd(&self, _: &()) {}
-
-    async fn create_mr(&self, _: &(), _: RegionKind) -> Result<ToyMr> {
-        Ok(ToyMr {
-            wrong: self.0,
-            next: self.1.clone(),
-            token: AtomicU32::new(0),
-            remote: AtomicBool::new(false),
-            cancelled: AtomicBool::new(false),
-        })
-    }
-
-    async fn create_qp(&self, _: &(), _: QueueDepths) -> Result<ToyQp> {
-        Ok(ToyQp(self.0, Mutex::default()))
-    }
-
-    fn cancel(&self, region: &ToyMr) {
-        region.cancelled.store(true, Ordering::Release);
-    }
-}
-
-/// Runs a right consumer over a provider, and gives the first rules of what was found, all of it the provider's.
-fn run(
-    wrong: Wrong,
-    policy: Policy,
-    consumer: impl FnOnce(*mut NDK_PD, &Verifier),
-) -> Vec<&'static str> {
-    let verifier = Verifier::new().policy(policy).limit(Duration::from_millis(20));
-    let toy = BoxedAdapter::new(verifier.verify(Toy(wrong, Arc::default())));
-    let executor: Arc<dyn Executor> = match wrong {
-        Wrong::LocalZeroPending => Arc::new(GivesUp),
-        _ => Arc::new(ThreadPool::new(1).unwrap()),
-    };
-    let version = NDK_VERSION { Major: 1, Minor: 2 };
-    let opened = Opened::<_, Std>::new(toy, executor, version).unwrap();
-    let (adapter, mut pd) = (opened.adapter().as_ndk().as_ptr(), null_mut());
-    // SAFETY: the adapter is open; then the domain is.
-    unsafe {
-        entry!(adapter, NdkCreatePd)(adapter, Some(create_done), null_mut(), &mut pd);
-        consumer(pd, &verifier);
-        let ticket = Ticket::new();
-        let status = entry!(pd, NdkClosePd)(pd.cast(), Some(close_done), ticket.context());
-        assert_eq!(ticket.wait(status), STATUS_SUCCESS);
-    }
-    opened.close().unwrap();
-    assert_eq!(verifier.counts().consumer, 0, "{:#?}", verifier.findings());
-    verifier.findings().iter().map(|finding| finding.rules[0]).collect()
-}
 
 /// One region, registered and deregistered twice.
 fn one_region(flags: ULONG) -> impl FnOnce(*mut NDK_PD, &Verifier) {
@@ -385,13 +143,11 @@ fn v25_a_registration_that_cannot_be_taken_back_is_closed_with_its_region() {
             assert_eq!(register(&calls::memory(100)), STATUS_INTERNAL_ERROR);
             assert_eq!(verifier.findings()[0].times, 1);
             // The device reaches the memory, of which the consumer need not know: it is kept.
-            buffer.write(0, &[7; PAGE_SIZE]);
+            buffer.write(0, &[7; PAGE_SIZE]).unwrap();
             drop((mdl, buffer));
             // SAFETY: the verifier keeps it for the rest of the program.
-            assert!(
-                unsafe { pages.cast::<[u8; PAGE_SIZE]>().read() } == [7; PAGE_SIZE],
-                "it was freed"
-            );
+            let bytes = unsafe { pages.cast::<[u8; PAGE_SIZE]>().read() };
+            assert!(bytes == [7; PAGE_SIZE], "it was freed");
             assert_eq!(calls::close(mr), STATUS_SUCCESS);
         });
         assert_eq!(found, ["V25"]);

@@ -16,7 +16,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use std::collections::HashMap;
 
@@ -35,11 +35,23 @@ pub struct VerifiedQueuePair<Q> {
     /// That of its domain.
     privileged: Option<LocalToken>,
     /// What has not completed.
-    posted: Mutex<Std, HashMap<Key, Vec<Posted>>>,
+    posted: Mutex<Std, List>,
+    /// The backend has panicked, so that the framework completes what is posted (B8).
+    is_poisoned: AtomicBool,
+}
+
+#[derive(Default)]
+struct List {
+    /// How many were added.
+    added: u64,
+    /// The earliest first.
+    requests: HashMap<Key, Vec<Posted>>,
 }
 
 /// A request that has not completed.
 struct Posted {
+    /// Which of all that were added.
+    number: u64,
     note: Note,
     /// The mappings that its elements are in.
     used: Vec<u64>,
@@ -56,26 +68,61 @@ enum Note {
     Invalidates(Arc<Shadow>),
 }
 
+impl List {
+    /// Gives the request's number.
+    fn add(&mut self, key: Key, note: Note, used: Vec<u64>) -> u64 {
+        self.added += 1;
+        let number = self.added;
+        self.requests.entry(key).or_default().push(Posted { number, note, used });
+        number
+    }
+
+    /// Takes off the first request that looks like this and is looked for.
+    fn take(&mut self, key: Key, is_wanted: impl Fn(&Posted) -> bool) -> Option<Posted> {
+        let requests = self.requests.get_mut(&key)?;
+        let taken = requests.remove(requests.iter().position(is_wanted)?);
+        if requests.is_empty() {
+            self.requests.remove(&key);
+        }
+        Some(taken)
+    }
+}
+
+/// The backend's code runs. Where that panics, its queue pair is poisoned.
+struct Contained<'q, Q>(&'q VerifiedQueuePair<Q>);
+
+impl<Q> Drop for Contained<'_, Q> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.is_poisoned.store(true, Ordering::Release);
+            self.0.end_all();
+        }
+    }
+}
+
+impl<Q> VerifiedQueuePair<Q> {
+    /// Whatever was posted uses its mappings no more: it never completes, or with the poisoning.
+    fn end_all(&self) {
+        let posted = core::mem::take(&mut self.posted.lock().requests);
+        posted.into_values().flatten().for_each(|request| self.desk.end_use(&request.used));
+    }
+}
+
 impl<Q: QpProvider> VerifiedQueuePair<Q> {
     pub(super) fn new(inner: Q, desk: &Arc<Desk>, privileged: Option<LocalToken>) -> Self {
-        let posted = Mutex::new(HashMap::new());
-        Self { inner, desk: desk.clone(), id: AtomicU64::new(0), privileged, posted }
+        let (id, posted) = (AtomicU64::new(0), Mutex::new(List::default()));
+        let is_poisoned = AtomicBool::new(false);
+        Self { inner, desk: desk.clone(), id, privileged, posted, is_poisoned }
     }
 
     fn id(&self) -> u64 {
         self.id.load(Ordering::Relaxed)
     }
 
-    /// Takes a request off the list, the one that `place` names of so many that look the same; `None` where there is none. It
-    /// uses its mappings no more.
-    fn take(&self, key: Key, place: fn(usize) -> usize) -> Option<Note> {
-        let mut posted = self.posted.lock();
-        let requests = posted.get_mut(&key)?;
-        let Posted { note, used } = requests.remove(place(requests.len()));
-        if requests.is_empty() {
-            posted.remove(&key);
-        }
-        drop(posted);
+    /// Takes a request off the list, the first of so many that look the same which is looked for; `None` where there is none.
+    /// It uses its mappings no more.
+    fn take(&self, key: Key, is_wanted: impl Fn(&Posted) -> bool) -> Option<Note> {
+        let Posted { note, used, .. } = self.posted.lock().take(key, is_wanted)?;
         self.desk.end_use(&used);
         Some(note)
     }
@@ -135,10 +182,12 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
     type Window = Q::Window;
 
     fn endpoint(&self) -> Endpoint {
+        let _contained = Contained(self);
         self.inner.endpoint()
     }
 
     async fn connect(&self, peer: &Endpoint) -> Result<()> {
+        let _contained = Contained(self);
         self.inner.connect(peer).await
     }
 
@@ -163,21 +212,27 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
             &R::FastRegister { region, memory, access } => {
                 let number = region.begin_use(memory.pages);
                 note = Note::Registers(region.shadow().clone(), number);
-                fast = Some((region, region.before_fast_registration(), access));
+                fast = Some((region, number, region.before_fast_registration(), access));
             }
             &R::InvalidateRegion { region } => note = Note::Invalidates(region.shadow().clone()),
             &R::Bind { window: bound, .. } => window = Some(bound),
             _ => {}
         }
         // Noted before the posting, since its completion may be polled before that returns.
-        self.posted.lock().entry(key).or_default().push(Posted { note, used });
+        let request_number = self.posted.lock().add(key, note, used);
+        let contained = Contained(self);
         let posted = self.inner.post(id, request.inside(|region| &region.inner));
-        if posted.is_err()
-            && let Some(Note::Registers(region, number)) = self.take(key, |count| count - 1)
-        {
-            self.desk.end_use(&region.end_use(Some(number)));
+        drop(contained);
+        if self.is_poisoned.load(Ordering::Acquire) {
+            self.end_all();
         }
-        if let Some((region, before, access)) = fast {
+        if posted.is_err() {
+            self.take(key, |posted| posted.number == request_number);
+        }
+        if let Some((region, number, before, access)) = fast {
+            if posted.is_err() {
+                self.desk.end_use(&region.shadow().end_use(Some(number)));
+            }
             region.after_fast_registration(before, posted.is_ok().then_some(access));
         }
         if let Some(token) = window.and_then(WindowProvider::remote_token) {
@@ -189,12 +244,15 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
 
     fn poll_completion(&self, cx: &mut Context<'_>) -> Poll<WorkCompletion> {
         loop {
-            let Poll::Ready(completion) = self.inner.poll_completion(cx) else {
+            let contained = Contained(self);
+            let polled = self.inner.poll_completion(cx);
+            drop(contained);
+            let Poll::Ready(completion) = polled else {
                 return Poll::Pending;
             };
             let WorkCompletion { id, kind, .. } = completion;
             // The first, since completions come in the order of posting.
-            match self.take(key(id, kind), |_| 0) {
+            match self.take(key(id, kind), |_| true) {
                 Some(note) => {
                     self.completed(note, &completion);
                     return Poll::Ready(completion);
@@ -212,6 +270,7 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
     }
 
     fn flush(&self) {
+        let _contained = Contained(self);
         self.inner.flush();
     }
 
@@ -228,8 +287,7 @@ impl<Q: QpProvider> QpProvider for VerifiedQueuePair<Q> {
 /// What has not completed never will.
 impl<Q> Drop for VerifiedQueuePair<Q> {
     fn drop(&mut self) {
-        let posted = core::mem::take(&mut *self.posted.lock());
-        posted.into_values().flatten().for_each(|request| self.desk.end_use(&request.used));
+        self.end_all();
     }
 }
 
