@@ -3,14 +3,18 @@
 mod common;
 
 use common::{Host, Memory, Mr, Pd, Pump, Qp, Random, connect, sge, window};
-use ndk_backend_sim::{Config, Fabric, Profile};
+use futures_lite::future::block_on;
+use ndk_backend_sim::{Config, Fabric, Profile, factory};
 use ndk_core::abi::*;
+use ndk_core::backend::Registry;
 use ndk_core::mdl::{Buffer, Mdl};
-use ndk_core::{Access, ErrorKind, RemoteToken};
+use ndk_core::{
+    Access, BoxedAdapter, DomainRef, ErrorKind, QueueDepths, RemoteToken, Std, ThreadPool,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::ptr::NonNull;
-use std::sync::Mutex;
+use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Counts what is allocated and not freed.
@@ -283,4 +287,38 @@ fn nothing_grows_with_what_was_closed() {
     far.close();
     host.close();
     peer.close();
+}
+
+#[test]
+fn nothing_grows_with_the_queue_pairs_and_windows_that_were_closed_under_the_verifier() {
+    unsafe extern "system" fn closed(_context: PVOID) {}
+    unsafe extern "system" fn created(_: PVOID, _: NTSTATUS, _: *mut NDK_OBJECT_HEADER) {}
+    let _alone = ALONE.lock().unwrap_or_else(|failed| failed.into_inner());
+    let backends = Registry::new().with("sim", "a simulated adapter", factory(Fabric::new()));
+    let pool = Arc::new(ThreadPool::new(1).expect("a thread"));
+    let version = NDK_VERSION { Major: 1, Minor: 2 };
+    let opened = backends.open("verify+sim", pool, version).expect("an adapter");
+    let mut pd = null_mut();
+    // SAFETY: the adapter is open, and the simulator makes domains inline.
+    unsafe { opened.adapter().create_pd(Some(created), null_mut(), &mut pd) }.expect("a domain");
+    // SAFETY: made by an adapter of that type.
+    let domain: DomainRef<BoxedAdapter, Std> =
+        unsafe { DomainRef::from_ndk(NonNull::new(pd).expect("a domain")) };
+    let round = || {
+        block_on(async {
+            // SAFETY: the domain is open.
+            let (qp, window) =
+                unsafe { (domain.create_qp(QueueDepths::default()), domain.create_window()) };
+            let (qp, window) = (qp.await.expect("a queue pair"), window.await.expect("a window"));
+            qp.close().await;
+            window.close().await;
+        });
+    };
+    (0..500).for_each(|_| round());
+    let before = live();
+    (0..500).for_each(|_| round());
+    given_back(before);
+    // SAFETY: the domain is open, and its last call this.
+    unsafe { domain.close(Some(closed), null_mut()) }.expect("closed");
+    opened.close().expect("everything is closed");
 }

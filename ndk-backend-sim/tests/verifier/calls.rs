@@ -1,5 +1,6 @@
 //! A consumer in the manner of C, that can do everything wrong: objects by their pointers, through their tables.
 
+use futures_lite::future::block_on;
 use ndk_backend_sim::{Fabric, factory};
 use ndk_core::abi::*;
 use ndk_core::backend::Registry;
@@ -100,6 +101,25 @@ pub(crate) struct GivesUp;
 impl Executor for GivesUp {
     fn spawn(&self, task: Task) {
         drop(task);
+    }
+}
+
+/// An executor that runs nothing until it is told to.
+#[derive(Default)]
+pub(crate) struct Asleep(pub(crate) Mutex<Vec<Task>>);
+
+impl Asleep {
+    /// Runs what is there, and what comes of that, the latest first.
+    pub(crate) fn run(&self) {
+        while let Some(task) = { self.0.lock().unwrap().pop() } {
+            block_on(task);
+        }
+    }
+}
+
+impl Executor for Asleep {
+    fn spawn(&self, task: Task) {
+        self.0.lock().unwrap().push(task);
     }
 }
 

@@ -1,11 +1,12 @@
 //! V3, V4, V5, V6: objects used after their close, closed twice, closed from a callback, never closed.
 
 use crate::calls::*;
+use futures_lite::future::{block_on, zip};
 use ndk_core::abi::*;
-use ndk_core::{BoxedAdapter, ErrorKind, Opened, Party, Std};
+use ndk_core::{BoxedAdapter, ErrorKind, Opened, Party, QueueDepths, Std};
 use std::ptr::{addr_of, null_mut};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 #[test]
@@ -178,11 +179,10 @@ fn v6_what_is_being_closed_is_not_the_consumers_to_close() {
     assert_eq!(domain_closed.wait(STATUS_PENDING), STATUS_SUCCESS);
 }
 
-/// What the next test leaks, so that a leak checker finds it.
-static LOST: AtomicPtr<NDK_PD> = AtomicPtr::new(null_mut());
-
 #[test]
 fn v6_an_adapter_that_is_dropped_open_names_what_is_lost() {
+    /// What this leaks, so that a leak checker finds it.
+    static LOST: AtomicPtr<NDK_PD> = AtomicPtr::new(null_mut());
     let program = open("verify+sim");
     let pd = program.domain();
     drop(program.opened);
@@ -192,4 +192,29 @@ fn v6_an_adapter_that_is_dropped_open_names_what_is_lost() {
     // It was leaked, and is as usable as before.
     assert_eq!(close(region(pd, false)), STATUS_SUCCESS);
     LOST.store(pd, Ordering::Release);
+}
+
+#[test]
+fn v6_a_queue_pair_or_window_whose_close_is_not_over_is_not_the_consumers_to_close() {
+    /// What this leaks, so that a leak checker finds it.
+    static LOST: AtomicPtr<NDK_ADAPTER> = AtomicPtr::new(null_mut());
+    let executor = Arc::new(Asleep::default());
+    let program = open_on("verify+sim", executor.clone());
+    let (pd, adapter) = (program.domain(), program.adapter());
+    // SAFETY: the domain is open.
+    let (qp, window) = block_on(unsafe {
+        let domain = native(pd);
+        zip(domain.create_qp(QueueDepths::default()), domain.create_window())
+    });
+    // Dropped, they are closed by the executor, which has not come to it.
+    drop((qp.expect("a queue pair"), window.expect("a window")));
+    let ticket = Ticket::new();
+    // SAFETY: the domain is open.
+    let status = unsafe { entry!(pd, NdkClosePd)(pd.cast(), Some(close_done), ticket.context()) };
+    assert_eq!(status, STATUS_PENDING, "H4");
+    drop(program.opened);
+    executor.run();
+    assert_eq!(ticket.wait(status), STATUS_SUCCESS);
+    assert_eq!(program.verifier.findings(), []);
+    LOST.store(adapter, Ordering::Release);
 }

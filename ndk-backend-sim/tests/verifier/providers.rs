@@ -1,7 +1,9 @@
 //! V20 of queue pairs, V24 and V25: providers in Rust that are wrong. What else V20 to V23 speak of the traits rule out; the
 //! test of providers in C has it.
 
-use crate::calls::{self, Ticket, close_done, create_done, entry, native, request_done, until};
+use crate::calls::{
+    self, Asleep, Ticket, close_done, create_done, entry, native, request_done, until,
+};
 use crate::toy::{MEANWHILE, Toy, Wrong, run};
 use futures_lite::future::block_on;
 use ndk_core::abi::*;
@@ -9,7 +11,7 @@ use ndk_core::mdl::{Buffer, Mdl};
 use ndk_core::verifier::{Policy, Verifier};
 use ndk_core::*;
 use std::ptr::{NonNull, addr_of, null_mut};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One region, registered and deregistered twice.
@@ -171,14 +173,8 @@ fn v24_a_request_that_pends_for_ever() {
 
 #[test]
 fn v24_a_request_whose_executor_never_runs_is_not_the_providers() {
-    struct Asleep(Mutex<Vec<Task>>);
-    impl Executor for Asleep {
-        fn spawn(&self, task: Task) {
-            self.0.lock().unwrap().push(task);
-        }
-    }
     let verifier = Verifier::new().limit(Duration::from_millis(1));
-    let executor = Arc::new(Asleep(Mutex::default()));
+    let executor = Arc::new(Asleep::default());
     let toy = verifier.verify(Toy(Wrong::Stuck, Arc::default()));
     let version = NDK_VERSION { Major: 1, Minor: 2 };
     let opened = Opened::<_, Std>::new(toy, executor.clone(), version).unwrap();

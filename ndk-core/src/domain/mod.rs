@@ -50,18 +50,18 @@ pub(crate) struct Domain<A: AdapterProvider, P: Platform> {
 /// What lives in a domain. A region's pointer is valid as long as it is on the list.
 pub(crate) enum Child<A: AdapterProvider, P: Platform> {
     Region(RegionRef<A, P>),
-    QueuePair(u64),
-    Window(Arc<WindowState<A, P>>),
+    QueuePair { id: u64, closing: bool },
+    Window { state: Arc<WindowState<A, P>>, closing: bool },
 }
 
 impl<A: AdapterProvider, P: Platform> Child<A, P> {
-    /// Its number, and whether its Close was called; those of queue pairs and windows are not noted.
+    /// Its number, and whether its Close was called.
     fn id_and_closing(&self) -> (u64, bool) {
         match self {
             // SAFETY: it is on the list.
             Self::Region(region) => unsafe { (region.id(), region.is_closing()) },
-            Self::QueuePair(id) => (*id, false),
-            Self::Window(window) => (window.id, false),
+            Self::QueuePair { id, closing } => (*id, *closing),
+            Self::Window { state, closing } => (state.id, *closing),
         }
     }
 }
@@ -71,8 +71,8 @@ impl<A: AdapterProvider, P: Platform> fmt::Display for Child<A, P> {
         match self {
             // SAFETY: it is on the list.
             Self::Region(region) => write!(f, "mr{}", unsafe { region.id() }),
-            Self::QueuePair(id) => write!(f, "qp{id}"),
-            Self::Window(window) => write!(f, "mw{}", window.id),
+            Self::QueuePair { id, .. } => write!(f, "qp{id}"),
+            Self::Window { state, .. } => write!(f, "mw{}", state.id),
         }
     }
 }
@@ -126,9 +126,25 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
         self.refs.add();
     }
 
-    /// A child is gone, or about to be freed.
+    /// A region is about to be freed.
     pub(crate) fn forget_child(&self, child: usize) {
         drop(self.children.lock().remove(child));
+    }
+
+    /// The close of a queue pair or window was called; that of a region is in its word.
+    pub(crate) fn start_close_of(&self, child: usize) {
+        if let Child::QueuePair { closing, .. } | Child::Window { closing, .. } =
+            &mut self.children.lock()[child]
+        {
+            *closing = true;
+        }
+    }
+
+    /// The close of a queue pair or window is over.
+    pub(crate) fn finish_close_of(&self, child: usize) {
+        let gone = self.children.lock().remove(child);
+        let (id, name) = (gone.id_and_closing().0, format_args!("{}/{gone}", self.name()));
+        let _ = self.adapter().see(id, &name, Event::Gone);
     }
 
     /// The children that are not closed, and the domain itself.
@@ -155,7 +171,7 @@ impl<A: AdapterProvider, P: Platform> Domain<A, P> {
     /// The names of the windows bound to a region.
     pub(crate) fn windows_of(&self, region: RegionRef<A, P>) -> Vec<String> {
         let bound = |child: &Child<A, P>| match child {
-            Child::Window(window) => window.is_bound_to(region),
+            Child::Window { state, .. } => state.is_bound_to(region),
             _ => false,
         };
         let children = self.children.lock();

@@ -46,6 +46,8 @@ pub enum Event<'e> {
     Made(u64),
     /// The object is closed, and its memory kept for a while: the state of one that is being closed, for ever.
     Closed,
+    /// The object is closed, and nothing is kept of it that could be used.
+    Gone,
     /// The object's close is over for its consumer, but what the backend has of it stays: the close panicked, or was given up.
     Leaked,
     /// The request in progress has failed, or was given up.

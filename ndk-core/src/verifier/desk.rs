@@ -203,6 +203,7 @@ impl Watch for Desk {
                 self.end_request(id);
                 self.objects.lock().closed(id);
             }
+            Event::Gone => self.objects.lock().gone(id),
             Event::Leaked => {
                 self.end_request(id);
                 let shadows = self.shadows.lock();

@@ -52,6 +52,11 @@ impl Objects {
         }
     }
 
+    /// Nothing will be said of it any more.
+    pub(super) fn gone(&mut self, id: u64) {
+        self.known.remove(&id);
+    }
+
     pub(super) fn get(&self, id: u64) -> Option<&Object> {
         self.known.get(&id)
     }

@@ -60,7 +60,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         let provider =
             Contained::new("create queue pair", create).await.map_err(|Panicked| panicked())??;
         let id = held.adapter().next_id();
-        let child = held.adopt(Child::QueuePair(id));
+        let child = held.adopt(Child::QueuePair { id, closing: false });
         let inner = Inner { domain: held.keep(), child, posted: Posted::new(), provider };
         let made = QueuePair { inner: Some(inner), id };
         if made.domain().adapter().watch().is_some() {
@@ -196,9 +196,17 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
 
     /// Closes the queue pair. Requests that have not completed are given up.
     pub async fn close(mut self) {
-        if let Some(inner) = self.inner.take() {
-            Closing { inner: Some(inner), ended: false }.run().await;
+        if let Some(closing) = self.start_close() {
+            closing.run().await;
         }
+    }
+
+    /// Its inside, on its way out; nothing where it is already.
+    fn start_close(&mut self) -> Option<Closing<A, P>> {
+        let inner = self.inner.take()?;
+        // SAFETY: the queue pair's reference keeps the domain.
+        unsafe { inner.domain.get() }.start_close_of(inner.child);
+        Some(Closing { inner: Some(inner), ended: false })
     }
 
     #[cold]
@@ -256,7 +264,7 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
             if self.ended {
                 posted.give_up(|kind, tag| track::give_up(domain.get(), kind, tag));
             }
-            domain.get().forget_child(child);
+            domain.get().finish_close_of(child);
             Domain::release(domain.pointer());
         }
     }
@@ -264,9 +272,10 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
 
 impl<A: AdapterProvider, P: Platform> Drop for QueuePair<A, P> {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
-        let domain = inner.domain.pointer();
-        let close = Closing { inner: Some(inner), ended: false }.run();
+        let Some(closing) = self.start_close() else { return };
+        let Some(Inner { domain, .. }) = &closing.inner else { return };
+        let domain = domain.pointer();
+        let close = closing.run();
         // SAFETY: the queue pair's reference keeps the domain until the closing is over, which lets it go.
         unsafe { Domain::spawn(domain, job::deferred("close of a queue pair", close, |_| ())) };
     }

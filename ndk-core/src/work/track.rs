@@ -109,7 +109,7 @@ fn settle<A: AdapterProvider, P: Platform>(
             }
             None
         }
-        Child::Window(window) => match ended {
+        Child::Window { state: window, .. } => match ended {
             Ended::Completed => {
                 window.complete_bind(note.round);
                 None
@@ -118,7 +118,7 @@ fn settle<A: AdapterProvider, P: Platform>(
             Ended::InvalidatedByPeer => window.end_by_peer(note.round),
             Ended::Refused | Ended::InvalidatedHere => window.unbind(note.round),
         },
-        Child::QueuePair(_) => None,
+        Child::QueuePair { .. } => None,
     });
     unbound.flatten()
 }

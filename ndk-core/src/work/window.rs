@@ -191,7 +191,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         let id = held.adapter().next_id();
         let state =
             Arc::new(WindowState { bound: Mutex::new(None), listed: AtomicU64::new(0), id });
-        let child = held.adopt(Child::Window(state.clone()));
+        let child = held.adopt(Child::Window { state: state.clone(), closing: false });
         let inner = Inner { domain: held.keep(), child, provider };
         let made = MemoryWindow { inner: Some(inner), state };
         // SAFETY: the window's reference keeps the domain.
@@ -242,9 +242,17 @@ impl<A: AdapterProvider, P: Platform> MemoryWindow<A, P> {
 
     /// Closes the window; a binding ends with it.
     pub async fn close(mut self) {
-        if let Some(inner) = self.inner.take() {
-            Closing { inner: Some(inner), state: self.state.clone(), ended: false }.run().await;
+        if let Some(closing) = self.start_close() {
+            closing.run().await;
         }
+    }
+
+    /// Its inside, on its way out; nothing where it is already.
+    fn start_close(&mut self) -> Option<Closing<A, P>> {
+        let inner = self.inner.take()?;
+        // SAFETY: the window's reference keeps the domain.
+        unsafe { inner.domain.get() }.start_close_of(inner.child);
+        Some(Closing { inner: Some(inner), state: self.state.clone(), ended: false })
     }
 }
 
@@ -285,7 +293,7 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
                 region.unbind();
             }
             self.state.unlist(domain.get(), child as u32);
-            domain.get().forget_child(child);
+            domain.get().finish_close_of(child);
             Domain::release(domain.pointer());
         }
     }
@@ -293,9 +301,10 @@ impl<A: AdapterProvider, P: Platform> Drop for Closing<A, P> {
 
 impl<A: AdapterProvider, P: Platform> Drop for MemoryWindow<A, P> {
     fn drop(&mut self) {
-        let Some(inner) = self.inner.take() else { return };
-        let domain = inner.domain.pointer();
-        let close = Closing { inner: Some(inner), state: self.state.clone(), ended: false }.run();
+        let Some(closing) = self.start_close() else { return };
+        let Some(Inner { domain, .. }) = &closing.inner else { return };
+        let domain = domain.pointer();
+        let close = closing.run();
         // SAFETY: the window's reference keeps the domain until the closing is over, which lets it go.
         unsafe { Domain::spawn(domain, job::deferred("close of a window", close, |_| ())) };
     }
