@@ -66,6 +66,25 @@ fn v3_a_domain_used_after_its_close() {
 }
 
 #[test]
+fn v3_a_queue_pair_or_window_made_in_a_domain_after_its_close() {
+    let program = open("verify+sim");
+    let (kept, pd) = (program.domain(), program.domain());
+    let ticket = Ticket::new();
+    // SAFETY: the domain is open; then its memory is kept.
+    let (qp, window) = unsafe {
+        let status = entry!(pd, NdkClosePd)(pd.cast(), Some(close_done), ticket.context());
+        assert_eq!(ticket.wait(status), STATUS_SUCCESS);
+        let domain = native(pd);
+        block_on(zip(domain.create_qp(QueueDepths::default()), domain.create_window()))
+    };
+    let refused = [qp.expect_err("no queue pair"), window.expect_err("no window")];
+    assert_eq!(refused.map(|error| error.kind()), [ErrorKind::InvalidDeviceState; 2]);
+    let finding = program.consumer("V3", "/pd2");
+    assert_eq!(finding.times, 2);
+    program.end(kept);
+}
+
+#[test]
 fn v4_a_second_close_is_found_before_and_after_the_first_has_completed() {
     let program = open("verify+sim");
     let pd = program.domain();

@@ -307,13 +307,12 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     /// The domain is not closed.
     pub(crate) unsafe fn hold(self) -> Result<Held<A, P>> {
         // SAFETY: the caller's promise.
-        let domain = unsafe {
-            self.check_open()?;
-            self.get()
-        };
-        domain.adapter().check_device()?;
+        let (domain, open) = unsafe { (self.get(), self.check_open()) };
         // SAFETY: as above.
-        domain.enter().inspect_err(|error| unsafe { self.log_refusal("create in it", error) })?;
+        let log = |error: &Error| unsafe { self.log_refusal("create in it", error) };
+        open.inspect_err(log)?;
+        domain.adapter().check_device()?;
+        domain.enter().inspect_err(log)?;
         Ok(Held(self))
     }
 
