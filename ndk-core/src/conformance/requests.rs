@@ -2,11 +2,11 @@
 
 use super::env::{Env, Issued};
 use super::outcome::{Outcome, Status};
-use super::route::{Adapter, Change, Mr, Pd, Raw, Registration};
+use super::route::{Adapter, Change, Mr, Pd, Raw, Registration, Route};
 use super::ticket::Done;
 use crate::abi::{
-    NDK_MR, NDK_PD, STATUS_CANCELLED, STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS,
-    ULONG,
+    NDK_FN_CREATE_COMPLETION, NDK_MR, NDK_PD, NTSTATUS, STATUS_CANCELLED,
+    STATUS_INVALID_DEVICE_STATE, STATUS_PENDING, STATUS_SUCCESS, ULONG,
 };
 use crate::provider::RegionKind;
 use std::fmt::Display;
@@ -14,6 +14,12 @@ use std::ptr::without_provenance_mut;
 
 /// What an out pointer points to before the call.
 const UNTOUCHED: usize = 0x5a5a_5a58;
+
+/// A creation that a case has started, and what it has to store into.
+pub(super) struct Creation<T> {
+    pub(super) issued: Issued,
+    out: Box<*mut T>,
+}
 
 impl Env {
     /// Starts a registration.
@@ -174,27 +180,56 @@ impl Env {
     /// As `create_pd`, on an adapter that another thread has, and that something keeps open.
     #[track_caller]
     pub(super) fn create_pd_of(&mut self, adapter: Adapter) -> (Outcome, Option<Pd>) {
-        let mut out: *mut NDK_PD = without_provenance_mut(UNTOUCHED);
-        // SAFETY: the adapter is open, and `out` lives longer than the call.
-        let issued =
-            self.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut out) });
-        let outcome = self.finish(issued);
-        let pd = created(&outcome, out);
-        pd.into_iter().for_each(|pd| self.adopt_domain(pd));
-        (outcome, pd)
+        let creation = self.start_create_pd_of(adapter);
+        self.finish_pd(creation)
     }
 
     /// Creates a region, and checks A1 on the way.
     #[track_caller]
     pub(super) fn create_mr(&mut self, pd: Pd, kind: RegionKind) -> (Outcome, Option<Mr>) {
-        let mut out: *mut NDK_MR = without_provenance_mut(UNTOUCHED);
+        let creation = self.start_create_mr(pd, kind);
+        self.finish_mr(creation)
+    }
+
+    pub(super) fn start_create_pd_of(&mut self, adapter: Adapter) -> Creation<NDK_PD> {
+        // SAFETY: the adapter is open, and `out` lives longer than the call.
+        self.start_creation(|route, done, out| unsafe { route.create_pd(adapter, done, out) })
+    }
+
+    pub(super) fn start_create_mr(&mut self, pd: Pd, kind: RegionKind) -> Creation<NDK_MR> {
         // SAFETY: the case has a live domain, and `out` lives longer than the call.
-        let issued =
-            self.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut out) });
-        let outcome = self.finish(issued);
-        let mr = created(&outcome, out);
+        self.start_creation(|route, done, out| unsafe { route.create_mr(pd, kind, done, out) })
+    }
+
+    fn start_creation<T>(
+        &mut self,
+        entry: impl FnOnce(&dyn Route, Done<NDK_FN_CREATE_COMPLETION>, *mut *mut T) -> NTSTATUS,
+    ) -> Creation<T> {
+        let mut out = Box::new(without_provenance_mut(UNTOUCHED));
+        let stored: *mut *mut T = &raw mut *out;
+        let issued = self.issue(|route, done| entry(route, done, stored));
+        Creation { issued, out }
+    }
+
+    #[track_caller]
+    pub(super) fn finish_pd(&mut self, creation: Creation<NDK_PD>) -> (Outcome, Option<Pd>) {
+        let (outcome, pd) = self.finish_creation(creation);
+        pd.into_iter().for_each(|pd| self.adopt_domain(pd));
+        (outcome, pd)
+    }
+
+    #[track_caller]
+    pub(super) fn finish_mr(&mut self, creation: Creation<NDK_MR>) -> (Outcome, Option<Mr>) {
+        let (outcome, mr) = self.finish_creation(creation);
         mr.into_iter().for_each(|mr| self.adopt_region(mr));
         (outcome, mr)
+    }
+
+    #[track_caller]
+    fn finish_creation<T>(&self, creation: Creation<T>) -> (Outcome, Option<Raw<T>>) {
+        let outcome = self.finish(creation.issued);
+        let object = created(&outcome, *creation.out);
+        (outcome, object)
     }
 }
 

@@ -163,6 +163,24 @@ pub(super) const ALL: &[Defect] = &[
         "register_sleeps_at_once",
         "Register, asked at once, puts the calling thread to sleep",
     ),
+    Defect::rust(
+        "B5",
+        "no_thread_waits",
+        "domain_creation_sleeps",
+        "CreatePd puts the calling thread to sleep",
+    ),
+    Defect::rust(
+        "B5",
+        "no_thread_waits",
+        "region_creation_sleeps",
+        "CreateMr puts the calling thread to sleep",
+    ),
+    Defect::rust(
+        "B5",
+        "no_thread_waits_mapping",
+        "mapping_sleeps",
+        "BuildLAM puts the calling thread to sleep",
+    ),
     Defect::table(
         "B6",
         "register",

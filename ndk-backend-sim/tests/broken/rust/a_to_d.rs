@@ -8,13 +8,10 @@ use ndk_core::{Access, Error, ErrorKind, LocalToken, RemoteToken, Result, WorkKi
 use std::collections::{HashMap, HashSet};
 use std::ptr::with_exposed_provenance_mut;
 use std::sync::Mutex;
-use std::thread;
-use std::time::Duration;
 
 pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
     Some(match name {
         "another_major_is_served" => Box::new(AnotherMajorIsServed),
-        "register_sleeps" => Box::new(RegisterSleeps),
         "high_address_is_refused" => Box::new(HighAddressIsRefused),
         "largest_is_refused" => Box::new(LargestIsRefused),
         "addresses_may_be_offsets" => Box::new(AddressesMayBeOffsets),
@@ -44,16 +41,6 @@ struct AnotherMajorIsServed;
 impl Layer for AnotherMajorIsServed {
     fn highest_minor(&self, major: u16, served: Option<u16>) -> Option<u16> {
         if major == 3 { Some(0) } else { served }
-    }
-}
-
-/// Waits in Register on the caller's thread, as for a command queue that is polled.
-struct RegisterSleeps;
-
-impl Layer for RegisterSleeps {
-    fn register(&self, _: &Note, _: &MdlView<'_>, _: &mut Access) -> Result<()> {
-        thread::sleep(Duration::from_micros(50));
-        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ mod elsewhere;
 mod g_and_h;
 mod k_and_l;
 mod no_length;
+mod sleeps;
 
 pub(crate) use adapter::Broken;
 
@@ -226,6 +227,7 @@ pub(crate) fn find(name: &str) -> Option<Box<dyn Layer>> {
         a_to_d::find,
         e_and_f::find,
         no_length::find,
+        sleeps::find,
         elsewhere::find,
         g_and_h::find,
         k_and_l::find,

@@ -1,10 +1,12 @@
 //! Rule B5, of the backend itself: no entry puts the thread that calls it to sleep. The system counts how often a thread
 //! gave up its processor to wait for something; no time is measured.
 
-use super::super::case::{Case, fast_registration};
+use super::super::case::{Case, fast_registration, mappings};
 use super::super::env::Env;
 use super::super::hooks::leave_out;
-use crate::abi::NDK_MR_FLAG_ALLOW_REMOTE_WRITE;
+use super::super::lam::Lam;
+use super::super::route::{Mr, Pd};
+use crate::abi::{NDK_MR_FLAG_ALLOW_REMOTE_WRITE, STATUS_SUCCESS};
 use crate::provider::RegionKind;
 use std::fs;
 use std::sync::OnceLock;
@@ -14,6 +16,7 @@ use std::time::Duration;
 pub(super) const CASES: &[Case] = &[
     Case::new("B5", "no_thread_waits", no_thread_waits).own(),
     Case::new("B5", "no_thread_waits_fast", no_thread_waits_fast).own().needs(fast_registration),
+    Case::new("B5", "no_thread_waits_mapping", no_thread_waits_mapping).own().needs(mappings),
 ];
 
 /// A lock that another thread has may make a caller wait now and then, but not each time.
@@ -69,12 +72,31 @@ impl Fewest {
     }
 }
 
+impl Env {
+    #[track_caller]
+    fn watched_pd(&mut self, fewest: &mut Fewest) -> Pd {
+        let adapter = self.adapter();
+        let creation = fewest.of("CreatePd", || self.start_create_pd_of(adapter));
+        let (outcome, pd) = self.finish_pd(creation);
+        outcome.success();
+        pd.expect("a domain")
+    }
+
+    #[track_caller]
+    fn watched_mr(&mut self, fewest: &mut Fewest, pd: Pd, kind: RegionKind) -> Mr {
+        let creation = fewest.of("CreateMr", || self.start_create_mr(pd, kind));
+        let (outcome, mr) = self.finish_mr(creation);
+        outcome.success();
+        mr.expect("a region")
+    }
+}
+
 fn no_thread_waits(env: &mut Env) {
     must_be_told();
     let (mut fewest, page) = (Fewest::default(), env.page());
     for _ in 0..TRIES {
-        let pd = env.pd();
-        let mr = env.mr(pd);
+        let pd = env.watched_pd(&mut fewest);
+        let mr = env.watched_mr(&mut fewest, pd, RegionKind::Conventional);
         let all = page.all(NDK_MR_FLAG_ALLOW_REMOTE_WRITE);
         let register = fewest.of("Register", || env.start_register(mr, all));
         env.finish(register).success();
@@ -93,11 +115,24 @@ fn no_thread_waits_fast(env: &mut Env) {
     must_be_told();
     let (mut fewest, pd) = (Fewest::default(), env.pd());
     for _ in 0..TRIES {
-        let mr = env.mr_of(pd, RegionKind::FastRegister);
+        let mr = env.watched_mr(&mut fewest, pd, RegionKind::FastRegister);
         let initialise = fewest.of("Initialise", || env.start_initialise(mr, 1, true));
         env.finish(initialise).success();
         let close = fewest.of("Close of a region", || env.start_close(mr));
         env.finish(close).success();
+    }
+    fewest.none_waited();
+}
+
+fn no_thread_waits_mapping(env: &mut Env) {
+    must_be_told();
+    let (mut fewest, page) = (Fewest::default(), env.page());
+    for _ in 0..TRIES {
+        let mut lam = Lam::for_pages(1);
+        let arguments = lam.arguments(&page, page.len());
+        let build = fewest.of("BuildLAM", || env.start_build(arguments));
+        env.finish(build).has(STATUS_SUCCESS);
+        fewest.of("ReleaseLAM", || env.release(&mut lam));
     }
     fewest.none_waited();
 }

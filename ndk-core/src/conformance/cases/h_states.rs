@@ -185,7 +185,6 @@ fn pending_requests(env: &mut Env) {
     let (pd, page) = (env.pd(), env.page());
     let (mr, other, fast) = (env.mr(pd), env.registered(REMOTE), fast_regions(env, pd));
     let (mut lam, adapter) = (Lam::for_pages(1), env.adapter());
-    let (mut made, mut made_in) = (null_mut(), null_mut());
     for step in [
         Step::CreatePd,
         Step::CreateMr,
@@ -203,19 +202,16 @@ fn pending_requests(env: &mut Env) {
     if env.device.mappings {
         requests.push(env.start_build(lam.arguments(&page, page.len())));
     }
-    let kind = RegionKind::Conventional;
-    // SAFETY: adapter and domain are open, and what is given to store into lives longer than the calls.
-    requests
-        .push(env.issue(|route, done| unsafe { route.create_mr(pd, kind, done, &raw mut made) }));
-    // SAFETY: as above.
-    requests
-        .push(env.issue(|route, done| unsafe { route.create_pd(adapter, done, &raw mut made_in) }));
+    let domain = env.start_create_pd_of(adapter);
+    let region = env.start_create_mr(pd, RegionKind::Conventional);
     env.run_until_idle();
-    requests.iter().for_each(pends);
+    requests.iter().chain([&domain.issued, &region.issued]).for_each(pends);
     env.control.lose();
     for request in requests {
         env.finish(request).has(STATUS_DEVICE_REMOVED);
     }
+    env.finish_pd(domain).0.has(STATUS_DEVICE_REMOVED);
+    env.finish_mr(region).0.has(STATUS_DEVICE_REMOVED);
     assert!(lam.is_untouched(), "L4: a failed build leaves no mapping");
     for mr in [mr, other].into_iter().chain(fast) {
         env.close(mr).has(STATUS_SUCCESS);
