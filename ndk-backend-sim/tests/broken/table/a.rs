@@ -14,6 +14,11 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Hooks>> {
         "block_is_not_zeroed" => Box::new(BlockIsNotZeroed),
         "entry_is_missing" => Box::new(EntryIsMissing),
         "register_writes_the_block" => Box::new(RegisterWritesTheBlock),
+        "creation_writes_the_domains_block" => Box::new(CreationWritesTheDomainsBlock),
+        "creation_writes_the_adapters_block" => Box::new(CreationWritesTheAdaptersBlock),
+        "initialise_writes_the_block" => Box::new(InitialiseWritesTheBlock),
+        "mapping_writes_the_adapters_block" => Box::new(MappingWritesTheAdaptersBlock),
+        "failed_register_writes_the_block" => Box::new(FailedRegisterWritesTheBlock),
         "register_reads_dispatch" => Box::new(RegisterReadsDispatch),
         "fast_region_has_every_extension" => Box::new(FastRegionHasEveryExtension),
         "unknown_extension_is_stored" => Box::new(UnknownExtensionIsStored),
@@ -39,6 +44,16 @@ struct BlockIsNotZeroed;
 struct EntryIsMissing;
 /// Keeps the length of the registration in the consumer's block.
 struct RegisterWritesTheBlock;
+/// Keeps the last of a domain's regions in the domain's block.
+struct CreationWritesTheDomainsBlock;
+/// Counts domains in the adapter's block.
+struct CreationWritesTheAdaptersBlock;
+/// Keeps the page count of a region for fast registration in the consumer's block.
+struct InitialiseWritesTheBlock;
+/// Keeps the last mapping in the adapter's block.
+struct MappingWritesTheAdaptersBlock;
+/// Keeps a shortage in the consumer's block.
+struct FailedRegisterWritesTheBlock;
 /// Finds its way by `Dispatch`.
 struct RegisterReadsDispatch;
 struct FastRegionHasEveryExtension;
@@ -147,6 +162,85 @@ mod defects {
                         .write(without_provenance_mut(asked.length));
                 }
                 next::register(mr, asked, done)
+            }
+        }
+    }
+
+    impl Hooks for CreationWritesTheDomainsBlock {
+        unsafe fn create_mr(
+            &self,
+            pd: *mut NDK_PD,
+            fast: BOOLEAN,
+            done: Create,
+            out: *mut *mut NDK_MR,
+        ) -> NTSTATUS {
+            unsafe {
+                let status = next::create_mr(pd, fast, done, out);
+                if status == STATUS_SUCCESS {
+                    addr_of_mut!((*pd).Header.NdkReserved.rf[1]).write((*out).cast());
+                }
+                status
+            }
+        }
+    }
+
+    impl Hooks for CreationWritesTheAdaptersBlock {
+        unsafe fn create_pd(
+            &self,
+            adapter: *mut NDK_ADAPTER,
+            done: Create,
+            out: *mut *mut NDK_PD,
+        ) -> NTSTATUS {
+            unsafe {
+                let status = next::create_pd(adapter, done, out);
+                if status == STATUS_SUCCESS {
+                    let count = addr_of_mut!((*adapter).Header.NdkReserved.rf[2]);
+                    count.write(count.read().wrapping_byte_add(1));
+                }
+                status
+            }
+        }
+    }
+
+    impl Hooks for InitialiseWritesTheBlock {
+        unsafe fn initialise(&self, mr: *mut NDK_MR, asked: Pages, done: Request) -> NTSTATUS {
+            unsafe {
+                if known(mr).fast {
+                    addr_of_mut!((*mr).Header.NdkReserved.rf[0])
+                        .write(without_provenance_mut(asked.count as usize));
+                }
+                next::initialise(mr, asked, done)
+            }
+        }
+    }
+
+    impl Hooks for MappingWritesTheAdaptersBlock {
+        unsafe fn build_mapping(
+            &self,
+            adapter: *mut NDK_ADAPTER,
+            memory: (*mut MDL, SIZE_T),
+            done: Request,
+            lam: *mut NDK_LOGICAL_ADDRESS_MAPPING,
+            numbers: (*mut ULONG, *mut ULONG),
+        ) -> NTSTATUS {
+            unsafe {
+                let status = next::build_mapping(adapter, memory, done, lam, numbers);
+                if status == STATUS_SUCCESS {
+                    addr_of_mut!((*adapter).Header.NdkReserved.rf[3]).write(lam.cast());
+                }
+                status
+            }
+        }
+    }
+
+    impl Hooks for FailedRegisterWritesTheBlock {
+        unsafe fn register(&self, mr: *mut NDK_MR, asked: Registration, done: Request) -> NTSTATUS {
+            unsafe {
+                let status = next::register(mr, asked, done);
+                if status == STATUS_INSUFFICIENT_RESOURCES {
+                    addr_of_mut!((*mr).Header.NdkReserved.rf[0]).write(null_mut());
+                }
+                status
             }
         }
     }

@@ -13,7 +13,7 @@ use super::super::ticket::Done;
 use crate::abi::*;
 use crate::error::ErrorKind;
 use crate::provider::RegionKind;
-use std::ptr::{addr_of, addr_of_mut, null, null_mut, without_provenance_mut};
+use std::ptr::{addr_of, addr_of_mut, null, null_mut};
 
 pub(super) const CASES: &[Case] = &[
     Case::new("A1", "creation", creation),
@@ -21,7 +21,6 @@ pub(super) const CASES: &[Case] = &[
     Case::new("A1", "null_out", null_out).raw(NULL),
     Case::new("A2", "fresh_header", fresh_header),
     Case::new("A2", "full_table", full_table).table().own(),
-    Case::new("A3", "reserved_block", reserved_block),
     Case::new("A4", "dispatch_replaced", dispatch_replaced).table(),
     Case::new("A4", "dispatch_replaced_by_another", dispatch_replaced_by_another).table(),
     Case::new("A5", "unknown_extension", unknown_extension),
@@ -74,10 +73,15 @@ unsafe fn header<T>(object: Raw<T>) -> NDK_OBJECT_HEADER {
 }
 
 fn fresh_header(env: &mut Env) {
-    let (adapter, pd) = (env.adapter(), env.pd());
+    let adapter = env.adapter();
+    // SAFETY: the adapter is open; likewise what is created below.
+    let of_adapter = unsafe { header(adapter) };
+    let pd = env.pd();
+    // SAFETY: as above.
+    let of_pd = unsafe { header(pd) };
     let mr = env.mr(pd);
-    // SAFETY: all three are alive.
-    let headers = unsafe { [header(adapter), header(pd), header(mr)] };
+    // SAFETY: as above.
+    let headers = [of_adapter, of_pd, unsafe { header(mr) }];
     let types = [NdkObjectTypeAdapter, NdkObjectTypePd, NdkObjectTypeMr];
     assert_eq!(headers.map(|header| header.ObjectType), types);
     for header in headers {
@@ -126,24 +130,6 @@ fn full_table(env: &mut Env) {
             && adapter.NdkReleaseLAM.is_some(),
         "an adapter's entries: {adapter:?}"
     );
-}
-
-fn reserved_block(env: &mut Env) {
-    let (pd, page) = (env.pd(), env.page());
-    let mr = env.mr(pd);
-    let pattern = [1, 2, 3, 4].map(|n| without_provenance_mut(0x1111_1111 * n));
-    // SAFETY: a live region's reserved block is the consumer's.
-    let block = unsafe { addr_of_mut!((*mr.0).Header.NdkReserved.rf) };
-    // SAFETY: as above.
-    unsafe { block.write(pattern) };
-    for _ in 0..2 {
-        env.register(mr, page.all(NDK_MR_FLAG_ALLOW_REMOTE_WRITE)).success();
-        env.tokens(mr);
-        env.deregister(mr).success();
-        env.register(mr, page.first(0, 0)).refused(STATUS_INVALID_PARAMETER);
-    }
-    // SAFETY: as above.
-    assert_eq!(unsafe { block.read() }, pattern, "the block was written by the provider");
 }
 
 fn dispatch_replaced(env: &mut Env) {

@@ -2,6 +2,7 @@
 
 mod a;
 mod a_arguments;
+mod a_block;
 mod b;
 mod b_executors;
 mod b_panics;
@@ -44,6 +45,7 @@ use crate::abi::{NDK_LOGICAL_ADDRESS_MAPPING, STATUS_SUCCESS, ULONG};
 pub(super) fn all() -> impl Iterator<Item = &'static Case> {
     [
         a::CASES,
+        a_block::CASES,
         a_arguments::CASES,
         b::CASES,
         b_waits::CASES,
