@@ -4,10 +4,12 @@
 mod tiny;
 
 use ndk_core::conformance::{Kit, main as run};
-use ndk_core::{BoxedAdapter, Error, ErrorKind};
+use ndk_core::{BoxedAdapter, Error, ErrorKind, Result};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output};
-use std::{env, fs, process};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::{env, fs, process, thread};
 use tiny::Tiny;
 
 /// Says which kits a child is to run.
@@ -24,6 +26,28 @@ fn tiny_kit() -> Kit {
 
 fn deviceless_kit() -> Kit {
     Kit::new(|| Err::<BoxedAdapter, _>(Error::new(ErrorKind::DeviceRemoved, MESSAGE))).named("none")
+}
+
+/// Devices on which even the first look at them goes wrong, beside one that is sound.
+fn unusable_kits() -> [Kit; 4] {
+    let hangs = || -> Result<Tiny> {
+        loop {
+            thread::park();
+        }
+    };
+    let stalls = || {
+        let tiny = Tiny::new();
+        tiny.mood().stalls.store(true, Ordering::Relaxed);
+        Ok(tiny)
+    };
+    let panics = || -> Result<Tiny> { panic!("the factory panics") };
+    let soon = Duration::from_millis(50);
+    [
+        Kit::new(hangs).named("hangs").patience(soon),
+        Kit::new(stalls).named("stalls").patience(soon),
+        Kit::new(panics).named("panics"),
+        tiny_kit(),
+    ]
 }
 
 /// What a child printed and wrote.
@@ -127,6 +151,39 @@ fn a_factory_without_a_device_fails() {
     }
 }
 
+/// A device that hangs, or breaks a rule, when it is only looked at fails the run as a factory does that gives none: the
+/// other kits run, and the report is written.
+fn a_device_that_breaks_at_the_first_look_fails() {
+    let ran = child("unusable", &["A1"]);
+    assert_eq!(ran.output.status.code(), Some(101), "{}", ran.text);
+    assert!(ran.text.contains("test result: ") && ran.text.contains("; 0 failed;"), "{}", ran.text);
+    let passed = |line: &str| line.starts_with("test tiny:A1::") && line.ends_with("... ok");
+    assert!(ran.text.lines().any(passed), "{}", ran.text);
+    let document = roxmltree::Document::parse(&ran.junit).expect("well-formed XML");
+    for (kit, why) in [
+        ("hangs", "B5: it hangs: a call of the provider's has not returned"),
+        ("stalls", "B2: PENDING, and the callback does not come"),
+        ("panics", "the factory panics"),
+    ] {
+        let line = format!("FAILED: {kit}: the factory gives no usable device: ");
+        let said = ran.text.lines().find_map(|text| text.strip_prefix(&line)).unwrap_or_default();
+        assert!(said.contains(why), "{kit}: {}", ran.text);
+        let suite = document.descendants().find(|it| it.attribute("name") == Some(kit));
+        let failure = suite.and_then(|it| it.descendants().find(|it| it.has_tag_name("failure")));
+        let message = failure.and_then(|it| it.attribute("message")).unwrap_or_default();
+        assert!(message.contains(why), "{kit}: {message}");
+    }
+}
+
+/// A list has no summary; what is missing from it is said all the same.
+fn a_list_says_which_device_is_missing() {
+    let ran = child("both", &["--list"]);
+    assert_eq!(ran.output.status.code(), Some(101), "{}", ran.text);
+    assert!(ran.text.contains("tiny:A1::") && !ran.text.contains("FAILED"), "{}", ran.text);
+    let said = String::from_utf8_lossy(&ran.output.stderr);
+    assert!(said.contains("FAILED: none: the factory gives no usable device: "), "{said}");
+}
+
 /// A report that cannot be written is a failure too.
 fn a_report_without_a_place_fails() {
     let program = env::current_exe().expect("a program knows its file");
@@ -141,12 +198,18 @@ fn main() -> ExitCode {
     match env::var(KITS).as_deref() {
         Ok("tiny") => return run([tiny_kit()]),
         Ok("both") => return run([deviceless_kit(), tiny_kit()]),
+        Ok("unusable") => return run(unusable_kits()),
         _ => {}
     }
-    let checks: [(&str, fn()); 4] = [
+    let checks: [(&str, fn()); 6] = [
         ("a_report_has_every_test", a_report_has_every_test),
         ("a_summary_counts_the_reasons", a_summary_counts_the_reasons),
         ("a_factory_without_a_device_fails", a_factory_without_a_device_fails),
+        (
+            "a_device_that_breaks_at_the_first_look_fails",
+            a_device_that_breaks_at_the_first_look_fails,
+        ),
+        ("a_list_says_which_device_is_missing", a_list_says_which_device_is_missing),
         ("a_report_without_a_place_fails", a_report_without_a_place_fails),
     ];
     for (name, check) in checks {

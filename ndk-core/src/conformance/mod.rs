@@ -24,7 +24,8 @@
 //! cases call its entries, directly and through the safe consumer. Accesses go through its hooks, where it has them.
 //!
 //! A case that hangs, because a call of the provider's does not return, fails after a minute or two (see
-//! [`Kit::patience`]), and the others go on.
+//! [`Kit::patience`]), and the others go on. A device that hangs, or breaks a rule, when the kit first looks at what it has
+//! fails the run, with the other kits' cases run all the same.
 //! At its end a run says how many tests were left out for which reason. `--junit FILE` writes it for CI systems too:
 //! every test with its rule, route, way, time, and message or reason.
 //!
@@ -33,6 +34,7 @@
 mod case;
 mod cases;
 mod consumer;
+mod contained;
 mod control;
 mod current;
 mod desk;

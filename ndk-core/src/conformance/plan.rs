@@ -47,7 +47,7 @@ impl Kit {
     /// order. Runs none.
     ///
     /// # Errors
-    /// The factory's, and those of a device on which nothing could be tested.
+    /// The factory's, and those of a device on which nothing could be tested: also one that hangs, or breaks a rule.
     pub fn plan(self) -> Result<Vec<Planned>> {
         let kit = Arc::new(self);
         let device = probe(&kit)?;

@@ -1,16 +1,13 @@
 //! What a run came to: at the end of the output what was left out, by reason, and for CI systems JUnit XML.
 
+use super::contained::contained;
 use super::kit::Kit;
 use super::ticket::lock;
-use super::watch::{on_a_thread, patience};
 use libtest_mimic::{Completion, Failed};
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
-use std::any::Any;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -67,29 +64,6 @@ pub(super) struct Report {
     restricted: Vec<(String, &'static [&'static str])>,
 }
 
-thread_local! {
-    /// Where this thread panicked last: the line of the case, or of what it calls.
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// Notes places from now on, beside what the program does on a panic.
-pub(super) fn note_places() {
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        PLACE.set(info.location().map(ToString::to_string));
-        before(info);
-    }));
-}
-
-/// What a panic of this thread said, and where.
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text =
-        text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
-    // One that a callback's thread passed on has no place here.
-    PLACE.take().map_or_else(|| text.into(), |place| format!("{text}\n at {place}"))
-}
-
 impl Report {
     /// Runs a test of a kit that waits so long for a callback, and notes how it ended.
     pub(super) fn note(
@@ -99,13 +73,8 @@ impl Report {
         run: impl FnOnce() -> Result<Completion, Failed> + Send + 'static,
     ) -> Result<Completion, Failed> {
         let start = Instant::now();
-        let contained = || {
-            catch_unwind(AssertUnwindSafe(run))
-                .unwrap_or_else(|panic| Err(Failed::from(said(&*panic))))
-        };
-        let result = on_a_thread(test.name(), patience(callback), contained);
-        let hangs = "B5: it hangs: a call of the provider's has not returned";
-        let result = result.unwrap_or_else(|| Err(hangs.into()));
+        let result = contained(test.name(), callback, run);
+        let result = result.unwrap_or_else(|failed| Err(failed.into()));
         let ending = match &result {
             Ok(Completion::Completed) => Ending::Passed,
             Ok(Completion::Ignored { reason }) => {
@@ -117,7 +86,7 @@ impl Report {
         result
     }
 
-    /// A kit whose factory gives nothing to test. No filter of the command line hides that.
+    /// A kit whose factory gives nothing that can be tested. No filter of the command line hides that.
     pub(super) fn no_device(&mut self, kit: &str, error: impl ToString) {
         self.without_device.push((kit.into(), error.to_string()));
     }
@@ -153,6 +122,11 @@ impl Report {
         for (kit, only) in &self.restricted {
             writeln!(out, "{kit} tries these rules only: {}\n", only.join(", "))?;
         }
+        self.tell_missing(out)
+    }
+
+    /// Says which kits had no device.
+    pub(super) fn tell_missing(&self, out: &mut dyn Write) -> io::Result<()> {
         for (kit, error) in &self.without_device {
             let kit = if kit.is_empty() { "the kit" } else { kit };
             writeln!(out, "FAILED: {kit}: the factory gives no usable device: {error}\n")?;

@@ -2,6 +2,7 @@
 
 use super::case::{Case, Device, RouteKind, Span, Way, Ways};
 use super::cases;
+use super::contained::{contained, note_places};
 use super::control::Control;
 use super::current::InProgress;
 use super::desk::Desk;
@@ -10,7 +11,7 @@ use super::hooks::{LeftOut, NO_PACE};
 use super::kit::Kit;
 use super::memory::Memory;
 use super::outcome::Status;
-use super::report::{Report, Test, note_places};
+use super::report::{Report, Test};
 use super::session::{Path, Session, Setup};
 use super::ticket::Bell;
 use crate::abi::{NDK_VERSION, NTSTATUS, STATUS_NOT_SUPPORTED, STATUS_SUCCESS};
@@ -40,6 +41,7 @@ pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
     let options = Options::parse();
     let mut report = Report::default();
     let mut tests = Vec::new();
+    note_places();
     for kit in kits {
         let kit = Arc::new(kit);
         report.restricted(&kit);
@@ -52,7 +54,6 @@ pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
             Err(error) => report.no_device(&kit.name, error),
         }
     }
-    note_places();
     let report = Arc::new(report);
     let trials = tests.into_iter().map(|(test, patience, run)| {
         let report = report.clone();
@@ -61,7 +62,9 @@ pub(super) fn main(kits: impl IntoIterator<Item = Kit>) -> ExitCode {
     let start = Instant::now();
     let conclusion = libtest_mimic::run(&options.harness, trials.collect());
     let time = start.elapsed();
-    if !options.harness.list {
+    if options.harness.list {
+        report.tell_missing(&mut io::stderr()).expect("what is missing can be written");
+    } else {
         // A format for programs takes no lines of ours.
         let shown = match options.harness.format {
             Some(FormatSetting::Json) => report.summarize(&mut io::stderr()),
@@ -147,8 +150,14 @@ fn run(
     Ok(left_out.map_or(Completion::Completed, Completion::ignored_with))
 }
 
-/// Finds out what the device has, apart from what it declares.
+/// Finds out what the device has, apart from what it declares. One that hangs or breaks a rule meanwhile is an error.
 pub(super) fn probe(kit: &Arc<Kit>) -> Result<Device> {
+    let (name, looked_at) = (format!("{}:device", kit.name), kit.clone());
+    contained(name, kit.patience, move || look_at(&looked_at))
+        .unwrap_or_else(|failed| Err(Error::new(ErrorKind::Internal, failed)))
+}
+
+fn look_at(kit: &Arc<Kit>) -> Result<Device> {
     let session = open_highest(kit)?;
     let mut device = Device {
         info: session.info(),

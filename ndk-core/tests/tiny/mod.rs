@@ -12,6 +12,7 @@ use ndk_core::{
     Result, TokenReuse, TokenScope,
 };
 use std::future::poll_fn;
+use std::mem::forget;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -27,6 +28,8 @@ pub(crate) struct Mood {
     pub(crate) lost: AtomicBool,
     /// Operations give way once, and so pend.
     pub(crate) yields: AtomicBool,
+    /// Operations pend, and never end.
+    pub(crate) stalls: AtomicBool,
     /// Closes need not wait, whatever the others do.
     pub(crate) prompt_close: AtomicBool,
     /// The next registration, deregistration or initialisation panics.
@@ -37,6 +40,14 @@ pub(crate) struct Mood {
 
 impl Mood {
     async fn wait(&self) {
+        if self.stalls.load(Ordering::Relaxed) {
+            // The waker is kept, as by a device that may still answer.
+            poll_fn::<(), _>(|cx| {
+                forget(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+        }
         let mut waited = !self.yields.load(Ordering::Relaxed);
         poll_fn(|cx| {
             if std::mem::replace(&mut waited, true) {
