@@ -31,7 +31,8 @@ extern "C" {
 /* How requests complete: */
 #define NDK_CONFORMANCE_BY_ITSELF 0 /* inline or not, as the provider does by itself; the start */
 #define NDK_CONFORMANCE_PENDING 1   /* every one pends, and completes inside a call of Run */
-#define NDK_CONFORMANCE_EARLY 2     /* every one pends, its callback before the entry has returned */
+#define NDK_CONFORMANCE_EARLY 2     /* every one pends, its callback before the entry has returned; where
+                                     * it has to wait for something else, inside a call of Run */
 
 /* Accesses to the memory of a domain. A peer's, by a remote token: */
 #define NDK_CONFORMANCE_READ 0
@@ -54,7 +55,8 @@ typedef struct NDK_CONFORMANCE_PROVIDER {
     void(NTAPI *Pace)(NDK_ADAPTER *adapter, ULONG pace);
     /* Finishes what pends by Pace or Hold and need not wait any longer, what becomes due by that, too,
      * on whatever thread; returns when all those completions have returned and what they freed is
-     * gone. Counts as an entry for Close, which waits until it has left. */
+     * gone. Counts as an entry for Close, which waits until it has left. Called of open adapters only:
+     * while one is being closed, only as long as something of it is open, or pends by Pace or Hold. */
     void(NTAPI *Run)(NDK_ADAPTER *adapter);
     /* From now on these operations wait before they begin, and those that wait for a bit that is
      * missing now may go on, at the next Run. What waits pends, or goes on pending, whatever the pace.

@@ -137,6 +137,13 @@ impl Control {
         }
     }
 
+    /// As `run`, where something may wait for that.
+    pub(super) fn run_what_waits(&self) {
+        if let Some(hooks) = self.hooks() {
+            hooks.run_what_waits();
+        }
+    }
+
     /// Whether every operation gives way once before it starts, so that it pends.
     pub(super) fn set_yields(&self, yields: bool) {
         if let Some(hooks) = self.hooks() {

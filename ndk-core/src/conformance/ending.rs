@@ -63,7 +63,9 @@ impl Env {
                 // As in `finish`.
                 return self.desk.run_until_idle();
             }
-            self.run_until_idle();
+            self.desk.run_until_idle();
+            // And no other call of the hook, for the same reason.
+            self.control.run_what_waits();
             if ticket.is_called() {
                 return;
             }

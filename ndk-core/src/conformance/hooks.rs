@@ -46,6 +46,23 @@ struct State {
     spawning: Spawning,
     held: ULONG,
     deaf: bool,
+    /// Whether anything may pend that only a call of Run finishes.
+    waits_for_run: bool,
+}
+
+impl State {
+    fn pace(&self) -> ULONG {
+        match self.spawning {
+            _ if !self.yields => BY_ITSELF,
+            Spawning::Inside => EARLY,
+            _ => PENDING,
+        }
+    }
+
+    /// Whether requests that are made now wait for Run.
+    fn makes_wait(&self) -> bool {
+        self.held != 0 || self.pace() != BY_ITSELF
+    }
 }
 
 /// The hooks of a provider, for all adapters that a case has open.
@@ -55,13 +72,20 @@ pub(super) struct Hooks {
 }
 
 // SAFETY of each call below: whoever made the kit vouches for the provider's functions, and an adapter is in the list from
-// after it was opened until it is closed. One that another thread closes meanwhile is kept open by what the case has open,
-// or by a request of which the case has not seen the callback.
+// after it was opened until it is closed. One that another thread closes meanwhile is kept open by what the case has open, or
+// by a request that pends until Run is called; not by one of which the case has not seen the callback, which may have come.
 #[allow(clippy::undocumented_unsafe_blocks)] // said once, above
 impl Hooks {
     pub(super) fn new(provider: TableProvider) -> Self {
         let spawning = Spawning::Queue;
-        let state = State { adapters: Vec::new(), yields: false, spawning, held: 0, deaf: false };
+        let state = State {
+            adapters: Vec::new(),
+            yields: false,
+            spawning,
+            held: 0,
+            deaf: false,
+            waits_for_run: false,
+        };
         Self { provider, state: Mutex::new(state) }
     }
 
@@ -99,12 +123,9 @@ impl Hooks {
 
     fn pace(&self) {
         let pace = {
-            let state = lock(&self.state);
-            match state.spawning {
-                _ if !state.yields => BY_ITSELF,
-                Spawning::Inside => EARLY,
-                _ => PENDING,
-            }
+            let mut state = lock(&self.state);
+            state.waits_for_run |= state.makes_wait();
+            state.pace()
         };
         match (self.provider.pace, self.provider.run) {
             (Some(set), Some(_)) => self.each(|adapter| unsafe { set(adapter.0, pace) }),
@@ -116,7 +137,17 @@ impl Hooks {
     /// Lets what waits go on.
     pub(super) fn run(&self) {
         if let Some(run) = self.provider.run {
+            let mut state = lock(&self.state);
+            state.waits_for_run = state.makes_wait();
+            drop(state);
             self.each(|adapter| unsafe { run(adapter.0) });
+        }
+    }
+
+    /// As `run`, where something may wait for it. What pends by the provider itself may end the adapter, too, at any time.
+    pub(super) fn run_what_waits(&self) {
+        if lock(&self.state).waits_for_run {
+            self.run();
         }
     }
 
@@ -146,6 +177,7 @@ impl Hooks {
         let (held, deaf) = {
             let mut state = lock(&self.state);
             state.held = change(state.held);
+            state.waits_for_run |= state.makes_wait();
             (state.held, state.deaf)
         };
         self.each(|adapter| unsafe { hold(adapter.0, held, BOOLEAN::from(!deaf)) });
