@@ -55,6 +55,7 @@ fn kit<A: AdapterProvider>(
     let open = |plan: &Plan| opener(profile, plan.clone(), fabric.clone(), layer);
     let kit = Kit::pair(open(&plan), open(&plan)).named(name);
     let kit = kit.region_limit(SMALL as usize, open(&small));
+    let kit = if plan.latency.is_empty() { kit } else { kit.mappings_pend() };
     (name, kit.pin_limit(TIGHT as usize, open(&tight)))
 }
 

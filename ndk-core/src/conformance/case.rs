@@ -130,8 +130,8 @@ pub(super) struct Device {
     pub(super) mappings: bool,
     /// Whether creating and closing complete inline, as far as a try can tell.
     pub(super) inline: bool,
-    /// Whether mapping does.
-    pub(super) inline_mappings: bool,
+    /// Whether the kit was told that mappings pend.
+    pub(super) mappings_pend: bool,
     /// Whether queue pairs can be made, or those that stand in for a table's.
     pub(super) queue_pairs: bool,
     /// Whether they take fast registrations.
@@ -264,6 +264,6 @@ pub(super) fn inline(device: &Device) -> Option<&'static str> {
 
 /// Needs logical address mappings that are built at once.
 pub(super) fn inline_mappings(device: &Device) -> Option<&'static str> {
-    let pending = !device.inline_mappings;
-    mappings(device).or(pending.then_some("the backend makes mappings wait"))
+    let pends = device.mappings_pend;
+    mappings(device).or(pends.then_some("the adapter was asked to let mappings pend (L6)"))
 }

@@ -34,6 +34,7 @@ pub struct Kit {
     pub(super) defects: Vec<Defect>,
     /// The rules that are tried; `None` for every one.
     pub(super) only: Option<&'static [&'static str]>,
+    pub(super) mappings_pend: bool,
     pub(super) patience: Duration,
 }
 
@@ -55,6 +56,7 @@ impl Kit {
             tight: None,
             defects: Vec::new(),
             only: None,
+            mappings_pend: false,
             patience: LIMIT,
         }
     }
@@ -114,6 +116,7 @@ impl Kit {
             tight: None,
             defects: Vec::new(),
             only: None,
+            mappings_pend: false,
             patience: LIMIT,
         }
     }
@@ -148,6 +151,12 @@ impl Kit {
     pub fn defect(mut self, rule: &'static str, case: &'static str, reason: &'static str) -> Self {
         self.defects.push(Defect { rule, case, reason });
         self
+    }
+
+    /// Says that these adapters were asked to let BuildLAM pend (L6). Otherwise a mapping that does not complete inline is
+    /// a failure.
+    pub fn mappings_pend(self) -> Self {
+        Self { mappings_pend: true, ..self }
     }
 
     /// Tries the cases of these rules alone, as in `C11`, or of whole sections, as in `G`: for a second kit on a device
@@ -203,6 +212,7 @@ impl fmt::Debug for Kit {
             .field("pin_limit", &pins)
             .field("defects", &self.defects.len())
             .field("only", &self.only)
+            .field("mappings_pend", &self.mappings_pend)
             .finish_non_exhaustive()
     }
 }

@@ -203,7 +203,7 @@ fn bare() -> Device {
         fast_registration: true,
         mappings: true,
         inline: true,
-        inline_mappings: true,
+        mappings_pend: false,
         queue_pairs: true,
         fast_requests: true,
         binds: true,

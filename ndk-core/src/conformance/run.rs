@@ -164,7 +164,7 @@ fn look_at(kit: &Arc<Kit>) -> Result<Device> {
         capabilities: session.capabilities(),
         fast_registration: false,
         inline: true,
-        inline_mappings: true,
+        mappings_pend: kit.mappings_pend,
         mappings: false,
         queue_pairs: false,
         fast_requests: kit.opener.fast_registers(),
@@ -192,7 +192,6 @@ fn look_at(kit: &Arc<Kit>) -> Result<Device> {
     let memory = env.keep(Memory::new(1, 0));
     let mapping = cases::try_mapping(&mut env, &memory);
     device.mappings = has("a mapping", mapping.status())?;
-    device.inline_mappings = !mapping.is_called();
     let (region, mr) = env.create_mr(pd, RegionKind::Conventional);
     let mr = mr.ok_or_else(|| unusable("a region", region.status()))?;
     let close = env.close(mr);

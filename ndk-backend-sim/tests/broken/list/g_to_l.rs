@@ -313,6 +313,18 @@ pub(super) const ALL: &[Defect] = &[
         "the domains of an adapter share a privileged token",
     ),
     Defect::rust(
+        "L5",
+        "privileged_token",
+        "domains_have_no_token",
+        "mappings are built, and no domain has a privileged token",
+    ),
+    Defect::rust(
+        "L6",
+        "inline",
+        "every_mapping_waits",
+        "BuildLAM always pends, which nobody has asked for",
+    ),
+    Defect::rust(
         "L6",
         "inline",
         "unaligned_mapping_waits",

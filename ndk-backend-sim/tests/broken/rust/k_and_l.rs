@@ -20,7 +20,9 @@ pub(super) fn find(name: &str) -> Option<Box<dyn Layer>> {
         "mapping_is_exact" => Box::new(MappingIsExact::default()),
         "fast_registration_ends_with_its_page" => Box::new(FastRegistrationEndsWithItsPage),
         "one_token_for_all_domains" => Box::new(OneTokenForAllDomains::default()),
+        "domains_have_no_token" => Box::new(DomainsHaveNoToken),
         "unaligned_mapping_waits" => Box::new(UnalignedMappingWaits),
+        "every_mapping_waits" => Box::new(EveryMappingWaits),
         _ => return None,
     })
 }
@@ -174,11 +176,27 @@ impl Layer for OneTokenForAllDomains {
     }
 }
 
+struct DomainsHaveNoToken;
+
+impl Layer for DomainsHaveNoToken {
+    fn privileged_token(&self, _: usize, _: Option<LocalToken>) -> Option<LocalToken> {
+        None
+    }
+}
+
 /// A mapping whose first byte is inside a page is not built at once.
 struct UnalignedMappingWaits;
 
 impl Layer for UnalignedMappingWaits {
     fn mapping_waits(&self, memory: &MdlView<'_>) -> bool {
         memory.page_offset() != 0
+    }
+}
+
+struct EveryMappingWaits;
+
+impl Layer for EveryMappingWaits {
+    fn mapping_waits(&self, _: &MdlView<'_>) -> bool {
+        true
     }
 }
