@@ -11,6 +11,9 @@ use core::task::{Context, Poll};
 /// - `spawn` is called from an entry and must not block (B5). It may run the task at once, on another thread, later,
 ///   or never: a task that is dropped completes its request with CANCELLED (B9). A panic in `spawn` is contained.
 /// - Poll a new task at least once: its operation was polled before with a waker that does nothing.
+/// - A Close that meets a request of its region inside of that one's entry is a task that pends until the entry has
+///   returned. An executor that polls tasks to their end, or drops them, inside of `spawn` waits there: on another thread as
+///   long as the entry takes, and on the entry's own stack, where the backend has called the consumer, for ever.
 pub trait Executor: Send + Sync + 'static {
     /// Takes over a task.
     fn spawn(&self, task: Task);

@@ -3,8 +3,8 @@
 /// The system under the framework. `Std` is the one for programs with an operating system.
 ///
 /// # For implementors
-/// - `RawMutex` may spin, since no lock of the framework is held for longer than a few instructions or across
-///   foreign code.
+/// - `RawMutex` may spin, since no lock of the framework is held for longer than a few instructions or an allocation, or
+///   across foreign code. Only an adapter's close that waits names what is open under one.
 /// - `wake` pairs with [`Waits::wait`]. A platform that cannot wait leaves it empty.
 /// - `enter_callback` and `leave_callback` nest, on one thread.
 pub trait Platform: Send + Sync + 'static {

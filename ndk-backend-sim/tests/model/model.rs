@@ -252,15 +252,15 @@ impl Model {
         if it.domain != 0 {
             return INVALID;
         }
-        if it.fast && (flaw != Flaw::None || pages > it.pages) {
-            return INVALID;
-        }
-        if it.fast && reach.flags & REMOTE != 0 && !it.remote {
-            return STATUS_ACCESS_VIOLATION;
-        }
         let ready = it.phase == Phase::Initialised && it.now.is_none() && it.posted == Fast::Free;
         if it.closing || !it.fast || !ready {
             return STATE;
+        }
+        if flaw != Flaw::None || pages > it.pages {
+            return INVALID;
+        }
+        if reach.flags & REMOTE != 0 && !it.remote {
+            return STATUS_ACCESS_VIOLATION;
         }
         if lost {
             return STATUS_DEVICE_REMOVED;

@@ -32,7 +32,7 @@ pub struct Mapping(pub usize);
 ///
 /// # What a caller (the framework) upholds
 /// - A domain is closed after every region made in it, the adapter shut down after every domain, and nothing is
-///   called while the device is lost except close, cancel, release and shut-down.
+///   called while the device is lost except close, cancel, release, shut-down and what only asks (tokens, extensions).
 pub trait AdapterProvider: Send + Sync + Sized + 'static {
     /// A protection domain.
     type Pd: Send + Sync + 'static;

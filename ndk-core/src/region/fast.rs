@@ -8,7 +8,7 @@ use crate::access::RemoteToken;
 use crate::domain::DomainRef;
 use crate::error::Result;
 use crate::platform::Platform;
-use crate::provider::{AdapterProvider, RegionKind};
+use crate::provider::AdapterProvider;
 use crate::sync::Ordering;
 use crate::work::Tracked;
 
@@ -50,14 +50,6 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
         unsafe { self.get().child as u32 }
     }
 
-    pub(crate) unsafe fn kind(self) -> RegionKind {
-        // SAFETY: as above.
-        match unsafe { self.get() }.word.load().is_fast() {
-            true => RegionKind::FastRegister,
-            false => RegionKind::Conventional,
-        }
-    }
-
     pub(crate) unsafe fn is_in(self, domain: DomainRef<A, P>) -> bool {
         // SAFETY: as above.
         unsafe { self.get().domain == domain.pointer() }
@@ -79,6 +71,12 @@ impl<A: AdapterProvider, P: Platform> RegionRef<A, P> {
     pub(crate) unsafe fn invalidations(self) -> u64 {
         // SAFETY: as above.
         unsafe { self.get() }.word.load().invalidations()
+    }
+
+    /// Whether a fast registration may be posted now, for all that is known without its queue pair.
+    pub(crate) unsafe fn admit_fast_register(self) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { self.get() }.word.load().admit_fast_register(u64::MAX)
     }
 
     /// The fast registration of that number is about to be posted to that queue pair.

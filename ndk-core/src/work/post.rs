@@ -11,8 +11,7 @@ use crate::contain::{Panicked, contain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::platform::Platform;
 use crate::provider::{
-    AdapterProvider, FastMemory, QpProvider, RegionKind, RemoteAddress, Sge, WorkId, WorkKind,
-    WorkRequest,
+    AdapterProvider, FastMemory, QpProvider, RemoteAddress, Sge, WorkId, WorkKind, WorkRequest,
 };
 use crate::region::RegionRef;
 
@@ -165,12 +164,12 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         unsafe {
             self.check_domain(region)?;
             let (round, allowed) = (region.round(), region.initialised());
-            if region.kind() == RegionKind::FastRegister {
-                check::fast_memory(&memory, allowed.pages)?;
-                if access.is_remote() && !allowed.remote {
-                    let cause = "the region was initialised without remote access";
-                    return Err(Error::new(ErrorKind::AccessViolation, cause).rule("G5"));
-                }
+            // What the request asks for is held against the initialisation, of which there has to be one.
+            region.admit_fast_register()?;
+            check::fast_memory(&memory, allowed.pages)?;
+            if access.is_remote() && !allowed.remote {
+                let cause = "the region was initialised without remote access";
+                return Err(Error::new(ErrorKind::AccessViolation, cause).rule("G5"));
             }
             let number = self.domain().adapter().next_id() as u32;
             let note = Tracked { child: region.child(), round };

@@ -100,6 +100,25 @@ fn b8_an_initialisation_that_panics_before_there_is_a_future() {
     bench.end();
 }
 
+/// Of a region in the wrong state nothing else is asked: there is no page yet that would be one too many (G4).
+#[test]
+fn g3_g7_h7_a_fast_registration_is_told_of_the_state_first() {
+    let bench = Bench::new();
+    let (region, qp, requests, closes) =
+        (bench.region(), bench.qp(), Calls::default(), Calls::default());
+    let told = || fast_register(&qp, region).expect_err("refused").to_string();
+    assert!(told().ends_with("[G7]"), "{}", told());
+    bench.control.initialise.set(End::Hang);
+    assert_eq!(initialise(region, &requests), Ok(Progress::Pending));
+    assert!(told().ends_with("[G3]"), "{}", told());
+    close_pends(region, &closes);
+    assert!(told().ends_with("[H7]"), "{}", told());
+    drop(bench.runner.take());
+    assert_eq!((requests.take(), closes.take()), (vec![STATUS_CANCELLED], vec![STATUS_SUCCESS]));
+    block_on(qp.close());
+    bench.end();
+}
+
 /// The last reference went with the close, so nobody may take one, and with it the close once more.
 #[test]
 fn h7_a_bind_while_the_backends_close_is_at_work_changes_nothing() {

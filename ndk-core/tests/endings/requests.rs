@@ -116,7 +116,7 @@ fn h8_a_wrong_request_has_its_own_status_on_a_lost_device() {
     let registered = unsafe { fast.register(null_mut(), 1, 0, routine, null_mut()) };
     assert_eq!(registered.expect_err("C11").kind(), ErrorKind::InvalidDeviceState, "C11");
     let posted = fast_register(&qp, fast).expect_err("refused").kind();
-    assert_eq!(posted, ErrorKind::InvalidParameter, "G4: initialised for no page");
+    assert_eq!(posted, ErrorKind::InvalidDeviceState, "G7: not initialised");
     assert_eq!(qp.send(1, &[], None).expect_err("H8").kind(), ErrorKind::DeviceRemoved, "H8");
     close(fast);
     drop(qp);
