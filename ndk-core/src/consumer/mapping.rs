@@ -15,7 +15,8 @@ use core::fmt;
 ///
 /// Logical addresses are opaque; those of adjacent pages of contiguous memory are adjacent (L1). Dropped, the mapping
 /// is released. It lives on in the provider until the last request that uses it is over (L4); whoever posts such
-/// requests keeps the mapping, and so the memory, until then.
+/// requests keeps the mapping, and so the memory, until then, as posting a fast registration and making a queue pair
+/// ([`create_qp`](crate::DomainRef::create_qp)) ask for.
 pub struct LogicalMapping {
     // Released before the memory goes.
     mapped: Mapped,

@@ -40,7 +40,9 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
     /// are 0, as a backend without queue pairs leaves them.
     ///
     /// # Safety
-    /// The domain is not closed when the future is first polled.
+    /// - The domain is not closed when the future is first polled.
+    /// - What requests on the queue pair name by the domain's privileged token (L5) is memory that stays valid until they have
+    ///   completed. That token reaches all that has a logical address, and unlike a region's nothing waits for its use.
     pub async unsafe fn create_qp(self, depths: QueueDepths) -> Result<QueuePair<A, P>> {
         // SAFETY: the caller's promise; the reference taken here passes to the queue pair, or goes with an error.
         let held = unsafe { self.hold()? };
