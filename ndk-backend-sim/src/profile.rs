@@ -80,6 +80,22 @@ impl Profile {
         self.regions
     }
 
+    /// The same device with other limits: pages of a fast registration, bytes of a registration or a window, and regions
+    /// at a time. A device without fast registration or windows has none with them either.
+    pub fn limited(self, fast_pages: u32, bytes: usize, regions: u32) -> Self {
+        let fast_registration = self.capabilities.fast_registration;
+        let fast_registration =
+            fast_registration.map(|fast| FastRegistration { pages: fast_pages, ..fast });
+        let info = NDK_ADAPTER_INFO {
+            FRMRPageCount: fast_registration.map_or(0, |fast| fast.pages),
+            MaxRegistrationSize: bytes,
+            MaxWindowSize: bytes.min(self.info.MaxWindowSize),
+            ..self.info
+        };
+        let capabilities = Capabilities { fast_registration, ..self.capabilities };
+        Self { info, capabilities, regions, ..self }
+    }
+
     /// `default`: the attributes that a ConnectX-3 was seen to report to an NDK consumer, and the best of every
     /// capability, since the simulator makes its own keys: hence a key for each side too (E3), which the card has not. The depth of a shared receive queue and the sizes of
     /// private data were not seen: the former is that of the other queues, the latter are InfiniBand's.

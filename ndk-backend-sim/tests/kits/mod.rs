@@ -1,8 +1,9 @@
-//! The kits that the simulator is put through: in the shape of each device that it knows, and as devices that wait or
-//! whose tokens rotate.
+//! The kits that the simulator is put through: in the shape of each device that it knows, and as devices that wait, whose
+//! tokens rotate, or that have little room.
 
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
+use ndk_core::abi::PAGE_SIZE;
 use ndk_core::conformance::Kit;
 use ndk_core::{AdapterProvider, Result};
 
@@ -11,6 +12,10 @@ const SMALL: u32 = 5;
 
 /// Pages that can be pinned in the cases about what a registration takes.
 const TIGHT: u32 = 4;
+
+/// The least that the kit takes for enough: bytes of a registration, and regions at a time.
+const FEW_BYTES: usize = 8 * PAGE_SIZE;
+const FEW_REGIONS: u32 = 16;
 
 /// Every operation ends on the simulator's clock, a little later.
 const SLOW: &str = "[latency]\nall = \"1us..20us\"";
@@ -30,20 +35,20 @@ type Layer<A> = fn(SimAdapter) -> A;
 
 /// How one adapter after another is made, all of them within reach of each other.
 fn opener<A>(
-    profile: &'static str,
+    profile: Profile,
     plan: Plan,
     fabric: Fabric,
     layer: Layer<A>,
 ) -> impl Fn() -> Result<A> {
     move || {
-        let (profile, plan, fabric) = (Profile::by_name(profile)?, plan.clone(), fabric.clone());
+        let (profile, plan, fabric) = (profile.clone(), plan.clone(), fabric.clone());
         SimAdapter::new(Config { profile, plan, fabric, ..Config::default() }).map(layer)
     }
 }
 
 fn kit<A: AdapterProvider>(
     name: &'static str,
-    profile: &'static str,
+    profile: &Profile,
     plan: &str,
     layer: Layer<A>,
 ) -> (&'static str, Kit) {
@@ -52,7 +57,7 @@ fn kit<A: AdapterProvider>(
     small.limits.regions = Some(SMALL);
     tight.limits.pinned_pages = Some(TIGHT);
     let fabric = Fabric::new();
-    let open = |plan: &Plan| opener(profile, plan.clone(), fabric.clone(), layer);
+    let open = |plan: &Plan| opener(profile.clone(), plan.clone(), fabric.clone(), layer);
     let kit = Kit::pair(open(&plan), open(&plan)).named(name);
     let kit = kit.region_limit(SMALL as usize, open(&small));
     let kit = if plan.latency.is_empty() { kit } else { kit.mappings_pend() };
@@ -61,9 +66,15 @@ fn kit<A: AdapterProvider>(
 
 /// Each kit, and its name, on adapters under a layer.
 pub(crate) fn all<A: AdapterProvider>(layer: Layer<A>) -> Vec<(&'static str, Kit)> {
-    let shapes = Profile::names().map(|name| kit(name, name, "", layer));
+    let shape = |name| Profile::by_name(name).expect("a profile");
+    let shapes = Profile::names().map(|name| kit(name, &shape(name), "", layer));
+    let default = Profile::connectx3();
     let rotating = [("rotating", ROTATING), ("slowly-rotating", SLOWLY_ROTATING)];
     let rotating =
-        rotating.map(|(name, plan)| (name, kit(name, "default", plan, layer).1.only(ROTATED)));
-    shapes.chain([kit("slow", "default", SLOW, layer)]).chain(rotating).collect()
+        rotating.map(|(name, plan)| (name, kit(name, &default, plan, layer).1.only(ROTATED)));
+    let slow = kit("slow", &default, SLOW, layer);
+    let few = kit("few", &default.clone().limited(1, FEW_BYTES, FEW_REGIONS), "", layer);
+    let (name, vast) =
+        kit("vast", &default.clone().limited(u32::MAX, usize::MAX, FEW_REGIONS), "", layer);
+    shapes.chain([slow, few, (name, vast.only(&["G2", "G4"]))]).chain(rotating).collect()
 }

@@ -158,6 +158,11 @@ impl Device {
         self.info.AdapterFlags & NDK_ADAPTER_FLAG_LOOPBACK_CONNECTIONS_SUPPORTED != 0
     }
 
+    /// As many pages as a case would like in a fast registration, or the fewer that the device takes.
+    pub(super) fn fast_pages(&self, most: usize) -> usize {
+        most.min(self.info.FRMRPageCount as usize)
+    }
+
     /// What a case connects that has no opinion.
     pub(super) fn span(&self) -> Span {
         if self.peer && !self.loops_back() { Span::Pair } else { Span::Loopback }

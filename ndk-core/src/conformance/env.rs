@@ -14,10 +14,13 @@ use super::outcome::Outcome;
 use super::route::{Adapter, Mr, Pd, Route};
 use super::session::{Opener, Path, Session, Setup};
 use super::ticket::{Bell, Done, Routine, Ticket, lock};
-use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, ULONG};
+use crate::abi::{NDK_VERSION, NTSTATUS, PAGE_SIZE, STATUS_INSUFFICIENT_RESOURCES, ULONG};
 use crate::error::Result;
 use crate::provider::RegionKind;
 use std::sync::{Arc, Mutex};
+
+/// For so many regions at a time every adapter has room; cases that would like more take what they get.
+const ROOM: usize = 16;
 
 /// A request that a case has made, perhaps not over yet.
 pub(super) struct Issued {
@@ -297,6 +300,18 @@ impl Env {
         let (outcome, mr) = self.create_mr(pd, kind);
         outcome.success();
         mr.expect("a region")
+    }
+
+    /// A region of `pd`, or none where the adapter has no room for more than the case has already, which no attribute
+    /// tells beforehand (C14).
+    #[track_caller]
+    pub(super) fn mr_if_room(&mut self, pd: Pd, kind: RegionKind) -> Option<Mr> {
+        let (outcome, mr) = self.create_mr(pd, kind);
+        if outcome.status() == STATUS_INSUFFICIENT_RESOURCES && self.regions.len() >= ROOM {
+            return None;
+        }
+        outcome.success();
+        mr
     }
 
     /// A region for conventional registration, in a domain of its own.

@@ -17,6 +17,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A backend to be tested: how its adapter is made, and what else the kit cannot find out by itself.
 ///
+/// Whatever an adapter's limits are, the cases take it that there is room for 16 regions at a time and for registrations of
+/// 32 KiB.
+///
 /// ```no_run
 /// # fn open() -> ndk_core::Result<ndk_core::BoxedAdapter> { unimplemented!() }
 /// fn main() -> std::process::ExitCode {

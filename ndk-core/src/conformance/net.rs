@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-/// The most bytes of one access through a [`Net`].
-pub(super) const SCRATCH: usize = 16 * PAGE_SIZE;
+/// The most bytes of one access through a [`Net`], where the device has registrations of that length.
+const SCRATCH: usize = 16 * PAGE_SIZE;
 /// What the peer's scratch memory is filled with before a read.
 const BLANK: u8 = 0xb1;
 
@@ -196,7 +196,7 @@ impl Net {
     pub(super) fn new(env: &mut Env) -> Self {
         let (owner, peer) = (env.pd(), env.peer_pd());
         let flags = NDK_MR_FLAG_ALLOW_LOCAL_WRITE | NDK_MR_FLAG_RDMA_READ_SINK;
-        let memory = env.memory(SCRATCH, 0);
+        let memory = env.memory(SCRATCH.min(env.device.info.MaxRegistrationSize), 0);
         let scratch = env.register_in(peer, memory, flags);
         Self { owner, peer, link: env.link(owner, peer), scratch, watched: Vec::new() }
     }
@@ -224,7 +224,7 @@ impl Net {
         length: usize,
     ) -> Result<Vec<u8>, ErrorKind> {
         let scratch = &self.scratch.memory.buffer;
-        scratch.write(0, &[BLANK; SCRATCH]).expect("it fits");
+        scratch.write(0, &vec![BLANK; scratch.len()]).expect("it fits");
         let into = [self.scratch.element(0, length)];
         let port = &*self.link.peer;
         let result = env.carry_out(port, WorkKind::Read, |context| port.read(context, &into, from));

@@ -19,7 +19,7 @@ mod workshop;
 use c_provider::kit;
 use libloading::{Library, Symbol};
 use libtest_mimic::{Arguments, Failed, Trial};
-use list::{Planted, all};
+use list::{OTHER_LIMITS, Planted, all};
 use ndk_core::conformance::TableProvider;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
@@ -48,6 +48,10 @@ fn main() -> ExitCode {
     let objects = sound.clone();
     let is_sound = move || said(&objects, "sound", "", &[]).and_then(Said::passed_all);
     trials.push(Trial::test("sound", is_sound).with_ignored_flag(true));
+    let objects = sound.clone();
+    let changes = OTHER_LIMITS.changes;
+    let is_sound = move || said(&objects, "limits", "", changes).and_then(Said::passed_all);
+    trials.push(Trial::test(OTHER_LIMITS.what, is_sound).with_ignored_flag(true));
     for (index, planted) in all().enumerate() {
         let sound = sound.clone();
         let find = move || is_found(&sound, index, planted);

@@ -222,11 +222,11 @@ impl Round {
 }
 
 fn initialise_inside(env: &mut Env) {
-    let mr = env.fast_region();
+    let (mr, pages) = (env.fast_region(), env.device.fast_pages(2) as ULONG);
     let outer = env.ticket();
     // SAFETY: for each, the case closes the region at its end.
     let inner =
-        env.nested(&outer, move |route, done| unsafe { route.initialise(mr, 2, true, done) });
+        env.nested(&outer, move |route, done| unsafe { route.initialise(mr, pages, true, done) });
     // SAFETY: as said.
     let issued =
         env.issue_with(outer, |route, done| unsafe { route.initialise(mr, 1, false, done) });

@@ -184,6 +184,9 @@ fn writer(env: &mut Env, end: fn(&mut Env, Mr) -> Outcome) {
             in_order(&env.device, &ended);
         });
         net.reconnect(env);
+        if env.regions.contains(&target.mr) {
+            env.close(target.mr).success();
+        }
     }
 }
 

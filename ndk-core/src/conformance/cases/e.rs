@@ -63,7 +63,8 @@ fn initialised(env: &mut Env) {
     let mr = env.fast_region();
     assert_eq!(env.tokens(mr), (0, 0), "created");
     for remote_access in [true, false, true] {
-        env.initialise(mr, 2, remote_access).success();
+        let pages = env.device.fast_pages(2) as ULONG;
+        env.initialise(mr, pages, remote_access).success();
         let when = format_args!("E1: initialised with remote access {remote_access}");
         env.has_tokens(mr, remote_access, when);
     }
@@ -83,7 +84,9 @@ fn no_two_alike(env: &mut Env) {
     let (pds, page) = ([env.pd(), env.pd(), env.pd()], env.page());
     let mut owners = HashMap::new();
     for index in 0..REGIONS {
-        let mr = env.mr(pds[index % pds.len()]);
+        let Some(mr) = env.mr_if_room(pds[index % pds.len()], RegionKind::Conventional) else {
+            break;
+        };
         env.register(mr, page.all(REMOTE)).success();
         shares_none(&mut owners, index, env.tokens(mr));
     }
@@ -96,14 +99,11 @@ fn of_either_kind(env: &mut Env) {
     let mut owners = HashMap::new();
     for index in 0..REGIONS {
         let pd = pds[index % pds.len()];
-        let mr = if index % 2 == 0 {
-            let mr = env.mr(pd);
-            env.register(mr, page.all(REMOTE)).success();
-            mr
-        } else {
-            let mr = env.mr_of(pd, RegionKind::FastRegister);
-            env.initialise(mr, 1, true).success();
-            mr
+        let kind = [RegionKind::Conventional, RegionKind::FastRegister][index % 2];
+        let Some(mr) = env.mr_if_room(pd, kind) else { break };
+        match kind {
+            RegionKind::Conventional => env.register(mr, page.all(REMOTE)).success(),
+            RegionKind::FastRegister => env.initialise(mr, 1, true).success(),
         };
         shares_none(&mut owners, index, env.tokens(mr));
     }

@@ -6,6 +6,7 @@ use super::super::env::Env;
 use super::super::predict::{self, Issue, Score};
 use super::super::route::{Mr, Pd};
 use crate::abi::*;
+use crate::provider::RegionKind;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("E5", "counter", counter).own().needs(unpredictable),
@@ -49,7 +50,12 @@ fn issues(env: &mut Env, pd: Pd, (regions, closes): (usize, bool), most: usize) 
     let count = env.sample(most, LEAST);
     let page = env.page();
     let registration = page.all(NDK_MR_FLAG_ALLOW_REMOTE_READ);
-    let mut live: Vec<_> = (0..regions).map(|_| env.mr(pd)).collect();
+    let mut live = Vec::new();
+    while live.len() < regions
+        && let Some(mr) = env.mr_if_room(pd, RegionKind::Conventional)
+    {
+        live.push(mr);
+    }
     let mut issues = vec![Vec::with_capacity(count); sides(env)];
     while issues[0].len() < count {
         for (record, mr) in live.iter_mut().enumerate() {

@@ -39,9 +39,9 @@ fn posts_and_keeps(device: &Device) -> Option<&'static str> {
     queue_pairs(device).or_else(|| privileged(device))
 }
 
-/// Memory whose first byte is inside a page, with more of its buffer around it.
-fn amid() -> Memory {
-    let range = PAGE_SIZE + 100..PAGE_SIZE + 5000;
+/// Memory whose first byte is inside a page, with more of its buffer around it; of two pages at the most.
+fn amid(length: usize) -> Memory {
+    let range = PAGE_SIZE + 100..PAGE_SIZE + 100 + length;
     let shape = |builder: MdlBuilder, buffer: &Buffer| builder.range(buffer, range);
     Memory::shaped(4 * PAGE_SIZE, 0, shape)
 }
@@ -74,12 +74,13 @@ fn opaque(env: &mut Env) {
 /// A mapping that is released while a fast registration uses it: its addresses stay taken until that is over.
 fn not_reused_in_use(env: &mut Env) {
     let mut net = Net::new(env);
-    let fast = env.fast(&mut net, Memory::new(4 * PAGE_SIZE, 0));
+    let length = env.device.fast_pages(4) * PAGE_SIZE;
+    let fast = env.fast(&mut net, Memory::new(length, 0));
     let target = fast.register(env, &*net.link.owner);
     let used = fast.mapped.pages.clone();
     env.unmap(fast.mapped);
     others_are_new(env, &used);
-    net.reads(env, &target, 0, 4 * PAGE_SIZE);
+    net.reads(env, &target, 0, length);
 }
 
 /// The same with a receive, whose message comes when the mapping was released long ago.
@@ -126,18 +127,25 @@ fn elements(env: &mut Env) {
     let token = token_of(env, net.owner);
     let page = net.target_of_peer(env);
     let (port, length) = (&*net.link.owner, 2 * PAGE_SIZE);
-    for (address, length) in [
-        (start - 1, 1),
-        (start - 1, 2),
+    // Addresses are the provider's: the mapping may be at 0, or at the end.
+    let (before, end) = (start.wrapping_sub(1), start.wrapping_add(length as u64));
+    let is_inside = |address: u64, bytes: usize| {
+        let room = length.checked_sub(bytes);
+        room.is_some_and(|room| address.wrapping_sub(start) <= room as u64)
+    };
+    let bad = [
+        (before, 1),
+        (before, 2),
         (start, length + 1),
         (start + 1, length),
-        (start + length as u64, 1),
+        (end, 1),
         (gone, 8),
         (0, 8),
         (u64::MAX, 1),
         (u64::MAX - 7, 8),
         (mapped.memory.base(), 8),
-    ] {
+    ];
+    for (address, length) in bad.into_iter().filter(|&(at, bytes)| !is_inside(at, bytes)) {
         let local = [element(token, address, length)];
         let not_posted = |what: &str, posted: Result<()>| {
             let kind = posted.map_err(|error| error.kind());
@@ -160,27 +168,32 @@ fn elements(env: &mut Env) {
 
 fn pages(env: &mut Env) {
     let mut net = Net::new(env);
-    let fast = env.fast(&mut net, Memory::new(2 * PAGE_SIZE, 0));
+    let fast = env.fast(&mut net, Memory::new(env.device.fast_pages(2) * PAGE_SIZE, 0));
     let released = env.mapped(Memory::new(PAGE_SIZE, 0), 2);
     let gone = released.pages[0];
     env.unmap(released);
     let (port, good) = (&*net.link.owner, fast.mapped.all());
-    let [first, second] = [good.pages[0], good.pages[1]];
-    let page = PAGE_SIZE as u64;
+    let last = good.pages.len() - 1;
+    let behind = good.pages[last].wrapping_add(PAGE_SIZE as u64);
     let host = fast.mapped.memory.base();
-    for pages in [[first, gone], [gone, second], [first, second + page], [first, 0], [first, host]]
-    {
+    for (place, bad) in [(last, gone), (0, gone), (last, behind), (last, 0), (last, host)] {
+        // Addresses are the provider's: 0 may be one.
+        if good.pages.contains(&bad) {
+            continue;
+        }
+        let mut pages = good.pages.to_vec();
+        pages[place] = bad;
         let memory = FastMemory { pages: &pages, ..good };
         fast.refuses(env, port, memory, read_write(), ErrorKind::InvalidParameter);
     }
     let target = fast.register(env, port);
-    net.reads(env, &target, 0, 2 * PAGE_SIZE);
+    net.reads(env, &target, 0, fast.mapped.memory.len());
 }
 
 /// Through a mapping all of each page can be reached, also what is before the first byte and after the last one.
 fn whole_pages(env: &mut Env) {
     let net = Net::new(env);
-    let mapped = env.mapped(amid(), 3);
+    let mapped = env.mapped(amid(4900), 3);
     let token = token_of(env, net.owner);
     let (port, page) = (&*net.link.owner, net.target_of_peer(env));
     let local = |at: u64| [element(token, at, PAGE_SIZE)];
@@ -197,7 +210,8 @@ fn whole_pages(env: &mut Env) {
 
 fn narrowed_to_bytes(env: &mut Env) {
     let mut net = Net::new(env);
-    let fast = env.fast(&mut net, amid());
+    let length = if env.device.fast_pages(2) > 1 { 4900 } else { 1000 };
+    let fast = env.fast(&mut net, amid(length));
     let length = fast.mapped.memory.len();
     for offset in [-1, length as isize] {
         let target = fast.register(env, &*net.link.owner);
@@ -212,12 +226,13 @@ fn narrowed_to_bytes(env: &mut Env) {
 /// The mapping lives until its last use is over.
 fn released_in_use(env: &mut Env) {
     let mut net = Net::new(env);
-    let fast = env.fast(&mut net, Memory::new(3 * PAGE_SIZE, 10));
+    let length = env.device.fast_pages(4) * PAGE_SIZE - 20;
+    let fast = env.fast(&mut net, Memory::new(length, 10));
     let target = fast.register(env, &*net.link.owner);
     let (mr, pages) = (fast.mr, fast.mapped.pages.clone());
     env.unmap(fast.mapped);
-    net.reads(env, &target, 0, 3 * PAGE_SIZE);
-    net.writes(env, &target, 0, 3 * PAGE_SIZE);
+    net.reads(env, &target, 0, length);
+    net.writes(env, &target, 0, length);
     let port = &*net.link.owner;
     // SAFETY: a live region.
     let invalidate = |context| unsafe { port.invalidate(context, mr) };
