@@ -18,6 +18,7 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("cancel::h4_a_domain_is_closed_after_a_creation", &["H7"]),
     ("faults::b7_a_deregistration_that_fails", &["C12"]),
     ("loss::h8_new_requests_of_every_kind", &["G8"]),
+    ("work::what_comes_after_the_close_of_its_region", &["F4"]),
     ("consumer_rotate::", &["F4"]),
     ("determinism::", &["C1", "C11", "C12", "D1", "F4", "G1"]),
     ("model::", &["C1", "C5", "C6", "C11", "C12", "D1", "F4", "F5", "G1", "G2", "G3", "G4", "G5"]),

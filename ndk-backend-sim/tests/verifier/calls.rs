@@ -279,3 +279,13 @@ pub(crate) fn release(adapter: *mut NDK_ADAPTER, lam: &mut [u64]) {
     // SAFETY: the adapter is open; `map` has filled it.
     unsafe { entry!(adapter, NdkReleaseLAM)(adapter, lam.as_mut_ptr().cast()) };
 }
+
+/// Initialises a region for one page.
+pub(crate) fn initialise(mr: *mut NDK_MR, remote: BOOLEAN) {
+    let ticket = Ticket::new();
+    // SAFETY: the region is open.
+    let status = unsafe {
+        entry!(mr, NdkInitializeFastRegisterMr)(mr, 1, remote, Some(request_done), ticket.context())
+    };
+    assert_eq!(ticket.wait(status), STATUS_SUCCESS);
+}

@@ -154,6 +154,45 @@ fn v11_a_remote_token_of_an_earlier_registration() {
 }
 
 #[test]
+fn v11_tokens_of_an_earlier_initialisation_and_of_a_closed_region() {
+    let reading = Reading::new("verify+sim");
+    let (source, memory) = &reading.source;
+    assert_eq!(register(*source, memory), STATUS_SUCCESS);
+    let (live, fast) = (remote_token(*source), region(reading.pd, true));
+    let element = |token| element(&reading.sink.1, token);
+    let found = |did: &str, object: &str| {
+        let findings = reading.program.verifier.findings();
+        let finding = findings.last().expect("a finding");
+        assert_eq!((finding.rules[0], finding.times), ("V11", 1), "{finding}");
+        assert!(finding.did.contains(did) && finding.did.contains(object), "{finding}");
+        findings.len()
+    };
+    initialise(fast, TRUE);
+    let first = local_token(fast);
+    initialise(fast, TRUE);
+    let (local, remote) = (local_token(fast), remote_token(fast));
+    assert_ne!(first, local, "two keys, new ones each time");
+    reading.program.silent();
+    // Each on a connection of its own, which the refusal ends.
+    let read = |local, remote| {
+        let qps = connected(reading.pd);
+        qps.0.read(1, &[local], remote).expect("posted");
+        let completion = block_on(qps.0.completion());
+        end(qps);
+        completion.result
+    };
+    let _ = read(element(first), reading.remote(live));
+    assert_eq!(found("the local token", "/mr"), 1);
+    assert_eq!(close(fast), STATUS_SUCCESS);
+    let _ = read(element(local), reading.remote(live));
+    assert_eq!(found("the local token", "/mr"), 2);
+    let refused = read(reading.local(), reading.remote(remote));
+    assert_eq!(refused, Err(ErrorKind::AccessViolation));
+    assert_eq!(found("the remote token", "/mr"), 3);
+    reading.end();
+}
+
+#[test]
 fn an_access_that_is_refused_for_another_reason_is_not_the_tokens() {
     let reading = Reading::new("verify+sim");
     let (source, memory) = &reading.source;

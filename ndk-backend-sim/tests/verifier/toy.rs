@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// What is wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     Nothing,
     /// Registrations pend until the region is cancelled.
@@ -31,6 +31,8 @@ pub(crate) enum Wrong {
     /// A fast registration changes the tokens: to those of another region, or to none.
     FastShared,
     FastZero,
+    /// To a remote one only.
+    FastLocalZero,
     /// A registration without tokens, that cannot be taken back.
     LocalZeroForGood,
     /// As before; the taking back pends for ever.
@@ -49,6 +51,7 @@ pub(crate) struct ToyMr {
     wrong: Wrong,
     next: Arc<AtomicU32>,
     token: AtomicU32,
+    has_local: AtomicBool,
     remote: AtomicBool,
     cancelled: AtomicBool,
 }
@@ -96,8 +99,7 @@ impl MrProvider for ToyMr {
 
     fn local_token(&self) -> Option<LocalToken> {
         let token = LocalToken::new(self.token.load(Ordering::Acquire));
-        let has_none = [Wrong::LocalZero, Wrong::LocalZeroForGood, Wrong::LocalZeroPending];
-        token.filter(|_| !has_none.contains(&self.wrong))
+        token.filter(|_| self.has_local.load(Ordering::Acquire))
     }
 
     fn remote_token(&self) -> Option<RemoteToken> {
@@ -135,6 +137,7 @@ impl QpProvider for ToyQp {
             match self.0 {
                 Wrong::FastShared => region.token.store(100, Ordering::Release),
                 Wrong::FastZero => region.token.store(0, Ordering::Release),
+                Wrong::FastLocalZero => region.has_local.store(false, Ordering::Release),
                 _ => (),
             }
         }
@@ -225,6 +228,10 @@ impl AdapterProvider for Toy {
             wrong: self.0,
             next: self.1.clone(),
             token: AtomicU32::new(0),
+            has_local: AtomicBool::new(!matches!(
+                self.0,
+                Wrong::LocalZero | Wrong::LocalZeroForGood | Wrong::LocalZeroPending
+            )),
             remote: AtomicBool::new(false),
             cancelled: AtomicBool::new(false),
         })

@@ -166,9 +166,11 @@ impl<M: MrProvider> VerifiedRegion<M> {
             let did = "it is fast-registered with remote rights, and its remote token is 0";
             self.tell(vec!["V25", "E4"], did.into());
         }
-        if before.1 != 0 && before.1 != tokens.1 {
-            self.desk.tokens.retire(&self.shadow.holder, before.1);
+        if access.is_some() && tokens.0 == 0 {
+            let did = "it is fast-registered, and its local token is 0";
+            self.tell(vec!["V25", "E1"], did.into());
         }
+        self.desk.tokens.retire(&self.shadow.holder, before, tokens);
     }
 
     /// Compares the chain of a registration that has pended (V8).
@@ -271,10 +273,7 @@ impl<M: MrProvider> MrProvider for VerifiedRegion<M> {
     }
 
     async fn close(&self) -> Result<()> {
-        match self.kind {
-            RegionKind::Conventional => self.desk.tokens.end_for_good(&self.shadow.holder),
-            RegionKind::FastRegister => drop(self.desk.tokens.release(&self.shadow.holder)),
-        }
+        self.desk.tokens.end_for_good(&self.shadow.holder);
         self.desk.run(self.id(), "close", self.inner.close(), || ()).await?;
         self.shadow.let_go();
         self.desk.end_use(&self.shadow.end_uses());

@@ -158,10 +158,16 @@ impl Tokens {
         pair
     }
 
-    /// A token that the region has had in an earlier round has ended.
-    pub(super) fn retire(&self, holder: &Holder, token: u32) {
+    /// The tokens that the region had in an earlier round have ended, but for those that it has still.
+    pub(super) fn retire(&self, holder: &Holder, before: Pair, still: Pair) {
+        let ended = |token| if token == still.0 || token == still.1 { 0 } else { token };
+        let ended = (ended(before.0), ended(before.1));
+        if ended == (0, 0) {
+            return;
+        }
         let at = self.deregistrations.fetch_add(1, Ordering::Relaxed) + 1;
-        self.tables.lock().retire(holder, token, at);
+        let mut tables = self.tables.lock();
+        each(ended, |token| tables.retire(holder, token, at));
     }
 
     /// A token that is something else's by now.
@@ -364,7 +370,7 @@ mod tests {
         for (is_own, is_wrong) in [(true, false), (false, true)] {
             let tokens = Tokens::new();
             let (first, second) = (region(&tokens, 1), region(&tokens, 2));
-            tokens.retire(&first, 7);
+            tokens.retire(&first, (0, 7), (8, 8));
             let holder = if is_own { first } else { second };
             let wrong = tokens.adopt_round(&holder, (3, 7), Some(65_536));
             assert_eq!(matches!(wrong, Some(Wrong::TooSoon(7, 0))), is_wrong, "{is_own}");
