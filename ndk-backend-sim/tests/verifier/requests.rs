@@ -1,7 +1,7 @@
 //! V1, V7, V9, and what the contract says of arguments and states.
 
 use crate::calls::*;
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, zip};
 use ndk_core::abi::*;
 use ndk_core::{Access, ErrorKind, FastMemory, QueueDepths, RegionRef};
 use std::ptr::{NonNull, addr_of, null_mut};
@@ -197,5 +197,36 @@ fn what_a_right_program_is_refused_is_no_mistake() {
     assert_eq!(register(mr, &mdl), STATUS_SUCCESS);
     assert_eq!((deregister(mr), close(mr)), (STATUS_SUCCESS, STATUS_SUCCESS));
     program.silent();
+    program.end(pd);
+}
+
+#[test]
+fn what_is_refused_of_a_region_or_window_on_a_queue_pair_is_told_of_the_region_or_window() {
+    let program = open("verify+sim");
+    let pd = program.domain();
+    let regions = [region(pd, true), region(pd, true)];
+    // SAFETY: the domain is open.
+    let (qp, window) = block_on(unsafe {
+        let domain = native(pd);
+        zip(domain.create_qp(QueueDepths::default()), domain.create_window())
+    });
+    let (qp, window) = (qp.expect("a queue pair"), window.expect("a window"));
+    for mr in regions {
+        assert_eq!(close(mr), STATUS_SUCCESS);
+        // SAFETY: made by an adapter of that type; it is closed, and its memory kept.
+        let refused = unsafe {
+            let region = RegionRef::from_ndk(NonNull::new(mr).expect("a region"));
+            qp.invalidate(1, region)
+        };
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidDeviceState);
+    }
+    let refused = qp.invalidate_window(2, &window);
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidDeviceState);
+    let findings = program.verifier.findings();
+    let found: Vec<_> =
+        findings.iter().map(|finding| (finding.rules[0], &finding.object[..])).collect();
+    assert_eq!(found, [("V3", "sim0/pd1/mr2"), ("V3", "sim0/pd1/mr3"), ("G8", "sim0/pd1/mw5")]);
+    assert!(findings[0].did.starts_with("invalidate on sim0/pd1/qp4: "), "{}", findings[0]);
+    block_on(zip(qp.close(), window.close()));
     program.end(pd);
 }

@@ -147,8 +147,10 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
         access: Access,
     ) -> Result<()> {
         // SAFETY: the caller's promises.
-        unsafe { self.begin_fast_register(context, region, memory, access) }
-            .inspect_err(|error| self.log_refusal(error))
+        unsafe {
+            self.begin_fast_register(context, region, memory, access)
+                .inspect_err(|error| self.log_refusal_of(region, "fast-register", error))
+        }
     }
 
     /// # Safety
@@ -243,7 +245,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                     }
                 }
             };
-            begin().inspect_err(|error| self.log_refusal(error))
+            begin().inspect_err(|error| self.log_refusal_of(region, "invalidate", error))
         }
     }
 
@@ -308,7 +310,8 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 Ok(())
             }
         };
-        begin().inspect_err(|error| self.log_refusal(error))
+        // SAFETY: the caller's promise.
+        begin().inspect_err(|error| unsafe { self.log_refusal_of(region, "bind", error) })
     }
 
     /// Posts the invalidation of a window; the region is free of it when this has completed.
@@ -338,7 +341,7 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
                 }
             }
         };
-        begin().inspect_err(|error| self.log_refusal(error))
+        begin().inspect_err(|error| self.log_refusal_of_window(window, "invalidate", error))
     }
 
     /// # Safety

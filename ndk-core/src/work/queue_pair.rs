@@ -2,12 +2,15 @@
 
 use super::posted::{Posted, poisoned};
 use super::track;
+use super::window::MemoryWindow;
 use crate::contain::{Contained, Panicked, contain, panicked};
 use crate::domain::{Child, Domain, DomainRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job;
 use crate::platform::Platform;
 use crate::provider::{AdapterProvider, Endpoint, Event, QpProvider, QueueDepths, WorkCompletion};
+use crate::region::RegionRef;
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::future::poll_fn;
@@ -215,6 +218,31 @@ impl<A: AdapterProvider, P: Platform> QueuePair<A, P> {
     pub(super) fn log_refusal(&self, error: &Error) {
         log::warn!("{}: request refused: {error}", self.name());
         let _ = self.see(Event::Refused { call: "post a request", error });
+    }
+
+    /// As `log_refusal`, for what was asked of a region, to which a mistake is laid.
+    ///
+    /// # Safety
+    /// The region is alive, or its memory kept.
+    #[cold]
+    pub(super) unsafe fn log_refusal_of(&self, region: RegionRef<A, P>, call: &str, error: &Error) {
+        log::warn!("{}: {call} of {} refused: {error}", self.name(), region.name());
+        let call = format!("{call} on {}", self.name());
+        // SAFETY: the caller's promise.
+        let _ = unsafe { region.see(Event::Refused { call: &call, error }) };
+    }
+
+    /// As `log_refusal_of`, for a window.
+    #[cold]
+    pub(super) fn log_refusal_of_window(
+        &self,
+        window: &MemoryWindow<A, P>,
+        call: &str,
+        error: &Error,
+    ) {
+        log::warn!("{}: {call} of {} refused: {error}", self.name(), window.name());
+        let call = format!("{call} on {}", self.name());
+        let _ = window.see(Event::Refused { call: &call, error });
     }
 
     /// Tells the adapter's watch, if there is one.

@@ -194,9 +194,7 @@ impl<A: AdapterProvider, P: Platform> DomainRef<A, P> {
         let child = held.adopt(Child::Window { state: state.clone(), closing: false });
         let inner = Inner { domain: held.keep(), child, provider };
         let made = MemoryWindow { inner: Some(inner), state };
-        // SAFETY: the window's reference keeps the domain.
-        let adapter = unsafe { made.inner().domain.get() }.adapter();
-        let _ = adapter.see(id, &made.name(), Event::Made(origin));
+        let _ = made.see(Event::Made(origin));
         Ok(made)
     }
 }
@@ -216,6 +214,14 @@ impl<A: AdapterProvider, P: Platform> MemoryWindow<A, P> {
 
     pub(super) fn child(&self) -> u32 {
         self.inner().child as u32
+    }
+
+    /// Tells the adapter's watch, if there is one.
+    #[cold]
+    pub(super) fn see(&self, event: Event<'_>) -> Result<()> {
+        // SAFETY: the window's reference keeps the domain.
+        let adapter = unsafe { self.inner().domain.get() }.adapter();
+        adapter.see(self.state.id, &self.name(), event)
     }
 
     pub(super) fn is_in(&self, domain: DomainRef<A, P>) -> bool {
