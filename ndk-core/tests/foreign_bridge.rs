@@ -5,8 +5,10 @@ mod soft;
 
 use futures_lite::future::block_on;
 use ndk_core::abi::{GUID, NDK_VERSION, PAGE_SIZE};
+use ndk_core::consumer::Adapter;
 use ndk_core::foreign::{ForeignAdapter, ForeignPd, ForeignRegion};
 use ndk_core::mdl::{Buffer, Mdl, MdlView};
+use ndk_core::verifier::Verifier;
 use ndk_core::{
     Access, AdapterProvider, ErrorKind, MrProvider, Opened, RegionKind, Std, ThreadPool,
 };
@@ -15,6 +17,7 @@ use soft::provider::{Mode, Op, World};
 use soft::run::{Manual, poll_once};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn view(chain: &Mdl, length: usize) -> MdlView<'_> {
     // SAFETY: the test's regions are driven as they must be, and the chain outlives them.
@@ -308,5 +311,26 @@ fn closing_under_callers_on_other_threads_is_orderly() {
         });
         adapter.shut_down();
         world.assert_nothing_left();
+    }
+}
+
+#[test]
+fn requests_that_are_over_keep_no_watch_of_an_adapter_that_is_closed() {
+    let (world, executor) = (World::new(Mode::Inline), Manual::new());
+    let foreign = ForeignAdapter::new(open_soft(&world, executor.clone())).unwrap();
+    let (verified, version) = (Verifier::new().verify(foreign), NDK_VERSION { Major: 1, Minor: 2 });
+    let opened = Opened::<_, Std>::new(verified, executor, version).unwrap();
+    let watch = Arc::downgrade(&opened.watch().unwrap());
+    let adapter = Adapter::from(opened);
+    let domain = adapter.create_domain_blocking().unwrap();
+    domain.create_region_blocking().unwrap().close_blocking().unwrap();
+    domain.close_blocking().unwrap();
+    adapter.close().unwrap();
+    world.wait_for_shut_down();
+    // Another test that frees memory looks at every verified adapter, for as long as that takes.
+    let limit = Instant::now() + Duration::from_secs(10);
+    while watch.upgrade().is_some() {
+        assert!(Instant::now() < limit, "it is kept");
+        std::thread::yield_now();
     }
 }

@@ -127,3 +127,15 @@ fn v12_memory_that_is_freed_while_it_is_mapped() {
     program.consumer("V12", "sim0");
     program.opened.close().unwrap();
 }
+
+#[test]
+fn v12_memory_of_a_mapping_that_was_never_released_is_free_once_the_adapter_is_closed() {
+    let program = open("verify+sim");
+    let mdl = memory(100);
+    let _never_released = map(program.adapter(), &mdl);
+    // Whoever reads findings after the close keeps what the verifier knows.
+    let watch = program.opened.watch().expect("a watch");
+    program.opened.close().unwrap();
+    drop(mdl);
+    assert_eq!(watch.findings(), []);
+}

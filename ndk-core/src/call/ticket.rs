@@ -16,7 +16,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::mem;
 use core::ptr::{null_mut, without_provenance_mut};
@@ -28,7 +28,8 @@ const MOST_OVER: usize = 65_536;
 
 /// An object of the watched table.
 pub(crate) struct Watched {
-    watch: Arc<dyn Watch>,
+    /// The adapter above keeps it; what is remembered of requests that are over does not.
+    watch: Weak<dyn Watch>,
     /// What it is, for a domain or adapter, which has no number of its own here.
     kind: &'static str,
     id: AtomicU64,
@@ -40,7 +41,7 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn new(watch: &Arc<dyn Watch>, kind: &'static str) -> Arc<Self> {
         Arc::new(Self {
-            watch: watch.clone(),
+            watch: Arc::downgrade(watch),
             kind,
             id: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -48,8 +49,8 @@ impl Watched {
         })
     }
 
-    pub(crate) fn watch(&self) -> &Arc<dyn Watch> {
-        &self.watch
+    pub(crate) fn watch(&self) -> Option<Arc<dyn Watch>> {
+        self.watch.upgrade()
     }
 
     pub(crate) fn numbered(&self, id: u64) {
@@ -60,7 +61,10 @@ impl Watched {
     pub(crate) fn broken(&self, rules: &'static [&'static str], did: &str) {
         let (id, kind) = (self.id.load(Ordering::Relaxed), self.kind);
         let did = if id == 0 { format!("of {kind}: {did}") } else { String::from(did) };
-        self.watch.broken(rules, id, did);
+        match self.watch() {
+            Some(watch) => watch.broken(rules, id, did),
+            None => log::error!("after its adapter's close: {did} [{}]", rules.join(", ")),
+        }
     }
 
     fn is_closed(&self) -> bool {

@@ -101,9 +101,9 @@ struct CreatingPd(Inside<NDK_ADAPTER>);
 impl CreatingPd {
     fn adopt(&self, output: &Created) -> Result<ForeignPd> {
         let pd = created::<NDK_PD>(Entry::CreatePd, output)?;
-        let watch = self.0.handle().watched().map(|watched| watched.watch());
+        let watch = self.0.handle().watched().and_then(|watched| watched.watch());
         // SAFETY: fresh from its creation, and nobody else has it.
-        Ok(unsafe { ForeignPd::new(pd, watch) })
+        Ok(unsafe { ForeignPd::new(pd, watch.as_ref()) })
     }
 }
 

@@ -41,9 +41,9 @@ impl Request for CreatingRegion {
 impl CreatingRegion {
     fn adopt(&self, output: &Created) -> Result<ForeignRegion> {
         let region = created::<NDK_MR>(Entry::CreateMr, output)?;
-        let watch = self.0.handle().watched().map(|watched| watched.watch());
+        let watch = self.0.handle().watched().and_then(|watched| watched.watch());
         // SAFETY: fresh from its creation, and nobody else has it.
-        Ok(unsafe { ForeignRegion::new(region, watch) })
+        Ok(unsafe { ForeignRegion::new(region, watch.as_ref()) })
     }
 }
 

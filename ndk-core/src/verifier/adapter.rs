@@ -135,6 +135,8 @@ impl<A: AdapterProvider> AdapterProvider for Verified<A> {
 
     fn shut_down(&self) {
         self.inner.shut_down();
+        // Whoever keeps the desk keeps the mappings that were never released, which lead nowhere now (H5).
+        self.desk.mappings.lock().clear();
     }
 }
 

@@ -94,6 +94,13 @@ impl Mappings {
         }
     }
 
+    /// The adapter is shut down.
+    pub(super) fn clear(&mut self) {
+        self.live.clear();
+        self.known.clear();
+        self.runs.clear();
+    }
+
     /// Whether a mapping that leads to one of the frames is there, or in use.
     pub(super) fn hold(&self, frames: &Range<usize>) -> bool {
         self.known.values().any(|mapped| mapped.frames.iter().any(|range| overlap(range, frames)))
