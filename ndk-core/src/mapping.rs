@@ -81,7 +81,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
         begun.unwrap_or_else(|refused| {
             // A buffer that is too small is how its size is asked for.
             if refused.kind() != ErrorKind::BufferTooSmall {
-                // SAFETY: what is refused has taken no reference, and the adapter is as open as before.
+                // SAFETY: what is refused has no reference any more, and the adapter is as open as before.
                 unsafe { self.log_refusal("build mapping", &refused) };
             }
             Err(refused)
@@ -177,7 +177,7 @@ impl<A: AdapterProvider, P: Platform> AdapterRef<A, P> {
                 // Without a completion the build is given up: the task is dropped, and calls nothing.
                 if let Err(error) = done {
                     drop(task);
-                    return Ok(Err(error));
+                    return Err(error);
                 }
                 // SAFETY: as above; written before the task can complete, which lets the request's reference go.
                 unsafe {

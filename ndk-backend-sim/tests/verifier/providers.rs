@@ -211,3 +211,13 @@ fn v20_a_work_request_that_completes_twice_is_given_on_once() {
         assert_eq!(found, rules);
     }
 }
+
+#[test]
+fn a_backend_that_panics_while_it_describes_itself_is_refused_as_without_the_verifier() {
+    for wrong in [Wrong::NamePanics, Wrong::CapabilitiesPanic] {
+        let toy = Verifier::new().verify(Toy(wrong, Arc::default()));
+        let version = NDK_VERSION { Major: 1, Minor: 2 };
+        let opened = Opened::<_, Std>::new(toy, Arc::new(calls::GivesUp), version);
+        assert_eq!(opened.err().map(|error| error.kind()), Some(ErrorKind::Internal), "B8");
+    }
+}

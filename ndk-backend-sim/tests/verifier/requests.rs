@@ -37,6 +37,22 @@ fn v1_a_null_completion_routine() {
 }
 
 #[test]
+fn v1_a_null_completion_routine_where_a_mapping_pends() {
+    let program = open("verify+sim?latency=build-mapping:3600s");
+    let (adapter, mdl, mut lam) = (program.adapter(), memory(100), [0_u64; 16]);
+    let (mut size, mut first_byte) = (size_of_val(&lam) as ULONG, 0);
+    // SAFETY: the adapter is open, and the buffer as long as is said.
+    let status = unsafe {
+        let (build, out) = (entry!(adapter, NdkBuildLAM), lam.as_mut_ptr().cast());
+        let (head, size, first_byte) = (mdl.as_ptr(), &mut size, &mut first_byte);
+        build(adapter, head, mdl.len(), None, null_mut(), out, size, first_byte)
+    };
+    assert_eq!(status, STATUS_INVALID_PARAMETER);
+    program.consumer("V1", "sim0");
+    program.opened.close().unwrap();
+}
+
+#[test]
 fn v7_a_context_of_a_pending_request_is_used_again() {
     let program = open("verify+sim?latency=register:3600s");
     let pd = program.domain();

@@ -43,6 +43,9 @@ pub(crate) enum Wrong {
     Full,
     /// Sends panic.
     SendPanics,
+    /// What it says of itself panics.
+    NamePanics,
+    CapabilitiesPanic,
 }
 
 pub(crate) struct Toy(pub(crate) Wrong, pub(crate) Arc<AtomicU32>);
@@ -184,6 +187,9 @@ impl AdapterProvider for Toy {
     type Window = NoWindow;
 
     fn name(&self) -> &str {
+        if self.0 == Wrong::NamePanics {
+            resume_unwind(Box::new("planted"));
+        }
         "toy"
     }
 
@@ -201,6 +207,9 @@ impl AdapterProvider for Toy {
     }
 
     fn capabilities(&self) -> Capabilities {
+        if self.0 == Wrong::CapabilitiesPanic {
+            resume_unwind(Box::new("planted"));
+        }
         Capabilities {
             base_address: BaseAddress::Any,
             scattered_pages: true,

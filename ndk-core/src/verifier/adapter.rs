@@ -9,6 +9,7 @@ use super::region::VerifiedRegion;
 use crate::abi::{GUID, NDK_ADAPTER_INFO, NDK_EXTENSION_INTERFACE, NDK_VERSION};
 use crate::access::LocalToken;
 use crate::capabilities::{Capabilities, TokenReuse};
+use crate::contain::{Panicked, contain};
 use crate::error::Result;
 use crate::mdl::MdlView;
 use crate::provider::{AdapterProvider, Mapping, QueueDepths, RegionKind, Watch};
@@ -29,13 +30,19 @@ pub struct Verified<A> {
 
 impl<A: AdapterProvider> Verified<A> {
     pub(super) fn new(inner: A, verifier: Verifier) -> Self {
-        let desk = Arc::new(Desk::new(verifier, String::from(inner.name())));
+        // What panics here panics once more where the adapter is opened, which is refused then (B8).
+        let name = contain("its name", "an adapter", || String::from(inner.name()));
+        let desk =
+            Arc::new(Desk::new(verifier, name.unwrap_or_else(|Panicked| "an adapter".into())));
         desks::add(&desk);
         let watch: Arc<dyn Watch> = desk.clone();
-        inner.watched_by(&watch);
-        let distance = match inner.capabilities().token_reuse {
-            TokenReuse::After(distance) => Some(distance),
-            TokenReuse::Unknown => None,
+        let reuse = contain("its description", desk.name_of(0), || {
+            inner.watched_by(&watch);
+            inner.capabilities().token_reuse
+        });
+        let distance = match reuse {
+            Ok(TokenReuse::After(distance)) => Some(distance),
+            Ok(TokenReuse::Unknown) | Err(Panicked) => None,
         };
         Self { inner, desk, watch, distance }
     }

@@ -10,8 +10,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::collections::HashMap;
 
-/// So many are kept; what comes after them is counted.
+/// So many are kept; what comes after them is written to the log and counted.
 const MOST: usize = 4_096;
+/// So many are told apart; what comes after them is new each time.
+const MOST_KNOWN: usize = 65_536;
 
 /// What makes two findings the same.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -51,6 +53,7 @@ impl Found {
 #[derive(Default)]
 struct Kept {
     list: Vec<(Arc<Found>, u64)>,
+    /// Where each is on the list, or would be if that had room.
     places: HashMap<Key, usize>,
 }
 
@@ -89,13 +92,17 @@ impl Sink {
         {
             let mut kept = self.kept.lock();
             if let Some(&place) = kept.places.get(&key) {
-                kept.list[place].1 += 1;
+                if let Some((_, times)) = kept.list.get_mut(place) {
+                    *times += 1;
+                }
                 return;
             }
             self.counter(found.party).fetch_add(1, Ordering::AcqRel);
-            if kept.list.len() < MOST {
-                let place = kept.list.len();
+            let place = kept.places.len();
+            if place < MOST {
                 kept.list.push((found.clone(), 1));
+            }
+            if place < MOST_KNOWN {
                 kept.places.insert(key, place);
             }
         }
@@ -120,5 +127,37 @@ fn write(found: &Found) {
     };
     if log::log_enabled!(level) {
         log::log!(level, "{}", found.show(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn each_mistake_is_counted_once_also_after_the_most_that_are_kept() {
+        let sink = Sink::default();
+        let put = |object| {
+            let found = Found {
+                adapter: 1,
+                object,
+                party: Party::Consumer,
+                rules: vec!["V3"],
+                name: String::new(),
+                did: String::from("register"),
+                right: "",
+                origin: None,
+            };
+            sink.put(found, Policy::Count);
+        };
+        let all = MOST as u64 + 10;
+        for times in 1..=2 {
+            (0..all).for_each(put);
+            assert_eq!(sink.count(Party::Consumer), all);
+            let findings = sink.findings(|_| true);
+            assert_eq!(findings.len(), MOST);
+            assert!(findings.iter().all(|finding| finding.times == times));
+        }
     }
 }
