@@ -17,6 +17,7 @@ const BESIDE: &[(&str, &[&str])] = &[
     ("windows::several_windows_over_one_region", &["D2"]),
     ("cancel::h4_a_domain_is_closed_after_a_creation", &["H7"]),
     ("faults::b7_a_deregistration_that_fails", &["C12"]),
+    ("faults::l6_a_build_that_pends_needs_a_completion", &["A7"]),
     ("loss::h8_new_requests_of_every_kind", &["G8"]),
     ("work::what_comes_after_the_close_of_its_region", &["F4"]),
     ("consumer_rotate::", &["F4"]),

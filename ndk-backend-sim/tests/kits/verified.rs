@@ -26,6 +26,7 @@ pub(crate) fn verified<A: AdapterProvider>(adapter: A) -> Verified<A> {
 /// Cases that make mistakes by other rules than their own, with those rules.
 const BESIDE: &[(&str, &str, &[&str])] = &[
     ("A3", "reserved_block", &["C6"]),
+    ("A3", "reserved_block_fast", &["G2"]),
     ("A4", "dispatch_replaced", &["G1"]),
     ("A4", "dispatch_replaced_by_another", &["G1"]),
     ("A5", "while_pending", &["H7"]),
@@ -65,6 +66,7 @@ const BESIDE: &[(&str, &str, &[&str])] = &[
     ("L4", "bad_arguments", &["A6", "C5", "C6", "C7", "C15"]),
     ("L4", "released_in_use", &["L2"]),
     ("L5", "not_for_addresses_of_regions", &["L2"]),
+    ("L6", "null_completion_of_pending", &["A7"]),
 ];
 
 /// Whether the case makes this mistake on purpose: by its own rule, or by asking for a token to see that there is none, or
