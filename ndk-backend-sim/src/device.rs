@@ -10,7 +10,7 @@ use crate::profile::Profile;
 use crate::queue_pair::QueuePairs;
 use crate::record::{Handle, Keys, Record, Records};
 use crate::token::{Config, Issued, MAX_CAPACITY, Supply, Token, TokenTable};
-use ndk_core::abi::NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED;
+use ndk_core::abi::{NDK_ADAPTER_FLAG_RDMA_READ_SINK_NOT_REQUIRED, PAGE_SIZE};
 use ndk_core::{BaseAddress, Capabilities, Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use std::fmt;
@@ -275,6 +275,16 @@ impl Device {
     /// Nothing more is issued from this supply.
     pub(crate) fn settle_supply(&self, domain: u32, supply: &Supply) {
         self.tokens.settle(domain as usize, supply);
+    }
+
+    /// What a token leads to of memory with these bounds: the whole pages of a device that is not exact to the byte (K1).
+    #[inline(always)]
+    pub(crate) fn bounds(&self, base: u64, length: u64) -> (u64, u64) {
+        if self.shape.byte_exact {
+            return (base, length);
+        }
+        let first = base % PAGE_SIZE as u64;
+        (base - first, (first + length).next_multiple_of(PAGE_SIZE as u64))
     }
 
     /// What a token is in the table.

@@ -96,6 +96,13 @@ impl Profile {
         Self { info, capabilities, regions, ..self }
     }
 
+    /// The same device with bounds of whole pages: what lies on a region's pages beside it can be reached too, and that is
+    /// declared (C9, K1).
+    pub fn by_pages(self) -> Self {
+        let capabilities = Capabilities { byte_exact: false, ..self.capabilities };
+        Self { capabilities, ..self }
+    }
+
     /// `default`: the attributes that a ConnectX-3 was seen to report to an NDK consumer, and the best of every
     /// capability, since the simulator makes its own keys: hence a key for each side too (E3), which the card has not. The depth of a shared receive queue and the sizes of
     /// private data were not seen: the former is that of the other queues, the latter are InfiniBand's.

@@ -85,7 +85,8 @@ impl SimRegion {
         // SAFETY: whoever made the view promised that the region is driven as `MrProvider` says, one operation at a
         // time, so the list is this call's alone; the record is dead, so no access reads it.
         let pages = unsafe { self.pages.fill(count, |pages| memory.copy_frames(pages)) };
-        record.describe(self.domain, memory.base(), memory.len() as u64, pages);
+        let (base, length) = self.device.bounds(memory.base(), memory.len() as u64);
+        record.describe(self.domain, base, length, pages);
         let remote = access.is_remote();
         let (number, keys) = self
             .device
@@ -349,7 +350,8 @@ impl FastCore {
         inside.pages = request.pages;
         self.forget_replaced(&mut inside, request.keys);
         record.set_keys(request.keys);
-        record.describe(self.domain, request.base, request.length, &inside.pages.frames);
+        let (base, length) = self.device.bounds(request.base, request.length);
+        record.describe(self.domain, base, length, &inside.pages.frames);
         let scope = self.device.shape.fast_registration.map(|fast| fast.scope);
         if scope == Some(TokenScope::QueuePair) {
             record.set_scope(queue_pair);

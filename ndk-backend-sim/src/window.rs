@@ -68,7 +68,8 @@ impl WindowCore {
         // SAFETY: the page of the window's first byte is on the region's list, which stays as long as the framework
         // keeps the region registered: while a window is bound to it.
         let pages = unsafe { reading.pages.add(skipped as usize) };
-        record.describe_at(self.domain, address, length, pages);
+        let (base, length) = self.device.bounds(address, length);
+        record.describe_at(self.domain, base, length, pages);
         record.enliven_window(access);
         true
     }

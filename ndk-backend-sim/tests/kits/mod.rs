@@ -1,5 +1,5 @@
 //! The kits that the simulator is put through: in the shape of each device that it knows, and as devices that wait, whose
-//! tokens rotate, or that have little room.
+//! tokens rotate, that have little room, or whose bounds are those of pages.
 
 use ndk_backend_sim::plan::Plan;
 use ndk_backend_sim::{Config, Fabric, Profile, SimAdapter};
@@ -29,6 +29,9 @@ const SLOWLY_ROTATING: &str =
 const ROTATED: &[&str] = &[
     "C11", "D1", "D4", "E1", "E2", "E3", "E4", "F6", "G", "H1", "H2", "H3", "L1", "L2", "L3", "L4",
 ];
+
+/// What bounds matter to.
+const BOUNDED: &[&str] = &["C", "D4", "F", "G4", "L3"];
 
 /// What is put over each adapter before the kit has it.
 type Layer<A> = fn(SimAdapter) -> A;
@@ -76,5 +79,9 @@ pub(crate) fn all<A: AdapterProvider>(layer: Layer<A>) -> Vec<(&'static str, Kit
     let few = kit("few", &default.clone().limited(1, FEW_BYTES, FEW_REGIONS), "", layer);
     let (name, vast) =
         kit("vast", &default.clone().limited(u32::MAX, usize::MAX, FEW_REGIONS), "", layer);
-    shapes.chain([slow, few, (name, vast.only(&["G2", "G4"]))]).chain(rotating).collect()
+    let by_pages = [("by-pages", default), ("siw-by-pages", Profile::siw())];
+    let by_pages = by_pages
+        .map(|(name, shape)| (name, kit(name, &shape.by_pages(), "", layer).1.only(BOUNDED)));
+    let others = [slow, few, (name, vast.only(&["G2", "G4"]))];
+    shapes.chain(others).chain(rotating).chain(by_pages).collect()
 }

@@ -29,6 +29,12 @@ pub(super) fn own_wire(device: &Device) -> Option<&'static str> {
     queue_pairs(device).or_else(|| wire(device))
 }
 
+/// Needs bounds that are exact to the byte.
+pub(super) fn byte_exact(device: &Device) -> Option<&'static str> {
+    let inexact = !device.capabilities.byte_exact;
+    inexact.then_some("the device's bounds are not exact to the byte (K1)")
+}
+
 /// Needs fast registration, and what its work requests take.
 pub(super) fn fast_wire(device: &Device) -> Option<&'static str> {
     let unasked = (!device.fast_requests).then_some(NO_FAST_REGISTRATION);

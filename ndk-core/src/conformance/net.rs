@@ -4,6 +4,7 @@
 //! A refused access breaks the connection at both ends (F6), so that whoever expects a refusal here gets a new
 //! connection after it.
 
+use super::case::Device;
 use super::env::Env;
 use super::memory::Memory;
 use super::port::Port;
@@ -66,6 +67,22 @@ impl Registered {
 
     pub(super) fn address(&self, offset: isize) -> u64 {
         self.memory.base().wrapping_add_signed(offset as i64)
+    }
+
+    /// The places next to the region that a peer must not reach, before it and behind it: its neighbours, or those of its
+    /// pages where the device's bounds are not exact to the byte (K1).
+    pub(super) fn outside(&self, device: &Device) -> (isize, isize) {
+        self.outside_of(device, self.memory.len())
+    }
+
+    /// As `outside`, of a region over the first bytes of its memory.
+    pub(super) fn outside_of(&self, device: &Device, length: usize) -> (isize, isize) {
+        if device.capabilities.byte_exact {
+            return (-1, length as isize);
+        }
+        let first = self.memory.base() as usize % PAGE_SIZE;
+        let end = (first + length).next_multiple_of(PAGE_SIZE) - first;
+        (-1 - first as isize, end as isize)
     }
 
     pub(super) fn element(&self, offset: usize, length: usize) -> Sge {

@@ -259,7 +259,8 @@ fn new_memory_and_rights(env: &mut Env) {
         } else {
             net.write_refused(env, target.at(0), length);
         }
-        net.read_refused(env, target.at(length as isize), 1);
+        let (_, behind) = target.outside(&env.device);
+        net.read_refused(env, target.at(behind), 1);
         env.deregister(mr).success();
         net.unreachable(env, target.at(0));
     }

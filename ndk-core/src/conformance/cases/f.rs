@@ -14,6 +14,7 @@ use crate::error::ErrorKind;
 use crate::mdl::{Buffer, MdlBuilder};
 use crate::provider::{RemoteAddress, WorkKind};
 use std::iter::repeat_with;
+use std::ops::Range;
 
 pub(super) const CASES: &[Case] = &[
     Case::new("F1", "bounds", bounds).between().needs(wire),
@@ -39,11 +40,14 @@ fn loses_connection(device: &Device) -> Option<&'static str> {
     own_wire(device).or(reason)
 }
 
+/// Where in its buffer [`amid`]'s memory begins.
+const AMID: usize = PAGE_SIZE + 100;
+
 /// Memory in the middle of a buffer, so that what lies around it can be watched.
 pub(super) fn amid(length: usize) -> Memory {
     let around = (length + 3 * PAGE_SIZE).next_multiple_of(PAGE_SIZE);
     Memory::shaped(around, 0, |builder: MdlBuilder, buffer: &Buffer| {
-        builder.range(buffer, PAGE_SIZE + 100..PAGE_SIZE + 100 + length)
+        builder.range(buffer, AMID..AMID + length)
     })
 }
 
@@ -51,20 +55,21 @@ fn bounds(env: &mut Env) {
     const LENGTH: usize = 5000;
     let mut net = Net::new(env);
     let target = net.target(env, amid(LENGTH), ALL);
-    let end = LENGTH as isize;
+    let (before, end) = target.outside(&env.device);
+    let reach = before + 1..end;
     for (offset, length) in [
-        (-1, 1),
-        (-1, 2),
-        (-1, LENGTH + 2),
+        (before, 1),
+        (before, 2),
+        (before, reach.len() + 2),
         (end, 1),
         (end - 1, 2),
-        (0, LENGTH + 1),
+        (before + 1, reach.len() + 1),
         (end - 100, 3 * PAGE_SIZE),
         (-end, 1),
         (1 << 40, 8),
     ] {
         net.read_refused(env, target.at(offset), length);
-        write_beyond(&mut net, env, &target, (offset, length));
+        write_beyond(&mut net, env, &target, &reach, (offset, length));
     }
     for (offset, length) in [(0, 1), (LENGTH - 1, 1), (0, LENGTH), (1, LENGTH - 1)] {
         net.reads(env, &target, offset, length);
@@ -72,22 +77,34 @@ fn bounds(env: &mut Env) {
     }
 }
 
-/// A write that reaches beyond the region. Where partial writes are declared, bytes inside may change: to what was to
-/// be written there.
+/// A write that reaches beyond these places, which are what a peer may reach by a region [amid](amid) a buffer. Where
+/// partial writes are declared, bytes there may change: to what was to be written.
 #[track_caller]
-fn write_beyond(net: &mut Net, env: &Env, target: &Registered, (offset, length): (isize, usize)) {
+fn write_beyond(
+    net: &mut Net,
+    env: &Env,
+    target: &Registered,
+    reach: &Range<isize>,
+    (offset, length): (isize, usize),
+) {
     let to = target.at(offset);
     if !env.device.capabilities.partial_writes {
         return net.write_refused(env, to, length);
     }
-    let (before, inside) = (target.memory.buffer.to_vec(), target.memory.bytes());
+    let inside_of = |buffer: &[u8]| {
+        let [start, end] = [reach.start, reach.end].map(|place| AMID.strict_add_signed(place));
+        buffer[start..end].to_vec()
+    };
+    let before = target.memory.buffer.to_vec();
+    let inside = inside_of(&before);
     let result = net.write(env, to, &vec![0xd7; length]);
-    let (now, inside_now) = (target.memory.buffer.to_vec(), target.memory.bytes());
+    let now = target.memory.buffer.to_vec();
+    let inside_now = inside_of(&now);
     let changed = |old: &[u8], new: &[u8]| old.iter().zip(new).filter(|(a, b)| a != b).count();
     let count = changed(&inside, &inside_now);
     assert_eq!(changed(&before, &now), count, "F1: a byte outside changed");
-    for (place, (old, new)) in inside.iter().zip(&inside_now).enumerate() {
-        let written = (offset..offset + length as isize).contains(&(place as isize));
+    for (place, (old, new)) in reach.clone().zip(inside.iter().zip(&inside_now)) {
+        let written = (offset..offset + length as isize).contains(&place);
         assert!(new == old || written && *new == 0xd7, "F1: byte {place} is neither old nor new");
     }
     let now = net.snapshot();
@@ -150,6 +167,7 @@ fn requests_on_other_domain(env: &mut Env) {
 fn both_ends(env: &mut Env) {
     let mut net = Net::new(env);
     let target = net.target(env, Memory::new(100, 0), NDK_MR_FLAG_ALLOW_REMOTE_WRITE);
+    let (_, behind) = target.outside(&env.device);
     let ports = [&*net.link.peer, &*net.link.owner];
     let posted: Vec<u64> = repeat_with(next_context).take(4).collect();
     for (index, &context) in posted.iter().enumerate() {
@@ -158,7 +176,7 @@ fn both_ends(env: &mut Env) {
     let from = [net.scratch.element(0, 8)];
     let before = net.snapshot();
     let write = next_context();
-    ports[0].write(write, &from, target.at(96)).expect("posted");
+    ports[0].write(write, &from, target.at(behind - 4)).expect("posted");
     let mut ended = Vec::new();
     for _ in 0..3 {
         ended.push(env.completion(ports[0]));
@@ -214,9 +232,9 @@ fn requests_behind(env: &mut Env) {
     let from = [net.scratch.element(0, 8)];
     net.scratch.memory.fill(9);
     let contexts: Vec<u64> = repeat_with(next_context).take(REQUESTS).collect();
-    let before = target.memory.bytes();
+    let (before, outside) = (target.memory.bytes(), target.at(target.outside(&env.device).1));
     for (index, &context) in contexts.iter().enumerate() {
-        let place = if index == BAD { target.at(100) } else { target.at(8 * index as isize) };
+        let place = if index == BAD { outside } else { target.at(8 * index as isize) };
         net.link.peer.write(context, &from, place).expect("posted");
     }
     for (index, &context) in contexts.iter().enumerate() {
@@ -243,7 +261,7 @@ fn other_connections(env: &mut Env) {
     let mut net = Net::new(env);
     let target = net.target(env, Memory::new(100, 0), ALL);
     let other = env.link(net.owner, net.peer);
-    net.read_refused(env, target.at(100), 1);
+    net.read_refused(env, target.at(target.outside(&env.device).1), 1);
     let broken = std::mem::replace(&mut net.link, other);
     env.close_link(broken);
     net.writes(env, &target, 0, 100);
@@ -266,8 +284,8 @@ fn loss_of_connection(env: &mut Env) {
 /// Breaks the connection by a refused access.
 #[track_caller]
 fn break_link(env: &Env, net: &Net, target: &Registered) {
-    let past_the_end = target.at(target.memory.len() as isize);
-    assert!(net.read(env, past_the_end, 1).is_err(), "refused");
+    let (_, behind) = target.outside(&env.device);
+    assert!(net.read(env, target.at(behind), 1).is_err(), "refused");
     net.broken(env);
 }
 

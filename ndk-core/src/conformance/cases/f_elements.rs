@@ -58,9 +58,10 @@ fn bounds_of_an_element(env: &mut Env) {
     memory.fill(0x4d);
     net.watch(&memory);
     let own = env.register_in(net.peer, memory, ALL | NDK_MR_FLAG_RDMA_READ_SINK);
-    let end = LENGTH as isize;
+    let (before, end) = own.outside(&env.device);
+    let last = end - LENGTH as isize;
     for (offset, length) in
-        [(-1, 1), (-1, 2), (end, 1), (end - 1, 2), (0, LENGTH + 1), (1 << 40, 8)]
+        [(before, 1), (before, 2), (end, 1), (end - 1, 2), (last, LENGTH + 1), (1 << 40, 8)]
     {
         net.names_nothing(env, element(own.local, own.address(offset), length), &target);
     }

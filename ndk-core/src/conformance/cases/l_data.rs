@@ -3,7 +3,7 @@
 use super::super::case::{Case, Device};
 use super::super::env::Env;
 use super::super::memory::Memory;
-use super::super::needs::{fast_wire, queue_pairs, wire};
+use super::super::needs::{byte_exact, fast_wire, queue_pairs, wire};
 use super::super::net::{Net, element, next_context};
 use super::super::route::Pd;
 use super::f::ALL;
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("L2", "elements", elements).needs(privileged),
     Case::new("L2", "pages", pages).needs(fast_wire),
     Case::new("L3", "whole_pages", whole_pages).needs(privileged),
-    Case::new("L3", "narrowed_to_bytes", narrowed_to_bytes).needs(fast_wire),
+    Case::new("L3", "narrowed_to_bytes", narrowed_to_bytes).needs(narrows_to_bytes),
     Case::new("L4", "released_in_use", released_in_use).needs(fast_wire),
     Case::new("L5", "local_use", local_use).needs(privileged),
     Case::new("L5", "other_domain", other_domain).needs(privileged),
@@ -32,6 +32,10 @@ pub(super) const CASES: &[Case] = &[
 fn privileged(device: &Device) -> Option<&'static str> {
     let mappings = super::super::case::mappings(device);
     wire(device).or_else(|| has_privileged_token(device)).or(mappings)
+}
+
+fn narrows_to_bytes(device: &Device) -> Option<&'static str> {
+    fast_wire(device).or_else(|| byte_exact(device))
 }
 
 /// As `privileged`, with receives that the device keeps.

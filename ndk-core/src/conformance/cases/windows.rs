@@ -4,7 +4,7 @@ use super::super::case::{Case, Device, framework, ruled_out::CLOSED};
 use super::super::env::Env;
 use super::super::logs;
 use super::super::memory::Memory;
-use super::super::needs::{own_window_wire, window_wire};
+use super::super::needs::{byte_exact, own_window_wire, window_wire};
 use super::super::net::{Net, Registered, next_context};
 use super::super::outcome::Status;
 use super::super::port::{Port, Window};
@@ -27,7 +27,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("D2", "flushed_bind", flushed_bind).needs(own_window_wire),
     Case::new("D2", "flushed_invalidation", flushed_invalidation).needs(own_window_wire),
     Case::new("D2", "refused_bind", refused_bind).needs(window_wire),
-    Case::new("F1", "bounds_of_a_window", bounds_of_a_window).between().needs(window_wire),
+    Case::new("F1", "bounds_of_a_window", bounds_of_a_window)
+        .between()
+        .needs(|device| window_wire(device).or_else(|| byte_exact(device))),
     Case::new("F4", "rights_of_a_window", rights_of_a_window).between().needs(window_wire),
     Case::new("G8", "window_not_bound", window_not_bound).needs(window_wire),
     Case::new("H3", "window_invalidated", window_invalidated).needs(window_wire),
