@@ -272,6 +272,25 @@ impl Device {
         self.issued.give_back(|| keys().count().saturating_sub(replacing.count()));
     }
 
+    /// As `retire_keys`, of tokens that share their number, where the caller goes on with `count_retired` or with
+    /// `take_keys_back`; neither where this is false.
+    #[inline(always)]
+    pub(crate) fn bury_keys(&self, number: u32) -> bool {
+        self.tokens.bury_number(number)
+    }
+
+    /// The tokens of a region, which are buried, stay retired.
+    #[inline(always)]
+    pub(crate) fn count_retired(&self, domain: u32, supply: &Supply, keys: impl Fn() -> Keys) {
+        self.tokens.count_removal(domain as usize, supply);
+        self.issued.give_back(|| keys().count());
+    }
+
+    /// Tokens that were just buried lead to the record again; false where that cannot be any more.
+    pub(crate) fn take_keys_back(&self, number: u32, index: u32) -> bool {
+        self.tokens.take_back(number, index)
+    }
+
     /// Nothing more is issued from this supply.
     pub(crate) fn settle_supply(&self, domain: u32, supply: &Supply) {
         self.tokens.settle(domain as usize, supply);
@@ -344,6 +363,12 @@ impl Device {
     /// spares each access a look at who waits.
     pub(crate) async fn quiesce(&self, index: u32) {
         let given_up = GivenUp { device: self, index };
+        self.quiet(index).await;
+        std::mem::forget(given_up);
+    }
+
+    /// As `quiesce`; one that is given up ends there and then, so that accesses may still be at work.
+    pub(crate) async fn quiet(&self, index: u32) {
         poll_fn(|cx| {
             if self.hazards.is_busy(index) {
                 cx.waker().wake_by_ref();
@@ -352,11 +377,11 @@ impl Device {
             Poll::Ready(())
         })
         .await;
-        std::mem::forget(given_up);
     }
 
     /// Ends a fast registration or a binding, and waits for accesses at work; false where there is none that this
-    /// token may invalidate, or that a peer may by way of the queue pair it came by.
+    /// token may invalidate, or that a peer may by way of the queue pair it came by. Accesses to what goes on living are not
+    /// waited for: there need be no end of them.
     pub(crate) fn invalidate(
         &self,
         index: u32,
@@ -364,8 +389,12 @@ impl Device {
         domain: u32,
         by_peer: Option<u64>,
     ) -> bool {
-        let ended = self.record(index).invalidate(token, domain, by_peer);
-        self.quiesce_now(index);
+        let record = self.record(index);
+        let ended = record.invalidate(token, domain, by_peer);
+        // What a peer is just ending is over for its owner only when no access to it is at work.
+        if ended || by_peer.is_none() && !record.is_live() {
+            self.quiesce_now(index);
+        }
         ended
     }
 
@@ -377,7 +406,7 @@ impl Device {
     }
 }
 
-/// A wait that is given up (B9) has to end all the same: the request is over then, and its memory the consumer's.
+/// A close that is given up (B9) has to end all the same: the object is over then, and its memory the consumer's.
 struct GivenUp<'a> {
     device: &'a Device,
     index: u32,

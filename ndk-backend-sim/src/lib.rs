@@ -2,6 +2,8 @@
 
 mod access;
 mod adapter;
+#[cfg(all(test, not(loom)))]
+mod at_work;
 mod barrier;
 mod clock;
 #[doc(hidden)]

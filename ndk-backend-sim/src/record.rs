@@ -85,6 +85,10 @@ impl Rights {
     }
 }
 
+/// What a record was before it was killed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Killed(u64);
+
 /// What a live record says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -216,17 +220,23 @@ impl Record {
     }
 
     /// Stops accesses that have not published their hazard yet: with this, `Hazards::is_busy` and an access's fence in one
-    /// order, either the access sees the record dead, or `is_busy` the hazard.
+    /// order, either the access sees the record dead, or `is_busy` the hazard. What was there is for `revive`.
     #[inline]
-    pub(crate) fn kill(&self) {
-        self.state.fetch_and(ROUNDS, Ordering::SeqCst);
+    pub(crate) fn kill(&self) -> Killed {
+        Killed(self.state.fetch_and(ROUNDS, Ordering::SeqCst))
     }
 
     /// As `kill`, of a record that no peer may invalidate now; the caller goes on with a sequentially consistent fence.
     #[inline]
-    pub(crate) fn kill_before_fence(&self) {
-        let round = self.state.load(Ordering::Relaxed) & ROUNDS;
-        self.state.store(round, Ordering::Relaxed);
+    pub(crate) fn kill_before_fence(&self) -> Killed {
+        let state = self.state.load(Ordering::Relaxed);
+        self.state.store(state & ROUNDS, Ordering::Relaxed);
+        Killed(state)
+    }
+
+    /// Lets accesses through as before it was killed, to the same registration, which no peer may invalidate.
+    pub(crate) fn revive(&self, Killed(state): Killed) {
+        self.state.store(state, Ordering::Release);
     }
 
     /// Whether accesses are let through.

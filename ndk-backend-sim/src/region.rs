@@ -1,23 +1,22 @@
 //! A region of the simulator.
 
+mod page_list;
+
 use crate::device::Device;
 use crate::mapping::Pages;
 use crate::pace::Cancel;
 use crate::plan::Operation;
-use crate::record::{Handle, Keys};
+use crate::record::{Handle, Keys, Killed, Record};
 use crate::token::{Supply, Token};
 use ndk_core::mdl::MdlView;
 use ndk_core::{
     Access, BaseAddress, Error, ErrorKind, LocalToken, MrProvider, RegionKind, RemoteToken, Result,
     TokenScope,
 };
+use page_list::PageList;
 use parking_lot::Mutex;
-use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Pages whose frame numbers have room in the region itself; more take an allocation, which the region keeps.
-const INLINE_PAGES: usize = 16;
 
 /// A memory region: a record of the device, and the list of pages that the record points to.
 ///
@@ -174,6 +173,44 @@ impl SimRegion {
         self.device.hazards.is_busy(self.index)
     }
 
+    /// Ends the registration of a conventional region, if no access is at work; else all is as before (B7).
+    #[inline(always)]
+    fn end_at_once(&self) -> bool {
+        let number = self.number.load(Ordering::Relaxed);
+        self.device.prefetch_keys(&self.supply);
+        let killed = self.record.kill_before_fence();
+        if !self.device.bury_keys(number) {
+            // Nothing is registered. `deregister` sees to it.
+            return false;
+        }
+        if self.device.hazards.is_busy(self.index) {
+            self.take_back(number, killed);
+            return false;
+        }
+        self.forget_keys();
+        true
+    }
+
+    /// The tokens, which are buried, stay so.
+    #[inline(always)]
+    fn forget_keys(&self) {
+        self.device.count_retired(self.domain, &self.supply, || self.given_out());
+        self.number.store(0, Ordering::Relaxed);
+        self.give_out(Keys::default(), false);
+    }
+
+    /// The tokens, which are buried, lead here again.
+    #[cold]
+    #[inline(never)]
+    fn take_back(&self, number: u32, killed: Killed) {
+        if self.device.take_keys_back(number, self.index) {
+            self.record.revive(killed);
+        } else {
+            // This thread has slept through as many removals as keep a token retired. What is left is to wait.
+            self.forget_keys();
+        }
+    }
+
     /// The registration is over.
     #[inline]
     fn unpin(&self) {
@@ -241,9 +278,11 @@ impl MrProvider for SimRegion {
 
     async fn deregister(&self) -> Result<()> {
         self.device.pace(Operation::Deregister, Some(&self.cancel)).await?;
-        if self.stop() {
-            self.device.quiesce(self.index).await;
-        }
+        let stopped = Stopped { record: &self.record, killed: self.record.kill() };
+        self.device.quiet(self.index).await;
+        std::mem::forget(stopped);
+        // No access is at work, and none is let through any more.
+        self.stop();
         self.unpin();
         Ok(())
     }
@@ -256,7 +295,7 @@ impl MrProvider for SimRegion {
 
     #[inline(always)]
     fn deregister_at_once(&self) -> Option<Result<()>> {
-        if self.device.plans(Operation::Deregister) || self.stop() {
+        if self.device.plans(Operation::Deregister) || !self.end_at_once() {
             return None;
         }
         self.unpin();
@@ -306,6 +345,18 @@ impl Drop for SimRegion {
         self.device.settle_supply(self.domain, &self.supply);
         self.device.quiesce_now(self.index);
         self.device.give_region_back(self.index);
+    }
+}
+
+/// A deregistration that waits for accesses at work. One that is given up leaves the region registered (B7).
+struct Stopped<'a> {
+    record: &'a Record,
+    killed: Killed,
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.record.revive(self.killed);
     }
 }
 
@@ -385,38 +436,5 @@ impl FastCore {
         let local = region.local_key();
         self.forget_replaced(&mut inside, Keys { local, remote: 0 });
         region.stop_for(next)
-    }
-}
-
-/// The frame numbers of a registration's pages.
-#[derive(Debug, Default)]
-#[repr(C)]
-struct PageList {
-    inline: UnsafeCell<[usize; INLINE_PAGES]>,
-    more: UnsafeCell<Vec<usize>>,
-}
-
-// SAFETY: the cells are written by `fill` only, whose caller promises that nobody else uses the list meanwhile.
-unsafe impl Sync for PageList {}
-
-impl PageList {
-    /// Replaces the list.
-    ///
-    /// # Safety
-    /// Nobody else fills or reads the list during the call, and nobody reads it after the next one.
-    #[inline(always)]
-    unsafe fn fill(&self, count: usize, frames: impl FnOnce(&mut [usize])) -> &[usize] {
-        // SAFETY: the caller's promise.
-        let (inline, more) = unsafe { (&mut *self.inline.get(), &mut *self.more.get()) };
-        let pages = if count <= INLINE_PAGES {
-            &mut inline[..count]
-        } else {
-            if more.len() < count {
-                more.resize(count, 0);
-            }
-            &mut more[..count]
-        };
-        frames(pages);
-        pages
     }
 }

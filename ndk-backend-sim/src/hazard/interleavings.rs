@@ -87,11 +87,27 @@ impl Model {
         self.record.kill_before_fence();
         // That of the token's removal. Loom has no order of accesses that are sequentially consistent, but of such fences.
         fence(Ordering::SeqCst);
-        while self.place.hazard.load(Ordering::SeqCst) == INDEX + 1 && self.place.is_at_work(INDEX)
-        {
+        while self.is_busy() {
             thread::yield_now();
         }
         self.memory.with_mut(|_| ());
+    }
+
+    /// As `SimRegion::end_at_once` has it; false where the region is registered still.
+    fn deregister_at_once(&self) -> bool {
+        let killed = self.record.kill_before_fence();
+        fence(Ordering::SeqCst);
+        if self.is_busy() {
+            self.record.revive(killed);
+            return false;
+        }
+        self.memory.with_mut(|_| ());
+        true
+    }
+
+    /// As `Hazards::is_busy` has it.
+    fn is_busy(&self) -> bool {
+        self.place.hazard.load(Ordering::SeqCst) == INDEX + 1 && self.place.is_at_work(INDEX)
     }
 }
 
@@ -163,4 +179,32 @@ fn d3_no_access_of_an_initiator_is_at_work_after_a_deregistration() {
 #[test]
 fn d3_an_initiators_hazard_that_stands_from_an_earlier_life_of_the_record_hides_no_later_access() {
     a_hazard_from_an_earlier_life_hides_no_access(Model::alone, Model::access_alone);
+}
+
+fn a_deregistration_at_once_is_whole_or_none(make: fn() -> Arc<Model>, access: fn(&Model) -> bool) {
+    loom::model(move || {
+        let model = make();
+        let peer = {
+            let model = model.clone();
+            thread::spawn(move || access(&model))
+        };
+        if model.deregister_at_once() {
+            assert!(!model.is_live());
+        } else {
+            assert!(model.is_live());
+            model.deregister();
+        }
+        peer.join().unwrap();
+        assert!(!access(&model));
+    });
+}
+
+#[test]
+fn b7_a_deregistration_at_once_that_meets_an_access_leaves_the_region_registered() {
+    a_deregistration_at_once_is_whole_or_none(Model::new, Model::access);
+}
+
+#[test]
+fn b7_one_that_meets_an_access_of_an_initiator_leaves_the_region_registered() {
+    a_deregistration_at_once_is_whole_or_none(Model::alone, Model::access_alone);
 }

@@ -115,6 +115,20 @@ fn a_token_removed_while_it_moves_is_dead_at_once_and_stays_away() {
 }
 
 #[test]
+fn a_token_whose_removal_is_taken_back_while_it_moves_is_live_again() {
+    loom::model(|| {
+        let slots = with_live_token();
+        let mover = spawn(&slots, double_and_move);
+        assert!(remove(&slots));
+        assert!(slots.dig_up(TOKEN, slot::live(TOKEN, 5)));
+        assert_eq!(slots.lookup(TOKEN), Some(5));
+        mover.join().unwrap();
+        assert_eq!(slots.lookup(TOKEN), Some(5));
+        assert!(!insert(&slots, TOKEN, 6, LATER), "issued twice");
+    });
+}
+
+#[test]
 fn of_two_removals_while_it_moves_one_succeeds() {
     model_of_three(|| {
         let (slots, mask) = doubled();

@@ -326,16 +326,30 @@ impl TokenTable {
     /// As [`remove`](Self::remove), of both tokens of a number that was inserted from this supply. The supply is the caller's
     /// alone during the call.
     #[inline(always)]
-    pub fn remove_number(&self, shard: usize, number: u32, supply: &Supply) -> Option<u32> {
-        let count = || self.epochs.count(shard % SHARDS, &supply.late);
-        let tomb = slot::retired(number, self.epochs.current());
-        match self.bury_at_once(number, tomb) {
-            Some(index) => {
-                count();
-                Some(index)
-            }
-            None => self.bury_further(number, tomb).inspect(|_| count()),
+    pub fn remove_number(&self, shard: usize, number: u32, supply: &Supply) {
+        if self.bury_number(number) {
+            self.count_removal(shard, supply);
         }
+    }
+
+    /// As [`remove_number`](Self::remove_number), where the caller goes on with `count_removal` or with `take_back`; neither
+    /// where this is false.
+    #[inline(always)]
+    pub fn bury_number(&self, number: u32) -> bool {
+        let tomb = slot::retired(number, self.epochs.current());
+        self.bury_at_once(number, tomb).is_some() || self.bury_further(number, tomb).is_some()
+    }
+
+    /// The number that was inserted from this supply, and is buried, stays removed.
+    #[inline(always)]
+    pub fn count_removal(&self, shard: usize, supply: &Supply) {
+        self.epochs.count(shard % SHARDS, &supply.late);
+    }
+
+    /// A number that was just buried is live again, and stands for this index; false where its slot has another by now, after
+    /// as many removals as keep one retired.
+    pub fn take_back(&self, number: u32, index: u32) -> bool {
+        self.slots.dig_up(number, slot::live(number, index))
     }
 
     /// As [`remove`](Self::remove), of a token that goes with another one that was just removed: the two count as one

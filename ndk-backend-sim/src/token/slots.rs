@@ -219,6 +219,26 @@ impl Slots {
         }
     }
 
+    /// Makes a token live again that was just retired; false where its slot has another by now.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn dig_up(&self, token: u32, word: u64) -> bool {
+        loop {
+            let mask = self.mask();
+            self.fetch(token, mask);
+            let slot = self.slot(token, mask);
+            let tomb = slot.load(Ordering::Acquire);
+            if slot::is_retired_as(tomb, token) {
+                // Where it fails, the tombstone is on its way.
+                if slot.compare_exchange(tomb, word, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                    return true;
+                }
+            } else if mask == self.mask() {
+                return false;
+            }
+        }
+    }
+
     /// Puts the word into a token's slot, if that is free. The mask is the latest, and stays so during the call.
     #[inline(always)]
     pub(super) fn take(&self, token: u32, mask: Mask, reuse: Reuse, word: u64) -> bool {

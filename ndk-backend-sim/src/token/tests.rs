@@ -47,6 +47,22 @@ fn a_token_drawn_again_while_live_is_drawn_anew() {
 }
 
 #[test]
+fn a_removal_that_is_taken_back_is_none() {
+    let table = table();
+    let retired = table.insert(0, 1).unwrap();
+    table.remove(0, retired);
+    let supply = Supply::default();
+    let Issued { number, tokens } = table.insert_two(0, 2, &supply).unwrap();
+    for _ in 0..2 * RETIRE_DISTANCE {
+        assert!(table.bury_number(number));
+        assert!(tokens.iter().all(|token| table.lookup(*token).is_none()));
+        assert!(table.take_back(number, 2));
+        assert!(tokens.iter().all(|token| table.lookup(*token) == Some(2)));
+    }
+    assert_ne!(table.insert_planted(0, retired.get(), 3), retired, "D4: nothing was removed since");
+}
+
+#[test]
 fn zero_is_drawn_anew() {
     let table = table();
     let token = table.insert_planted(0, 0, 1);
@@ -231,8 +247,11 @@ fn threads_that_insert_from_supplies_while_the_table_grows_lose_no_token() {
                 for index in (0..EACH).map(|index| part * EACH + index) {
                     let issued = table.insert_two(part as usize, index, &supply).unwrap();
                     if index % 3 == 0 {
-                        let removed = table.remove_number(part as usize, issued.number, &supply);
-                        assert_eq!(removed, Some(index));
+                        let (shard, number) = (part as usize, issued.number);
+                        assert!(table.bury_number(number) && table.take_back(number, index));
+                        assert_eq!(table.slots.lookup(number), Some(index));
+                        table.remove_number(shard, number, &supply);
+                        assert_eq!(table.slots.lookup(number), None);
                     } else {
                         live.push((issued, index));
                     }
