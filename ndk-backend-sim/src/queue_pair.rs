@@ -151,11 +151,12 @@ impl Shared {
     /// Moves this end to error: receives complete with CANCELLED, and no request is carried out any more (F6). Those
     /// that wait in the queue complete where somebody has its lock: see `settle`.
     pub(crate) fn fail(&self) {
+        // All of it in one step for who posts a receive, fills one, or does the same: they come before it or find it done.
+        let mut receives = self.receives.lock();
         if self.status.swap(ERROR, Ordering::AcqRel) == ERROR {
             return;
         }
-        let receives = std::mem::take(&mut *self.receives.lock());
-        for receive in receives {
+        for receive in receives.drain(..) {
             self.complete(receive.work.flushed());
         }
     }

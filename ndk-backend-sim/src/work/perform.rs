@@ -88,7 +88,9 @@ impl Shared {
 
     fn send(&self, peer: &Peer, local: &Local<'_>, invalidate: Option<RemoteToken>) -> Carried {
         let failed = |kind| Carried { result: Err(kind), bytes: 0 };
-        let Some(Waiting { work: receive, fault }) = peer.shared.receives.lock().pop_front() else {
+        // Locked until the receive has completed, so that no later one does before it.
+        let mut receives = peer.shared.receives.lock();
+        let Some(Waiting { work: receive, fault }) = receives.pop_front() else {
             return failed(ErrorKind::RemoteResources);
         };
         let Step::Receive(sink) = &receive.step else { return failed(ErrorKind::Internal) };

@@ -38,8 +38,9 @@ impl Shared {
         let Decision { fault, .. } = self.device.decide_work(work.operation())?;
         let mut receives = self.receives.lock();
         if self.is_broken() {
-            drop(receives);
+            // With the lock, so that it comes after those that were posted before.
             self.complete(work.flushed());
+            drop(receives);
             self.ring();
             return Ok(());
         }
@@ -96,7 +97,7 @@ impl Shared {
     }
 
     /// Moves this end to error from outside of its queue: everything posted completes with CANCELLED before this
-    /// returns (F6), save a request that another thread is just carrying out, which comes before it.
+    /// returns (F6), save what another thread is just carrying out or filling, which comes before it.
     pub(crate) fn end(&self) {
         self.fail();
         self.settle();

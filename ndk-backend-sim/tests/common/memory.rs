@@ -93,6 +93,13 @@ impl Memory {
         bytes
     }
 
+    /// The first byte.
+    pub(crate) fn first(&self) -> u8 {
+        let mut byte = [0];
+        self.pages.read(self.place(0), &mut byte).expect("inside the pages");
+        byte[0]
+    }
+
     /// The parts of a range that lie in one page each: where in the range, where in the pages, how long.
     fn parts(&self, start: usize, length: usize) -> impl Iterator<Item = (usize, usize, usize)> {
         let mut at = 0;

@@ -9,6 +9,7 @@ mod keys;
 mod moves;
 mod profiles;
 mod random;
+mod receives;
 mod refusals;
 mod windows;
 mod withdrawal;
