@@ -161,6 +161,7 @@ impl Initiator {
             && self.device.shape.partial_writes
             && let Ok(sink) = self.reach(Need::RemoteWrite, to, before)
         {
+            self.place.tally.written(before as u64);
             // SAFETY: as in `write`; what is before the bounds is shorter than the source.
             unsafe { store(sink, bytes.as_ptr()) };
         }

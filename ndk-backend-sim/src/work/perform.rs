@@ -44,7 +44,7 @@ impl Shared {
                 // SAFETY: the sink's hazard is published; registered memory is what spans are of.
                 let result = unsafe { local.exchange(here, Need::LocalRead, 0, sink) };
                 there.end();
-                result.map_err(refused)
+                result.map(|()| peer.place.tally.written(target.length)).map_err(refused)
             }
             Err((miss, before)) => {
                 if before > 0 && there.device.shape.partial_writes {
@@ -66,24 +66,29 @@ impl Shared {
         let there = peer.asker();
         if let Ok(sink) = there.begin(Need::RemoteWrite, target) {
             // SAFETY: as in `write`. A refusal of the source changes nothing in the outcome, which is one.
-            let _ = unsafe { local.exchange(self.asker(), Need::LocalRead, 0, sink) };
+            let result = unsafe { local.exchange(self.asker(), Need::LocalRead, 0, sink) };
             there.end();
+            if result.is_ok() {
+                peer.place.tally.written(target.length);
+            }
         }
     }
 
     fn read(&self, peer: &Peer, local: &Local<'_>, remote: RemoteAddress) -> Result<(), ErrorKind> {
         let (here, there) = (self.asker(), peer.asker());
         local.check(here, Need::ReadSink).map_err(refused)?;
-        let source = there.begin(Need::RemoteRead, target(remote, local.length()));
-        let source = source.map_err(|(miss, _)| match self.device.shape.refusal {
-            Refusal::Completion => refused(miss),
-            // The connection goes down, and the read is flushed with it.
-            Refusal::ConnectionLoss => ErrorKind::Cancelled,
+        let target = target(remote, local.length());
+        let source = there.begin(Need::RemoteRead, target).map_err(|(miss, _)| {
+            match self.device.shape.refusal {
+                Refusal::Completion => refused(miss),
+                // The connection goes down, and the read is flushed with it.
+                Refusal::ConnectionLoss => ErrorKind::Cancelled,
+            }
         })?;
         // SAFETY: the source's hazard is published; registered memory is what spans are of.
         let result = unsafe { local.exchange(here, Need::ReadSink, 0, source) };
         there.end();
-        result.map_err(refused)
+        result.map(|()| peer.place.tally.read(target.length)).map_err(refused)
     }
 
     fn send(&self, peer: &Peer, local: &Local<'_>, invalidate: Option<RemoteToken>) -> Carried {

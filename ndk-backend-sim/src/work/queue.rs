@@ -156,7 +156,7 @@ impl Shared {
             Some(kind) => Carried { result: Err(kind), bytes: 0 },
         };
         if result.is_ok() {
-            self.count(kind, peer, bytes);
+            self.asker().place.tally.succeeded();
         }
         self.complete(WorkCompletion { id, kind, result, bytes, invalidated: None });
         if result.is_err() {
@@ -169,15 +169,6 @@ impl Shared {
             self.flush_waiting(queue);
         }
         peer
-    }
-
-    fn count(&self, kind: WorkKind, peer: &Peer, bytes: u32) {
-        match kind {
-            WorkKind::Read => peer.place.tally.read(bytes.into()),
-            WorkKind::Write => peer.place.tally.written(bytes.into()),
-            _ => {}
-        }
-        self.asker().place.tally.succeeded();
     }
 
     /// A refused access moves both ends to error (F6).

@@ -218,6 +218,8 @@ fn k1_a_device_that_writes_in_part_does_so_up_to_the_bounds() {
         let expected = if partial { vec![0xA7; 1000] } else { last.to_vec() };
         assert!(desk.memory.bytes() == [before, &expected].concat(), "{name}");
         assert!(desk.memory.surroundings_are(0x51), "{name}");
+        let written = desk.host.sim().counters().bytes_written;
+        assert_eq!(written, if partial { 1000 } else { 0 }, "{name}");
         desk.finish();
     }
 }

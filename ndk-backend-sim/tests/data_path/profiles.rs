@@ -83,6 +83,7 @@ fn k1_how_a_refused_write_reaches_its_initiator() {
         assert!(plain.there.0.surroundings_are(0x72), "F1: {name}");
         let refusal = plain.net.b.sim().counters();
         assert_eq!(refusal.misses(ndk_backend_sim::Miss::Bounds), 1, "{name}");
+        assert_eq!(refusal.bytes_written, if partial { 1000 } else { 0 }, "{name}");
         plain.finish();
     }
 }
