@@ -158,7 +158,7 @@ impl Profile {
     /// - Measured there: elements per request, send queue depth, number of regions, the largest region; a region at
     ///   any base address, exact to the byte; every refusal a completion with an error; local and remote key equal
     ///   wherever there is a remote one, and no access by the local key of a region without remote rights; keys that
-    ///   count up; memory windows of type 2, each on one queue pair.
+    ///   count up; memory windows of type 2, each on one queue pair. Here a window works on every queue pair of its domain.
     /// - Its windows have a bug: they are bounded by the region that they are bound over only. A backend binds them over
     ///   a registration of exactly their bytes, so what reaches a consumer is exact, and so it is here.
     /// - A user program registers one range of its address space: scattered pages cannot be joined.
