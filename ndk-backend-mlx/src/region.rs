@@ -23,7 +23,7 @@ pub struct MlxRegion(pub(crate) Arc<RegionCore>);
 pub(crate) struct RegionCore {
     pub(crate) domain: Arc<Domain>,
     registration: Mutex<Option<Registration>>,
-    /// Counts requests: one that was given up finds a later number (B9).
+    /// The number of the last request, a Close included: one that was given up finds a later one (B9).
     request: AtomicU64,
     cancelled: AtomicBool,
     local: AtomicU32,
@@ -84,43 +84,65 @@ impl RegionCore {
         Ok(())
     }
 
-    fn register(&self, request: u64, range: HostRange, access: Access) -> Result<()> {
-        let mut registration = self.registration.lock();
-        self.check_not_cancelled()?;
-        let mr = self.domain.register(range, access::of_region(access))?;
-        let (local, remote) = (mr.local_key(), mr.remote_key());
+    /// The number of a new request. Whatever is still under way for an earlier one is for nobody now.
+    fn next_request(&self) -> u64 {
+        self.request.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Asked with the registration's lock held, where a later request comes to it only afterwards.
+    fn check_wanted(&self, request: u64) -> Result<()> {
         if self.request.load(Ordering::Acquire) != request {
-            // Given up meanwhile: it ends here (B7, B9).
-            return Err(ErrorKind::Cancelled.into());
+            return Err(Error::new(ErrorKind::Cancelled, "the request was given up").rule("B9"));
         }
-        if local == 0 || access.is_remote() && remote == 0 {
-            let cause = "the device gave the key 0, which stands for no token";
-            return Err(Error::new(ErrorKind::InsufficientResources, cause).rule("E1"));
-        }
-        if takes_reads_only(access) {
-            self.domain.enter_read_sink(local);
-        }
-        self.extension.set(mr.raw());
-        *registration = Some(Registration { mr, range, access });
-        self.remote.store(if access.is_remote() { remote } else { 0 }, Ordering::Release);
-        self.local.store(local, Ordering::Release);
         Ok(())
     }
 
-    /// Ends the registration if there is one.
-    fn withdraw(&self) -> Result<()> {
+    fn register(&self, request: u64, range: HostRange, access: Access) -> Result<()> {
         let mut registration = self.registration.lock();
+        self.check_wanted(request)?;
+        self.check_not_cancelled()?;
+        self.end(&mut registration).map_err(|error| {
+            let cause = format!("an earlier registration, which was given up, stays: {error}");
+            Error::new(ErrorKind::InsufficientResources, cause).rule("B7")
+        })?;
+        let mr = self.domain.register(range, access::of_region(access))?;
+        let (local, remote) = (mr.local_key(), mr.remote_key());
+        *registration = Some(Registration { mr, range, access });
+        let usable = self.check_wanted(request).and_then(|()| check_keys(local, remote, access));
+        if let Err(error) = usable {
+            let Err(stays) = self.end(&mut registration) else { return Err(error) };
+            // What does not end is kept, so that Close tells of it; INTERNAL_ERROR keeps the memory until then (B8).
+            let cause = format!("{error}, and the registration stays: {stays}");
+            let error = Error::new(ErrorKind::Internal, cause).rule("B7");
+            log::error!("{}: {error}", self.device().name());
+            return Err(error);
+        }
+        self.remote.store(if access.is_remote() { remote } else { 0 }, Ordering::Release);
+        self.local.store(local, Ordering::Release);
+        self.show(&registration);
+        Ok(())
+    }
+
+    /// Lets the domain and who asks for extensions know of a registration with tokens.
+    fn show(&self, registration: &Option<Registration>) {
+        let Some(Registration { mr, access, .. }) = registration else { return };
+        if takes_reads_only(*access) {
+            self.domain.enter_read_sink(mr.local_key());
+        }
+        self.extension.set(mr.raw());
+    }
+
+    /// Ends the registration if there is one; one that does not end stays as it was.
+    fn end(&self, registration: &mut Option<Registration>) -> Result<()> {
         let Some(Registration { mr, range, access }) = registration.take() else { return Ok(()) };
-        let local = mr.local_key();
         self.extension.set(std::ptr::null_mut());
         // Before the end: another region may be given the key right after it.
-        self.domain.forget_read_sink(local);
+        self.domain.forget_read_sink(mr.local_key());
         if let Err((mr, error)) = mr.end() {
-            self.extension.set(mr.raw());
-            if takes_reads_only(access) {
-                self.domain.enter_read_sink(local);
-            }
             *registration = Some(Registration { mr, range, access });
+            if self.local.load(Ordering::Acquire) != 0 {
+                self.show(registration);
+            }
             return Err(error);
         }
         self.local.store(0, Ordering::Release);
@@ -128,9 +150,16 @@ impl RegionCore {
         Ok(())
     }
 
+    /// Ends the registration for a request, unless that was given up before this has begun.
+    fn withdraw(&self, request: u64) -> Result<()> {
+        let mut registration = self.registration.lock();
+        self.check_wanted(request)?;
+        self.end(&mut registration)
+    }
+
     fn close(&self) -> Result<()> {
-        self.request.fetch_add(1, Ordering::AcqRel);
-        let withdrawn = self.withdraw();
+        self.next_request();
+        let withdrawn = self.end(&mut self.registration.lock());
         if let Some(fast) = &self.fast {
             self.extension.set_key(std::ptr::null_mut());
             fast.close();
@@ -169,17 +198,39 @@ fn takes_reads_only(access: Access) -> bool {
     access.contains(Access::READ_SINK) && !access.contains(Access::LOCAL_WRITE)
 }
 
-/// A request that is given up before its kernel call is over leaves nothing behind.
-struct GivenUp<'a>(&'a Arc<RegionCore>);
+/// # Errors
+/// INSUFFICIENT_RESOURCES where a key cannot be a token.
+fn check_keys(local: u32, remote: u32, access: Access) -> Result<()> {
+    if local == 0 || access.is_remote() && remote == 0 {
+        let cause = "the device gave the key 0, which stands for no token";
+        return Err(Error::new(ErrorKind::InsufficientResources, cause).rule("E1"));
+    }
+    Ok(())
+}
 
-impl Drop for GivenUp<'_> {
+/// A request under way. Where it is dropped, whoever carries it out finds that nobody wants it.
+struct UnderWay<'a> {
+    core: &'a Arc<RegionCore>,
+    request: u64,
+    /// Whether what it has come to by then is to end.
+    leaves_nothing: bool,
+}
+
+impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let core = self.0.clone();
-        core.request.fetch_add(1, Ordering::AcqRel);
-        self.0.device().pool.spawn(move || {
-            if let Err(error) = core.withdraw() {
+        let (core, given_up) = (self.core.clone(), self.request + 1);
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        let last = core.request.compare_exchange(self.request, given_up, success, failure);
+        if last.is_err() || !self.leaves_nothing {
+            return;
+        }
+        self.core.device().pool.spawn(move || match core.withdraw(given_up) {
+            // A later request is there: it ends what it finds before it begins.
+            Err(error) if error.kind() == ErrorKind::Cancelled => {}
+            Err(error) => {
                 log::error!("{}: a registration that was given up: {error}", core.device().name());
             }
+            Ok(()) => {}
         });
     }
 }
@@ -193,18 +244,22 @@ impl MrProvider for MlxRegion {
             let cause = "this device reaches memory at its host address only";
             return Err(Error::new(ErrorKind::NotSupported, cause).rule("K2"));
         }
-        let request = self.0.request.fetch_add(1, Ordering::AcqRel) + 1;
-        let core = self.0.clone();
+        let (core, request) = (self.0.clone(), self.0.next_request());
         let registering = device.pool.run(move || core.register(request, range, access));
-        let given_up = GivenUp(&self.0);
+        let under_way = UnderWay { core: &self.0, request, leaves_nothing: true };
         let result = registering.await;
-        std::mem::forget(given_up);
+        std::mem::forget(under_way);
         result
     }
 
     async fn deregister(&self) -> Result<()> {
-        let core = self.0.clone();
-        self.0.device().pool.run(move || core.withdraw()).await
+        let (core, request) = (self.0.clone(), self.0.next_request());
+        let deregistering = self.0.device().pool.run(move || core.withdraw(request));
+        // Given up before the kernel call, it leaves the region registered (B7). A call that has begun cannot be taken back.
+        let under_way = UnderWay { core: &self.0, request, leaves_nothing: false };
+        let result = deregistering.await;
+        std::mem::forget(under_way);
+        result
     }
 
     async fn initialize_fast_register(&self, _pages: u32, remote: bool) -> Result<()> {

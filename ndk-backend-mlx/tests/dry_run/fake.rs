@@ -60,6 +60,9 @@ pub(crate) struct Fake {
     mkey: extern "C" fn(u32, *mut Key) -> bool,
     region_at: extern "C" fn(u64, *mut Region) -> bool,
     complete: extern "C" fn(u32, *const Completion) -> bool,
+    hold_registrations: extern "C" fn(bool),
+    waiting: extern "C" fn() -> u32,
+    refuse_ends: extern "C" fn(bool),
 }
 
 impl Fake {
@@ -74,6 +77,9 @@ impl Fake {
                 mkey: find(c"fake_mlx5_mkey"),
                 region_at: find(c"fake_mlx5_region_at"),
                 complete: find(c"fake_mlx5_complete"),
+                hold_registrations: find(c"fake_mlx5_hold_registrations"),
+                waiting: find(c"fake_mlx5_waiting"),
+                refuse_ends: find(c"fake_mlx5_refuse_ends"),
             }
         }
     }
@@ -112,6 +118,21 @@ impl Fake {
             (self.complete)(number, &raw const completion),
             "there is no queue pair {number:#x}"
         );
+    }
+
+    /// Whether registrations wait, until this is taken back.
+    pub(crate) fn hold_registrations(&self, hold: bool) {
+        (self.hold_registrations)(hold);
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        (self.waiting)()
+    }
+
+    /// Whether the ends of registrations, windows and indirect keys are refused, as busy.
+    pub(crate) fn refuse_ends(&self, refuse: bool) {
+        (self.refuse_ends)(refuse);
     }
 
     /// The send queue of the queue pair of this number.

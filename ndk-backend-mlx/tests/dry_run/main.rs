@@ -16,6 +16,7 @@ mod bench;
 mod cost;
 mod entry;
 mod fake;
+mod given_up;
 mod harness;
 mod rounds;
 

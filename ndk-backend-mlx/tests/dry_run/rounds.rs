@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const MW_BIND_ERROR: u8 = 0x06;
 
 /// Waits for what a thread of the backend does.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let limit = Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(Instant::now() < limit, "{what}");

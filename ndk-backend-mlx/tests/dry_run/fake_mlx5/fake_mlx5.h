@@ -10,6 +10,7 @@
  *   devx.c     firmware commands: indirect keys
  *   complete.c completions, which a test asks for
  *   device.c   what the adapter says of itself
+ *   faults.c   what a test has go slowly or wrong
  */
 #ifndef FAKE_MLX5_H
 #define FAKE_MLX5_H
@@ -58,6 +59,10 @@ int query_capabilities(const uint8_t *in, uint8_t *out, size_t size);
 bool has_devx(void);
 /* The size of the largest work-queue entry. */
 unsigned largest_entry(void);
+/* Waits, where the request is a registration and a test holds those back. */
+void hold(const struct ib_uverbs_ioctl_hdr *header);
+/* Whether registrations, windows and indirect keys are not to be destroyed. */
+bool refuses_ends(void);
 
 /* What a test asks, by dlsym. */
 
@@ -103,5 +108,12 @@ struct fake_region {
 };
 /* True if there is a registration that begins at this host address. */
 bool fake_mlx5_region_at(uint64_t address, struct fake_region *region);
+
+/* Whether registrations wait, until this is taken back. */
+void fake_mlx5_hold_registrations(bool hold);
+/* How many wait. */
+uint32_t fake_mlx5_waiting(void);
+/* Whether the ends of registrations, windows and indirect keys are refused, as busy. */
+void fake_mlx5_refuse_ends(bool refuse);
 
 #endif

@@ -101,7 +101,8 @@ int destroy(const struct request *request, unsigned handle_attribute)
 	if (!handle || handle >= places || !objects[handle].kind)
 		return ENOENT;
 	struct object *object = &objects[handle];
-	if (object->users)
+	bool is_memory = object->kind == REGION || object->kind == WINDOW || object->kind == INDIRECT_KEY;
+	if (object->users || (is_memory && refuses_ends()))
 		return EBUSY;
 	note("destroy %s 0x%x\n", names[object->kind], object->number);
 	use(object->domain, -1);

@@ -125,6 +125,7 @@ int fake_mlx5_ioctl(struct ib_uverbs_ioctl_hdr *header)
 {
 	struct request request = { .header = header };
 	uint64_t number = __atomic_add_fetch(&requests, 1, __ATOMIC_RELAXED);
+	hold(header);
 	pthread_mutex_lock(&lock);
 	note("%lu object 0x%x method 0x%x: ", (unsigned long)number, header->object_id,
 	     header->method_id);
