@@ -39,11 +39,11 @@ impl Link {
         !matches!(self, Self::Whole { .. })
     }
 
-    /// The other end, where it is in this program.
+    /// The other end of a connection, where it is in this program.
     pub(super) fn peer(&self) -> Option<Arc<Core>> {
         match self {
-            Self::Idle => None,
-            Self::Half { peer, .. } | Self::Whole { peer } => peer.as_ref()?.upgrade(),
+            Self::Idle | Self::Half { .. } => None,
+            Self::Whole { peer } => peer.as_ref()?.upgrade(),
         }
     }
 }
@@ -219,55 +219,72 @@ pub(super) async fn connect(core: &Arc<Core>, to: &Endpoint) -> Result<()> {
     }
     let peer = ENDPOINTS.lock().get(&to.0).cloned();
     {
+        core.check_not_ended()?;
         let mut link = core.link.lock();
-        if !matches!(*link, Link::Idle) || core.is_broken() {
+        if !matches!(*link, Link::Idle) {
             let cause = "the queue pair was connected before";
             return Err(Error::new(ErrorKind::ConnectionInvalid, cause));
         }
         *link = Link::Half { peer: peer.clone(), waiter: None };
     }
     let joining = core.clone();
-    match place {
+    let joined = match place {
         Ok(place) => {
             let place = place.ok_or(ErrorKind::Internal)?;
-            core.device().pool.run(move || join(&joining, place)).await?;
+            core.device().pool.run(move || join(&joining, place)).await
         }
         // The peer may take its time, which is not to be that of other kernel calls.
         Err(place) => {
             let place = place.ok_or(ErrorKind::Internal)?;
-            core.device().pool.run_apart(move || joining.join_by_address(place)).await?;
+            core.device().pool.run_apart(move || joining.join_by_address(place)).await
         }
-    }
+    };
+    joined.map_err(|error| core.check_not_ended().err().unwrap_or(error))?;
     match peer.filter(|_| core.listener.is_none()) {
         None => {
-            let mut link = core.link.lock();
-            let peer = match &*link {
-                Link::Half { peer, .. } => peer.clone(),
-                Link::Idle | Link::Whole { .. } => None,
-            };
-            *link = Link::Whole { peer };
+            {
+                let mut link = core.link.lock();
+                let peer = match &*link {
+                    Link::Half { peer, .. } => peer.clone(),
+                    Link::Idle | Link::Whole { .. } => None,
+                };
+                *link = Link::Whole { peer };
+            }
+            core.wake_connects();
         }
         Some(peer) => meet(core, &peer).await?,
     }
     Ok(())
 }
 
-/// Waits until the other end, which is in this program, has connected to this one.
+/// Waits until the other end, which is in this program, has connected to this one, or never will.
 async fn meet(core: &Arc<Core>, peer: &Weak<Core>) -> Result<()> {
     core.joined.store(true, Ordering::Release);
+    let refused = |cause: &'static str| Err(Error::new(ErrorKind::ConnectionRefused, cause));
     poll_fn(|cx| {
-        let Some(other) = peer.upgrade().filter(|other| !other.is_broken()) else {
-            let cause = "the peer's queue pair is closed or in error";
-            return Poll::Ready(Err(Error::new(ErrorKind::ConnectionRefused, cause)));
+        let Some(other) = peer.upgrade() else {
+            return Poll::Ready(refused("the peer's queue pair is closed"));
         };
         let waker = cx.waker().clone();
         match &mut *core.link.lock() {
             Link::Half { waiter, .. } => *waiter = Some(waker),
             Link::Idle | Link::Whole { .. } => return Poll::Ready(Ok(())),
         }
+        other.expect_caller(core);
+        // Only now: whoever ends one of them, or connects the peer, finds afterwards whom to wake.
+        core.check_not_ended()?;
+        if other.is_broken() {
+            return Poll::Ready(refused("the peer's queue pair is closed or in error"));
+        }
+        let this = Arc::as_ptr(core);
+        let is_this =
+            |end: &Option<Weak<Core>>| end.as_ref().is_some_and(|end| end.as_ptr() == this);
         let expects_this = match &*other.link.lock() {
-            Link::Half { peer: Some(theirs), .. } => theirs.as_ptr() == Arc::as_ptr(core),
-            _ => false,
+            Link::Half { peer, .. } => is_this(peer),
+            Link::Whole { peer } if !is_this(peer) => {
+                return Poll::Ready(refused("the peer's queue pair is connected to another"));
+            }
+            Link::Idle | Link::Whole { .. } => false,
         };
         if !expects_this || !other.joined.load(Ordering::Acquire) {
             return Poll::Pending;
@@ -279,9 +296,55 @@ async fn meet(core: &Arc<Core>, peer: &Weak<Core>) -> Result<()> {
                 waiter.wake();
             }
         }
+        for (end, far) in [(core, &other), (&other, core)] {
+            end.wake_connects();
+            // One that ended meanwhile had no peer yet to tell.
+            if far.is_broken() {
+                end.fail();
+            }
+        }
         Poll::Ready(Ok(()))
     })
     .await
+}
+
+impl Core {
+    /// # Errors
+    /// How a connect ends whose queue pair is in error.
+    fn check_not_ended(&self) -> Result<()> {
+        if !self.is_broken() {
+            return Ok(());
+        }
+        if self.device().is_lost() {
+            return Err(Error::new(ErrorKind::DeviceRemoved, "the device is gone").rule("H8"));
+        }
+        Err(Error::new(ErrorKind::ConnectionInvalid, "the queue pair is in error").rule("F6"))
+    }
+
+    /// Another one waits until this one has connected to it.
+    fn expect_caller(&self, caller: &Arc<Self>) {
+        let mut callers = self.callers.lock();
+        callers.retain(|known| known.strong_count() > 0);
+        if !callers.iter().any(|known| known.as_ptr() == Arc::as_ptr(caller)) {
+            callers.push(Arc::downgrade(caller));
+        }
+    }
+
+    /// The queue pair has ended, or is connected: its own connect, where it waits, and those of who waits for it look
+    /// again.
+    pub(super) fn wake_connects(&self) {
+        let callers = std::mem::take(&mut *self.callers.lock());
+        self.wake_connect();
+        callers.iter().filter_map(Weak::upgrade).for_each(|caller| caller.wake_connect());
+    }
+
+    fn wake_connect(&self) {
+        let waiter = match &mut *self.link.lock() {
+            Link::Half { waiter, .. } => waiter.take(),
+            Link::Idle | Link::Whole { .. } => None,
+        };
+        waiter.into_iter().for_each(Waker::wake);
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub(crate) struct Core {
     /// The device's queue pair is connected.
     joined: AtomicBool,
     link: Mutex<Link>,
+    /// Who waits until this end has connected to it.
+    callers: Mutex<Vec<Weak<Core>>>,
     /// There where connections are made by address.
     listener: Option<cm::Call>,
     call: Mutex<Option<cm::Call>>,
@@ -112,6 +114,7 @@ impl Core {
             broken: AtomicBool::new(false),
             joined: AtomicBool::new(false),
             link: Mutex::new(Link::Idle),
+            callers: Mutex::default(),
             listener,
             call: Mutex::new(None),
             endpoint,
@@ -145,6 +148,7 @@ impl Core {
             self.device().pool.spawn(move || core.move_to_error());
         }
         self.ring();
+        self.wake_connects();
         let peer = self.link.lock().peer();
         if let Some(peer) = peer {
             peer.fail();

@@ -13,6 +13,7 @@
 
 mod adapters;
 mod bench;
+mod connecting;
 mod cost;
 mod entry;
 mod fake;
