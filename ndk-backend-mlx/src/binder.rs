@@ -106,13 +106,20 @@ impl Binder {
     }
 
     /// Gives the window up; its binding ends. Blocks.
-    pub(crate) fn close(&self) {
+    ///
+    /// # Errors
+    /// The device has it still, and so what it is bound over is kept.
+    pub(crate) fn close(&self) -> Result<()> {
         self.domain.forget_binder(self.key());
-        let before = {
+        let mut before = {
             let mut state = self.state.lock();
             std::mem::replace(&mut *state, State { closed: true, ..State::default() })
         };
-        before.give_up();
+        let Some(Err((window, error))) = before.window.take().map(Mw::end) else {
+            return Ok(());
+        };
+        *self.state.lock() = State { window: Some(window), closed: true, ..before };
+        Err(error)
     }
 
     /// The queue pair is being given up: a window that is bound on it would keep it. Blocks.

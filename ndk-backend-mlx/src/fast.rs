@@ -52,7 +52,10 @@ impl Fast {
     }
 
     /// Gives the key up; its registration ends. Blocks.
-    pub(crate) fn close(&self) {
+    ///
+    /// # Errors
+    /// The device has it still.
+    pub(crate) fn close(&self) -> Result<()> {
         match self {
             Self::Indirect(indirect) => indirect.close(),
             Self::Window(binder) => binder.close(),

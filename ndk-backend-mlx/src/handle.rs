@@ -90,6 +90,40 @@ handles! {
     Mw(ibv_mw) of Pd = "a memory window", destroy::mw;
 }
 
+macro_rules! ends {
+    ($($name:ident, $error:expr;)*) => {$(
+        impl $name {
+            /// Ends the object; where the device refuses, it stays.
+            ///
+            /// # Errors
+            /// Why it refuses.
+            pub(crate) fn end(self) -> Result<(), (Self, Error)> {
+                if let Err(errno) = self.try_destroy() {
+                    let error: fn(Errno) -> Error = $error;
+                    return Err((self, error(errno)));
+                }
+                let ended = core::mem::ManuallyDrop::new(self);
+                // SAFETY: the object is gone, and only its owner's reference is left to let go, once.
+                drop(unsafe { core::ptr::read(&ended.owner) });
+                Ok(())
+            }
+        }
+    )*};
+}
+
+ends! {
+    Mr, |errno| match errno {
+        // Devices differ in what they say of a registration with a window over it.
+        Errno(libc::EBUSY | libc::EINVAL) => {
+            let cause = "the device knows of a window over the registration";
+            Error::new(ErrorKind::DeviceBusy, cause).rule("D2")
+        }
+        errno => errno.error("ending a registration"),
+    };
+    IndirectKey, |errno| errno.error("ending an indirect key");
+    Mw, |errno| errno.error("ending a memory window");
+}
+
 impl Pd {
     pub(crate) fn new(device: &Arc<Device>) -> Result<Self> {
         // SAFETY: the context is open as long as the device is there.
@@ -155,27 +189,6 @@ impl Mr {
     pub(crate) fn remote_key(&self) -> u32 {
         // SAFETY: as above.
         unsafe { (*self.raw()).rkey }
-    }
-
-    /// Ends the registration; where the device refuses, it stays.
-    ///
-    /// # Errors
-    /// DEVICE_BUSY where the device knows of a window over it.
-    pub(crate) fn end(self) -> Result<(), (Self, Error)> {
-        match self.try_destroy() {
-            Ok(()) => {
-                let ended = core::mem::ManuallyDrop::new(self);
-                // SAFETY: the object is gone, and only its owner's reference is left to let go, once.
-                drop(unsafe { core::ptr::read(&ended.owner) });
-                Ok(())
-            }
-            // Devices differ in what they say of a registration with a window over it.
-            Err(Errno(libc::EBUSY | libc::EINVAL)) => {
-                let cause = "the device knows of a window over the registration";
-                Err((self, Error::new(ErrorKind::DeviceBusy, cause).rule("D2")))
-            }
-            Err(errno) => Err((self, errno.error("ending a registration"))),
-        }
     }
 }
 

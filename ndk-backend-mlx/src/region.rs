@@ -160,11 +160,9 @@ impl RegionCore {
     fn close(&self) -> Result<()> {
         self.next_request();
         let withdrawn = self.end(&mut self.registration.lock());
-        if let Some(fast) = &self.fast {
-            self.extension.set_key(std::ptr::null_mut());
-            fast.close();
-        }
-        withdrawn
+        let Some(fast) = &self.fast else { return withdrawn };
+        self.extension.set_key(std::ptr::null_mut());
+        fast.close().and(withdrawn)
     }
 
     /// What is registered, for a window to be bound over a part of it.

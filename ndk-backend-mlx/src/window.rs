@@ -27,6 +27,10 @@ impl WindowProvider for MlxWindow {
 
     async fn close(&self) {
         let binder = self.binder.clone();
-        self.domain.device().pool.run(move || binder.close()).await;
+        let closed = self.domain.device().pool.run(move || binder.close()).await;
+        if let Err(error) = closed {
+            let name = self.domain.device().name();
+            log::error!("{name}: the close of a window: {error}; it stays leaked");
+        }
     }
 }

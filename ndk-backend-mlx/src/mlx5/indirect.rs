@@ -94,13 +94,20 @@ impl Indirect {
     }
 
     /// Gives the key up; its registration ends. Blocks.
-    pub(crate) fn close(&self) {
+    ///
+    /// # Errors
+    /// The device has it still, and so what is under it is kept.
+    pub(crate) fn close(&self) -> Result<()> {
         self.forget();
-        let before = {
+        let mut before = {
             let mut state = self.state.lock();
             std::mem::replace(&mut *state, State { closed: true, ..State::default() })
         };
-        before.give_up();
+        let Some(Err((key, error))) = before.key.take().map(IndirectKey::end) else {
+            return Ok(());
+        };
+        *self.state.lock() = State { key: Some(key), closed: true, ..before };
+        Err(error)
     }
 
     fn forget(&self) {

@@ -13,6 +13,7 @@
 
 mod adapters;
 mod bench;
+mod closing;
 mod connecting;
 mod cost;
 mod entry;
