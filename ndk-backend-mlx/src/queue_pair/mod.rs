@@ -279,6 +279,10 @@ impl Core {
         self.device().ports.forget(self.number);
         connect::withdraw(&self.endpoint);
         self.fail();
+        // What a thread of the pool is at ends by itself.
+        while self.queue.lock().has_begun() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let (objects, binders, given_up) = self.queue.lock().close();
         // A window that is bound on it would keep the queue pair.
         binders.iter().filter_map(Weak::upgrade).for_each(|binder| binder.leave(self.number));

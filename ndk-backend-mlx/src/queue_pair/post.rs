@@ -211,7 +211,7 @@ impl Core {
     ) -> Prepared {
         binder.claim(self.number);
         let rights = access::of_window(access);
-        let step = Step::Bind { binder: binder.clone(), rights, made: None };
+        let step = Step::Bind { binder: binder.clone(), rights, begun: false, made: None };
         Prepared { errand: Some(errand), ..Prepared::new(kind, step) }
     }
 
@@ -264,6 +264,10 @@ impl Core {
         self.device().pool.spawn(move || {
             match errand {
                 Errand::Register { range, access, mappings } => {
+                    if !core.queue.lock().begin(number) {
+                        // Flushed: its memory may be gone by now.
+                        return;
+                    }
                     let bound = core.register(range, access, mappings);
                     core.queue.lock().provide_bound(number, bound);
                 }

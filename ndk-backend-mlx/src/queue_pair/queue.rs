@@ -37,6 +37,10 @@ impl Entry {
         Self { id, kind, bytes, _keeps: keeps, progress, meaning: Meaning::None }
     }
 
+    fn is_begun(&self) -> bool {
+        matches!(&self.progress, Progress::Waits(step) if step.is_begun())
+    }
+
     fn completed(self, result: Result<(), ErrorKind>) -> WorkCompletion {
         let bytes = if result.is_ok() { self.bytes } else { 0 };
         WorkCompletion { id: self.id, kind: self.kind, result, bytes, invalidated: None }
@@ -105,6 +109,21 @@ impl Queue {
         self.first_send + self.sends.len() as u64 - 1
     }
 
+    /// A thread is about to register memory for a request; false where that has ended. One that has not will not end
+    /// before `provide_bound`.
+    pub(super) fn begin(&mut self, number: u64) -> bool {
+        let Some(Progress::Waits(Step::Bind { begun, .. })) = self.progress_of(number) else {
+            return false;
+        };
+        *begun = true;
+        true
+    }
+
+    /// Whether a thread registers memory for a request.
+    pub(super) fn has_begun(&self) -> bool {
+        self.sends.iter().any(Entry::is_begun)
+    }
+
     /// What a thread was to make for a request.
     pub(super) fn provide_bound(&mut self, number: u64, bound: Result<Bound, ErrorKind>) {
         if let Some(Progress::Waits(Step::Bind { made, .. })) = self.progress_of(number) {
@@ -135,7 +154,7 @@ impl Queue {
             // What fails breaks the queue pair, so that it has to wait for what is before it.
             let waits = !step.is_made() || step.fails() && self.moved_on > 0;
             let device = self.objects.as_ref().filter(|_| !broken && !went.wrong);
-            if waits && device.is_some() {
+            if waits && (device.is_some() || step.is_begun()) {
                 break;
             }
             let step = std::mem::replace(step, Step::End(Ok(())));
@@ -289,7 +308,7 @@ impl Queue {
     pub(super) fn give_up_posted(&mut self, invalidated: impl FnMut(u32)) {
         let _ = self.drain(invalidated);
         for entry in self.sends.iter_mut().chain(&mut self.receives) {
-            if !matches!(entry.progress, Progress::Ended(_)) {
+            if !matches!(entry.progress, Progress::Ended(_)) && !entry.is_begun() {
                 entry.progress = Progress::Ended(Err(ErrorKind::Cancelled));
             }
         }

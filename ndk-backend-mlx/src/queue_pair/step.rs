@@ -23,7 +23,13 @@ pub(super) enum Step {
     /// Data, or a message: opcode, elements, remote address and key, key to invalidate at the peer.
     Data(Data),
     /// A window over a registration, which a thread makes meanwhile.
-    Bind { binder: Arc<Binder>, rights: u32, made: Option<Result<Bound, ErrorKind>> },
+    Bind {
+        binder: Arc<Binder>,
+        rights: u32,
+        /// The thread has begun: the memory has to stay until it has made the registration.
+        begun: bool,
+        made: Option<Result<Bound, ErrorKind>>,
+    },
     /// An indirect key that is made to lead somewhere.
     Register(FastRequest),
     /// The end of that.
@@ -44,6 +50,11 @@ impl Step {
             Self::Renew { made } => made.is_some(),
             _ => true,
         }
+    }
+
+    /// Whether a thread is at memory for it.
+    pub(super) fn is_begun(&self) -> bool {
+        matches!(self, Self::Bind { begun: true, made: None, .. })
     }
 
     /// Whether it is known to end with an error.
@@ -135,7 +146,7 @@ pub(super) fn give(objects: &Objects, number: u64, step: Step) -> (Progress, Mea
                 Err(kind) => refused(kind),
             }
         }
-        Step::Bind { binder, rights, made } => {
+        Step::Bind { binder, rights, made, .. } => {
             let Bound { exact, base, length } = match made {
                 Some(Ok(bound)) => bound,
                 Some(Err(kind)) => return refused(kind),

@@ -141,7 +141,11 @@ impl QueuePair {
         self.post(WorkRequest::Send { local: &[], invalidate: None }).unwrap()
     }
 
-    fn post(
+    pub(crate) fn flush(&self) {
+        self.queue_pair.flush();
+    }
+
+    pub(crate) fn post(
         &self,
         request: WorkRequest<'_, MlxRegion, <MlxQueuePair as QpProvider>::Window>,
     ) -> Result<u16> {

@@ -5,9 +5,9 @@ use crate::fake::Fake;
 use crate::harness::dry_run;
 use crate::rounds::eventually;
 use futures_lite::future::block_on;
-use ndk_backend_mlx::MlxRegion;
+use ndk_backend_mlx::{MlxRegion, MlxWindow};
 use ndk_core::mdl::{Buffer, Mdl, MdlView};
-use ndk_core::{Access, AdapterProvider, MrProvider, RegionKind, Result};
+use ndk_core::{Access, AdapterProvider, ErrorKind, MrProvider, RegionKind, Result, WorkRequest};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -35,6 +35,12 @@ impl Conventional {
         // SAFETY: chain and memory stay until the fake device is gone, which does not touch them.
         let view = unsafe { MdlView::new(self.mdl.as_ptr(), self.buffer.len()) }.unwrap();
         Box::pin(self.region.register(view, Access::REMOTE_WRITE))
+    }
+
+    fn bind<'a>(&'a self, window: &'a MlxWindow) -> WorkRequest<'a, MlxRegion, MlxWindow> {
+        let (address, length) = (self.buffer.address() as u64, 100);
+        let access = Access::REMOTE_READ;
+        WorkRequest::Bind { region: &self.region, window, address, length, access }
     }
 
     fn is_registered(&self) -> bool {
@@ -157,5 +163,58 @@ fn b7_a_deregistration_that_was_given_up_before_its_call_leaves_all_as_it_was() 
         assert!(!memory.is_registered());
         registering.into_iter().for_each(|registering| block_on(registering).unwrap());
         others.iter().for_each(|other| block_on(other.region.close()).unwrap());
+    });
+}
+
+/// Windows, by which the device makes bindings.
+const WINDOWS: [(&str, &str); 1] = [("FAKE_MLX5_NO_DEVX", "1")];
+
+#[test]
+fn f6_a_bind_that_is_flushed_before_its_call_makes_none() {
+    let name = "given_up::f6_a_bind_that_is_flushed_before_its_call_makes_none";
+    dry_run(name, &WINDOWS, |fake| {
+        let bench = Bench::open(fake);
+        let memory = Conventional::new(&bench);
+        block_on(memory.register()).unwrap();
+        let queue_pair = bench.queue_pair();
+        let window = block_on(bench.adapter.create_window(&bench.domain)).unwrap();
+        let others: Vec<_> = (0..THREADS).map(|_| Conventional::new(&bench)).collect();
+        fake.hold_registrations(true);
+        let mut registering: Vec<_> = others.iter().map(Conventional::register).collect();
+        registering.iter_mut().for_each(begin);
+        eventually("every thread is in a call", || fake.waiting() == THREADS);
+        let objects = fake.objects();
+        queue_pair.post(memory.bind(&window)).unwrap();
+        queue_pair.flush();
+        let flushed = queue_pair.completion();
+        let before = fake.requests();
+        fake.hold_registrations(false);
+        assert_eq!(flushed.unwrap().result, Err(ErrorKind::Cancelled));
+        registering.into_iter().for_each(|registering| block_on(registering).unwrap());
+        bench.adapter.shut_down();
+        assert_eq!(fake.objects(), objects + u64::from(THREADS), "those of the others");
+        assert_eq!(fake.requests() - before, 2, "both ends are moved to error, and that is all");
+    });
+}
+
+#[test]
+fn f6_a_bind_that_is_flushed_in_its_call_ends_after_it() {
+    dry_run("given_up::f6_a_bind_that_is_flushed_in_its_call_ends_after_it", &WINDOWS, |fake| {
+        let bench = Bench::open(fake);
+        let memory = Conventional::new(&bench);
+        block_on(memory.register()).unwrap();
+        let queue_pair = bench.queue_pair();
+        let window = block_on(bench.adapter.create_window(&bench.domain)).unwrap();
+        fake.hold_registrations(true);
+        queue_pair.post(memory.bind(&window)).unwrap();
+        eventually("the call has begun", || fake.waiting() == 1);
+        queue_pair.flush();
+        let early = queue_pair.completion();
+        fake.hold_registrations(false);
+        assert!(early.is_none(), "the kernel is at its memory");
+        // Waits for what is left to do on the threads.
+        bench.adapter.shut_down();
+        assert_eq!(queue_pair.completion().unwrap().result, Err(ErrorKind::Cancelled));
+        assert!(queue_pair.completion().is_none(), "once");
     });
 }
