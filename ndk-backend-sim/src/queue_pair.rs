@@ -24,8 +24,8 @@ const ERROR: u8 = 2;
 
 /// The state that both ends of a connection, and whoever carries out a delayed request, work on.
 ///
-/// Locks are taken in this order: the fabric's, `queue`, then the peer's `receives`, then anybody's `done`; never two of one kind, but
-/// that who waits for accesses may try another one's `queue`.
+/// Locks are taken in this order: the fabric's, `queue`, then the peer's `receives`, then anybody's `done`; never two of
+/// one kind, but that who waits for accesses may try another one's `queue`.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) device: Arc<Device>,

@@ -18,9 +18,14 @@ use core::ptr::NonNull;
 /// the region, which closes it.
 pub(super) struct Object<M: Send + 'static> {
     mr: NonNull<NDK_MR>,
-    memory: ManuallyDrop<M>,
+    kept: ManuallyDrop<Kept<M>>,
+}
+
+/// What must live until a region's close is over.
+struct Kept<M> {
+    memory: M,
     /// The memory of a registration that ended with INTERNAL_ERROR, and may be there all the same (B8).
-    doubtful: ManuallyDrop<Option<Mdl>>,
+    doubtful: Option<Mdl>,
 }
 
 // SAFETY: an NDK object may be used from any thread.
@@ -36,7 +41,7 @@ impl Object<()> {
     /// # Safety
     /// The region is alive, nobody else closes it, nothing is pending on it, and its table keeps the contract.
     pub(super) unsafe fn new(mr: NonNull<NDK_MR>) -> Self {
-        Self { mr, memory: ManuallyDrop::new(()), doubtful: ManuallyDrop::new(None) }
+        Self { mr, kept: ManuallyDrop::new(Kept { memory: (), doubtful: None }) }
     }
 
     pub(super) async fn register(
@@ -61,7 +66,7 @@ impl Object<()> {
             Err(error) => {
                 let (mut object, memory) = object.with(());
                 if error.kind() == ErrorKind::Internal {
-                    *object.doubtful = Some(memory.clone());
+                    object.kept.doubtful = Some(memory.clone());
                 }
                 Err(Failed { object: (object, memory), error })
             }
@@ -107,18 +112,15 @@ impl<M: Send + 'static> Object<M> {
     }
 
     pub(super) fn memory(&self) -> &M {
-        &self.memory
+        &self.kept.memory
     }
 
     /// The same region with other memory, and what it had.
     fn with<N: Send + 'static>(self, memory: N) -> (Object<N>, M) {
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: each is taken once, since what they are taken from is never dropped.
-        let (old, doubtful) = unsafe {
-            (ManuallyDrop::take(&mut this.memory), ManuallyDrop::take(&mut this.doubtful))
-        };
-        let (memory, doubtful) = (ManuallyDrop::new(memory), ManuallyDrop::new(doubtful));
-        (Object { mr: this.mr, memory, doubtful }, old)
+        // SAFETY: taken once, since what it is taken from is never dropped.
+        let Kept { memory: old, doubtful } = unsafe { ManuallyDrop::take(&mut this.kept) };
+        (Object { mr: this.mr, kept: ManuallyDrop::new(Kept { memory, doubtful }) }, old)
     }
 
     pub(super) fn local_token(&self) -> Option<LocalToken> {
@@ -154,12 +156,9 @@ impl<M: Send + 'static> Object<M> {
     /// # Safety
     /// Called once, and the object is not used or dropped afterwards.
     unsafe fn start_close(&mut self) -> Running<Closing<M>> {
-        // SAFETY: the caller's promise: each is taken once.
-        let (memory, doubtful) = unsafe {
-            (ManuallyDrop::take(&mut self.memory), ManuallyDrop::take(&mut self.doubtful))
-        };
-        let (mr, region) = (self.mr, self.mr.addr());
-        let closing = Closing { region, memory, doubtful };
+        // SAFETY: the caller's promise.
+        let kept = unsafe { ManuallyDrop::take(&mut self.kept) };
+        let (mr, closing) = (self.mr, Closing { region: self.mr.addr(), kept });
         // SAFETY: `new`'s promises, and this is the one close.
         unsafe { start_close(closing, |done, context| entry::close(mr, done, context)) }
     }
@@ -178,11 +177,10 @@ impl<M: Send + 'static> fmt::Debug for Object<M> {
     }
 }
 
-/// What is kept until a region's close is over.
+/// A region's close.
 struct Closing<M> {
     region: leaked::Address,
-    memory: M,
-    doubtful: Option<Mdl>,
+    kept: Kept<M>,
 }
 
 impl<M: Send + 'static> Closing<M> {
@@ -190,7 +188,7 @@ impl<M: Send + 'static> Closing<M> {
     /// A device may still use what the region holds, which is leaked, with the memory: the provider refused to close, which
     /// it must not (H1), or the backend's close did not end (B8, B9).
     fn finish(self, status: NTSTATUS) -> Result<M> {
-        let Self { region, memory, doubtful } = self;
+        let Self { region, kept } = self;
         let ended = Entry::Close.check(status).and_then(|()| match leaked::is(region) {
             false => Ok(()),
             true => {
@@ -198,10 +196,10 @@ impl<M: Send + 'static> Closing<M> {
             }
         });
         match ended {
-            Ok(()) => Ok(memory),
+            Ok(()) => Ok(kept.memory),
             Err(error) => {
                 log::error!("a region could not be closed, and its memory is leaked: {error}");
-                leaked::keep((memory, doubtful));
+                leaked::keep(kept);
                 Err(error)
             }
         }
